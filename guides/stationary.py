@@ -18,7 +18,7 @@ class StationaryGuide(MarkovGuide):
     $$q = p(s_0) \prod_t \pi(a_t \mid s_t)\, p(k_t \mid s_t, a_t)$$
 
     Most reinforcement learning fits this family. The ELBO of `ClampedGuide` minus its own is the cost of not knowing
-    the remaining time.
+    the remaining time. Without a horizon the ELBO of the same family is `stationary_elbo`, and per step `elbo_rate`.
 
     Parameters: `policy_logits` (S, A), in nats relative to the action prior.
     """

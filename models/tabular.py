@@ -218,8 +218,8 @@ def _checked_optimality(optimality: object, mdp: TabularMDP, temperature: object
             timed = found is not None and found.ndim > len(axes)
             if found is not None and tuple(found.shape) != ((mdp.horizon, *axes) if timed else axes):
                 raise InvalidProblem(
-                    f"`{name}` of the TableOptimality must have the shape {axes} of the problem, or with {mdp.horizon} "
-                    f"steps in front, but has {tuple(found.shape)}."
+                    f"`optimality` must have a {name} of the shape {axes} of the problem, or with {mdp.horizon} steps "
+                    f"in front, but has {tuple(found.shape)}."
                 )
     return optimality
 
@@ -253,7 +253,7 @@ def model_like(
 
     Which steps are observed, and the likelihood of optimality, are those of `model`.
 
-    A given prior consists of rows of the model's, so that it is not checked again: it may count actions.
+    A given prior is not checked again: it may count actions.
     """
     made = TabularModel(mdp, model.temperature if temperature is None else temperature)
     made.observed, made.optimality = observed_of(model), optimality_of(model)

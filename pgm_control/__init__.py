@@ -121,6 +121,8 @@ if TYPE_CHECKING:
     # What a guide holds, as tables
     from .trajectories.tabulate import tabulate as tabulate
     from .trajectories.blocks import Blocks as Blocks
+    from .trajectories.by_step import StepBlocks as StepBlocks
+    from .trajectories.by_step import Visits as Visits
     from .trajectories.samples import Occupancy as Occupancy
     from .trajectories.samples import Trajectories as Trajectories
     from .trajectories.samples import Trajectory as Trajectory
@@ -135,6 +137,7 @@ if TYPE_CHECKING:
     from .chance.budget import BudgetReport as BudgetReport
     from .chance.budget import Spending as Spending
     from .inference.exact.posterior import Posterior as Posterior
+    from .inference.exact.tables import PosteriorStep as PosteriorStep
     from .inference.infinite_horizon.freed_survival import freed_survival as freed_survival
     from .inference.infinite_horizon.freed_survival import FreedSurvival as FreedSurvival
     from .inference.infinite_horizon.freed_survival import SurvivalStatus as SurvivalStatus
@@ -161,6 +164,8 @@ if TYPE_CHECKING:
     from .inference.infinite_horizon.average_reward import GainStatus as GainStatus
     from .inference.infinite_horizon.growth_rate import growth_rate as growth_rate
     from .inference.infinite_horizon.growth_rate import GrowthRate as GrowthRate
+    from .inference.infinite_horizon.stationary_elbo import stationary_elbo as stationary_elbo
+    from .inference.infinite_horizon.stationary_elbo import elbo_rate as elbo_rate
 
     # An inference: by SVI
     from .inference.variational.fit import fit as fit
@@ -205,6 +210,9 @@ if TYPE_CHECKING:
     from .analysis.critical_optimism import CriticalOptimism as CriticalOptimism
     from .analysis.temperature import temperature_for as temperature_for
     from .analysis.temperature import ChosenTemperature as ChosenTemperature
+    from .analysis.learned_prior import learn_prior as learn_prior
+    from .analysis.learned_prior import LearnedPrior as LearnedPrior
+    from .analysis.learned_prior import PriorStatus as PriorStatus
     from .analysis.ensembles import believed_weights as believed_weights
     from .analysis.ensembles import member_blocks as member_blocks
     from .analysis.ensembles import member_returns as member_returns

@@ -34,6 +34,15 @@ def random_mdp(
     )
 
 
+def mixing(states: int) -> TabularMDP:
+    """An MDP in which every state can follow every other."""
+    rng = np.random.default_rng(3)
+    shape = (states, 2, states)
+    return TabularMDP.from_dense(
+        np.eye(states)[0], rng.dirichlet(np.ones(states), shape[:2]), rng.normal(size=shape), 1
+    )
+
+
 def endless(
     mdp: TabularMDP, temperature: float = 0.0, discount: float | None = None, prior: Any = None
 ) -> TabularModel:

@@ -21,6 +21,7 @@ from ..runtime.versions import versions
 from ..text.html import bullets, counted, heading
 from ..text.wording import amount
 from ..trajectories.blocks import HasBlocks, MarkovModel
+from ..trajectories.steps import is_plain, temperature_words
 from .explain import Explanation, explain
 from .scorecard import Scorecard, scorecard
 
@@ -145,8 +146,8 @@ class Comparison:
             f"{amount(self.short_of_optimum(name))} nats below its optimum. {found.status.message}"
             for name, found in self.fits.items()
         ]
-        mdp, temperature = self.model.mdp, self.model.temperature
-        about = f"{counted(mdp.num_states, 'state')}, horizon T = {mdp.horizon}, τ = {temperature:g}"
+        mdp, temperature = self.model.mdp, temperature_words(self.model)
+        about = f"{counted(mdp.num_states, 'state')}, horizon T = {mdp.horizon}, τ = {temperature}"
         pages = (each._repr_html_() for each in (self.scorecard, self.explanation))
         return heading(self.name, about) + "".join(pages) + bullets(fits)
 
@@ -204,7 +205,7 @@ def compare(
         explanation=explanation,
         settings={
             "horizon": model.mdp.horizon,
-            "temperature": model.temperature,
+            "temperature": model.temperature if is_plain(model) else temperature_words(model),
             "discount": model.mdp.discount,
             "num_steps": num_steps,
             "seed": None if isinstance(seed, torch.Generator) else seed,

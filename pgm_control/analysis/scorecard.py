@@ -120,9 +120,10 @@ class Scorecard:
 
     def _note(self) -> str:
         evidence = f"{self.evidence_name} = {_number(self.log_evidence)} nats"
-        gained = "imagined return" if self.temperature == 1 else f"imagined return / {self.temperature:g}"
         if self.temperature is None:
             gained = "imagined log-likelihood"
+        else:
+            gained = "imagined return" if self.temperature == 1 else f"imagined return / {self.temperature:g}"
         return f"{evidence}; ELBO = {gained} − KL of policy − KL of dynamics"
 
 

@@ -115,7 +115,8 @@ class TabularEnv(gymnasium.Env[Any, Any]):
         final = last_reward(mdp)
         self._final = mdp.discount * _numbers(final)
         stays = (self._successor == np.arange(mdp.num_states)[:, None, None]) & (self._reward == 0)
-        self._ended = (stays | (self._probability == 0)).all((1, 2)) & (self._final == 0)
+        ended = (stays | (self._probability == 0)).all((-1, -2)) & (self._final == 0)
+        self._ended = ended if ended.ndim == 1 else ended.all(0)
         self.time, self.state, self._over, self._last = 0, None, True, None
         settings = {"observe_time": self.observe_time, "render_mode": render_mode}
         self._spec: EnvSpec | None = EnvSpec(
@@ -162,15 +163,16 @@ class TabularEnv(gymnasium.Env[Any, Any]):
         if self.state is None or self._over:
             raise ResetNeeded("There is no episode to step: it has not begun or is over. Call env.reset() first.")
         row = self.state, int(action)
-        k = int(np.searchsorted(self._thresholds[row], self.np_random.random(), side="right"))
-        self.state, reward = int(self._successor[row][k]), float(self._reward[row][k])
+        probability, thresholds, rewards = self._tables(self.time)
+        k = int(np.searchsorted(thresholds[row], self.np_random.random(), side="right"))
+        self.state, reward = int(self._successor[row][k]), float(rewards[row][k])
         self.time += 1
         time_is_up = self.time == self.mdp.horizon
         if time_is_up:
             reward += float(self._final[self.state])
         terminated = bool(self._ended[self.state]) or (time_is_up and self.observe_time)
         self._over, self._last = terminated or time_is_up, (row[1], reward)
-        info = {"outcome": k, "prob": float(self._probability[row][k])}
+        info = {"outcome": k, "prob": float(probability[row][k])}
         return self._observation(), reward, terminated, time_is_up and not terminated, info
 
     @functools.cached_property
@@ -183,31 +185,40 @@ class TabularEnv(gymnasium.Env[Any, Any]):
         Raises:
             UnsupportedEnvironment: if there is a final reward and the observation does not contain the time.
         """
-        if self._final.any() and not self.observe_time:
+        timed = max(self._probability.ndim, self._reward.ndim) > 3
+        if (self._final.any() or timed) and not self.observe_time:
+            what = "tables that depend on time" if timed else "a final reward, which only the last step pays,"
             raise UnsupportedEnvironment(
-                "There is no table `P` of a problem with a final reward whose observation does not hold the time: only "
-                "the last step pays it. Make the environment with observe_time=True."
+                f"There is no table `P` of a problem with {what} whose observation does not hold the time. Make the "
+                "environment with observe_time=True."
             )
         states, horizon = self.mdp.num_states, self.mdp.horizon
         if not self.observe_time:
-            return {s: self._listed(s, 0, np.zeros(states), self._ended) for s in range(states)}
+            return {s: self._listed(s, 0, 0, np.zeros(states), self._ended) for s in range(states)}
         listing: Listing = {}
         for t in range(horizon):
             last = t == horizon - 1
             final, over = self._final * last, self._ended | last
-            listing |= {t * states + s: self._listed(s, (t + 1) * states, final, over) for s in range(states)}
+            listing |= {t * states + s: self._listed(s, t, (t + 1) * states, final, over) for s in range(states)}
         for s in range(horizon * states, (horizon + 1) * states):  # no action is taken here
             listing[s] = {a: [(1.0, s, 0.0, True)] for a in range(self.mdp.num_actions)}
         return listing
 
     def _listed(
-        self, state: int, offset: int, final: Float[np.ndarray, " state"], over: np.ndarray
+        self, state: int, t: int, offset: int, final: Float[np.ndarray, " state"], over: np.ndarray
     ) -> dict[int, list[tuple[float, int, float, bool]]]:
+        probability, _, reward = self._tables(t)
         rows: dict[int, list[tuple[float, int, float, bool]]] = {}
         for a in range(self.mdp.num_actions):
-            outcomes = zip(self._probability[state, a], self._successor[state, a], self._reward[state, a], strict=True)
+            outcomes = zip(probability[state, a], self._successor[state, a], reward[state, a], strict=True)
             rows[a] = [(float(p), offset + int(n), float(r + final[n]), bool(over[n])) for p, n, r in outcomes if p > 0]
         return rows
+
+    def _tables(self, t: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The probabilities, their cumulative sums, and the rewards of step t."""
+        tables = self._probability, self._thresholds, self._reward
+        probability, thresholds, reward = (each[t] if each.ndim > 3 else each for each in tables)
+        return probability, thresholds, reward
 
     def _observation(self) -> int:
         assert self.state is not None
@@ -253,7 +264,8 @@ def _require_finite(mdp: TabularMDP) -> None:
         forbidden = torch.empty(0) if table is None else torch.isneginf(table).nonzero()
         if len(forbidden):
             index = forbidden[0].tolist()
-            names = [f"state {mdp.state_name(index[0])!r}", *(f"action {mdp.action_name(a)!r}" for a in index[1:2])]
+            place = index[1:] if table is not None and table.ndim > 3 else index
+            names = [f"state {mdp.state_name(place[0])!r}", *(f"action {mdp.action_name(a)!r}" for a in place[1:2])]
             raise InvalidProblem(
                 f"`mdp.{name}{index}` ({', '.join(names)}) must be finite in a live environment, but is -inf: learners "
                 "average rewards. Use a large negative reward, such as "

@@ -104,9 +104,11 @@ def _of_mdp(mdp: TabularMDP, _: TabularMDP | None) -> Built:
     final = last_reward(mdp)
     variables = {
         "initial": variable("state", mdp.initial, PROBABILITY, "initial distribution p(s_0)"),
-        "probability": variable("state action outcome", mdp.probability, PROBABILITY, "true dynamics p(k|s, a)"),
+        "probability": variable(
+            f"{_time(mdp.probability)}state action outcome", mdp.probability, PROBABILITY, "true dynamics p(k|s, a)"
+        ),
         "successor": variable("state action outcome", mdp.successor, "index of a state", "state that k leads to"),
-        "reward": variable("state action outcome", mdp.reward, REWARD, "reward r(s, a, k)"),
+        "reward": variable(f"{_time(mdp.reward)}state action outcome", mdp.reward, REWARD, "reward r(s, a, k)"),
         "final_reward": variable("state", final, REWARD, "reward of the last state"),
     }
     if mdp.layout is not None:
@@ -114,6 +116,10 @@ def _of_mdp(mdp: TabularMDP, _: TabularMDP | None) -> Built:
         variables["row"] = variable("state", places[:, 0], "cells", "row of a state; nan if it has no place")
         variables["column"] = variable("state", places[:, 1], "cells", "column of a state; nan if it has no place")
     return variables, {"horizon": mdp.horizon, "discount": mdp.discount}, names_of(mdp)
+
+
+def _time(table: Tensor) -> str:
+    return "time " if table.ndim > 3 else ""
 
 
 def _of_posterior(posterior: Posterior, _: TabularMDP | None) -> Built:
@@ -124,7 +130,11 @@ def _of_posterior(posterior: Posterior, _: TabularMDP | None) -> Built:
         "q": variable("time state action", posterior.q, REWARD, "soft action value Q_t(s, a)"),
         **tables,
     }
-    attributes |= {"temperature": model.temperature, "optimism": str(posterior.optimism), "value": posterior.value}
+    if isinstance(model.temperature, Tensor):
+        variables["temperature"] = variable("time_and_last", model.temperature, REWARD, "temperature by time")
+    else:
+        attributes["temperature"] = model.temperature
+    attributes |= {"optimism": str(posterior.optimism), "value": posterior.value}
     if posterior.objective is not None:
         attributes["objective"] = posterior.objective
     if posterior.evidence is not None:

@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ..chance.optimality import ExponentialOptimality, LogisticOptimality, TableOptimality
 from ..chance.optimism import Optimism
 from ..chance.risk import Risk
 from ..errors import InvalidArgument, InvalidCheckpoint, PGMControlError
 from ..inference.exact.posterior import Posterior
+from ..inference.exact.tables import WholeTables
 from ..models.tabular import TabularModel
 from ..problems import checks
 from ..problems.mdp import TabularMDP
@@ -108,24 +110,52 @@ def _mdp(path: Path, tensors: Parts, facts: Parts) -> TabularMDP:
 
 def _parts_of_model(model: TabularModel) -> tuple[Parts, Parts]:
     tensors, facts = _parts_of_mdp(model.mdp)
-    return {"mdp": tensors, "action_prior": model.action_prior}, {"mdp": facts, "temperature": model.temperature}
+    kinds = {kind: name for name, kind in _OPTIMALITIES.items()}
+    if type(model.optimality) not in kinds:
+        raise InvalidArgument(
+            f"`value` must have a likelihood of optimality that a file can hold, {', '.join(_OPTIMALITIES)}, but has "
+            f"{model.optimality}. Save `value.mdp`."
+        )
+    table = model.optimality if isinstance(model.optimality, TableOptimality) else None
+    by_time = isinstance(model.temperature, Tensor)
+    return {
+        "mdp": tensors,
+        "action_prior": model.action_prior,
+        "temperature": model.temperature if by_time else None,
+        "observed": model.observed,
+        "log_likelihood": None if table is None else table.table,
+        "final": None if table is None else table.final,
+    }, {
+        "mdp": facts,
+        "temperature": None if by_time else model.temperature,
+        "optimality": kinds[type(model.optimality)],
+    }
 
 
 def _model(path: Path, tensors: Parts, facts: Parts) -> TabularModel:
     mdp, prior = _mdp(path, tensors["mdp"], facts["mdp"]), tensors["action_prior"]
-    model = TabularModel(mdp, facts["temperature"])
-    check = fields({"action_prior": tensor(model.action_prior.shape, mdp.probability.dtype, 0, 1)})
+    given = [tensors["log_likelihood"], tensors["final"]] if facts["optimality"] == "table" else []
+    optimality, observed = _OPTIMALITIES[facts["optimality"]](*given), tensors["observed"]
+    if observed is not None and mdp.final_reward is None and tensors["final"] is None:
+        observed = observed[:-1]  # there is no likelihood of the last state
+    temperature = tensors["temperature"] if facts["temperature"] is None else facts["temperature"]
+    model = TabularModel(mdp, temperature, observed=observed, optimality=optimality)
+    rows = (mdp.num_states, mdp.num_actions)
+    shapes = [(mdp.horizon, *rows) if prior.ndim == 3 else rows] if isinstance(prior, Tensor) else [rows]
+    check = fields({"action_prior": tensor(shapes[0], mdp.probability.dtype, 0, 1)})
     require(path, "its problem", {"action_prior": prior}, check, _REMEDY)
     mass = prior.sum(-1, keepdim=True).round().clamp(min=1)  # more than 1 where the prior counts actions
-    checks.normalised("action_prior", prior / mass, (mdp.state_names, mdp.action_names))
+    checks.normalised("action_prior", prior / mass, ())
     model.action_prior = prior
     return model
 
 
 def _parts_of_posterior(posterior: Posterior) -> tuple[Parts, Parts]:
-    if type(posterior.model) is not TabularModel:
+    posterior = posterior.detach()
+    model = posterior.model
+    if not isinstance(model, TabularModel):
         raise InvalidArgument(
-            f"`value` must be the posterior of a TabularModel, but its model is a {type(posterior.model).__name__}, "
+            f"`value` must be the posterior of a TabularModel, but its model is a {type(model).__name__}, "
             "which a file cannot hold. Save `value.model.mdp`, and infer again."
         )
     if posterior.evidence is not None or posterior.budget is not None:
@@ -133,8 +163,7 @@ def _parts_of_posterior(posterior: Posterior) -> tuple[Parts, Parts]:
         raise InvalidArgument(
             f"`value` must be a posterior without {what}, which no file can hold. Save `value.model`, and infer again."
         )
-    posterior = posterior.detach()
-    tensors, facts = _parts_of_model(posterior.model)
+    tensors, facts = _parts_of_model(model)
     blocks = {name: getattr(posterior.distribution, name) for name in _BLOCKS}
     optimism = {name: _part_of_beta(getattr(posterior.optimism, name)) for name in _BETAS}
     tables = {"model": tensors, "optimism": optimism, "q": posterior.q, "v": posterior.v, **blocks}
@@ -149,7 +178,7 @@ def _posterior(path: Path, tensors: Parts, facts: Parts) -> Posterior:
         "v": (steps + 1, mdp.num_states),
         "log_initial": (mdp.num_states,),
         "log_policy": (steps, mdp.num_states, mdp.num_actions),
-        "log_dynamics": (steps, *mdp.probability.shape),
+        "log_dynamics": (steps, *mdp.successor.shape),
         "log_survival": (steps, mdp.num_states),
     }
     needed: dict[str, Check] = {name: tensor(shape, dtype, infinite=True) for name, shape in shapes.items()}
@@ -159,7 +188,7 @@ def _posterior(path: Path, tensors: Parts, facts: Parts) -> Posterior:
     require(path, "its model", tensors, fields(needed, others=True), _REMEDY)
     blocks = Blocks(mdp, **{name: tensors[name] for name in _BLOCKS})
     tabulate(model, blocks)
-    return Posterior(model, optimism, tensors["q"], tensors["v"], facts["value"], blocks)
+    return Posterior(model, optimism, tensors["v"], facts["value"], WholeTables(tensors["q"], blocks))
 
 
 def _part_of_beta(value: Any) -> Any:
@@ -199,13 +228,21 @@ _FACTORS = either(nothing, mapping(number(1, whole=True)))
 _ONE_BETA = either(fields({"theta": _number_or_table}), _number_or_table)
 _BETA = either(fields({"factors": mapping(_ONE_BETA)}), _ONE_BETA)
 _OUTCOMES = (None, None, None)
+_BY_TIME = (None, *_OUTCOMES)
+_LOGITS = either(tensor(_OUTCOMES, None, infinite=True), tensor(_BY_TIME, None, infinite=True))
+_ROW = tensor((None,), None, infinite=True)
+_OPTIMALITIES: dict[str, Callable[..., Any]] = {
+    "exponential": ExponentialOptimality,
+    "logistic": LogisticOptimality,
+    "table": TableOptimality,
+}
 _OF_MDP = fields(
     {
         "initial": tensor((None,), None, 0),
-        "probability": tensor(_OUTCOMES, None, 0),
+        "probability": either(tensor(_OUTCOMES, None, 0), tensor(_BY_TIME, None, 0)),
         "successor": either(tensor(_OUTCOMES, torch.int32, 0), tensor(_OUTCOMES, torch.int64, 0)),
-        "reward": tensor(_OUTCOMES, None, infinite=True),
-        "final_reward": either(nothing, tensor((None,), None, infinite=True)),
+        "reward": _LOGITS,
+        "final_reward": either(nothing, _ROW),
     }
 )
 _FACTS_OF_MDP = fields(
@@ -219,8 +256,19 @@ _FACTS_OF_MDP = fields(
         "initial_factors": _FACTORS,
     }
 )
-_OF_MODEL = fields({"mdp": _OF_MDP, "action_prior": anything})
-_FACTS_OF_MODEL = fields({"mdp": _FACTS_OF_MDP, "temperature": number(0)})
+_OF_MODEL = fields(
+    {
+        "mdp": _OF_MDP,
+        "action_prior": anything,
+        "temperature": either(nothing, tensor((None,), torch.float64, 0)),
+        "observed": either(nothing, tensor((None,), torch.bool)),
+        "log_likelihood": either(nothing, _LOGITS),
+        "final": either(nothing, _ROW),
+    }
+)
+_FACTS_OF_MODEL = fields(
+    {"mdp": _FACTS_OF_MDP, "temperature": either(nothing, number(0)), "optimality": one_of(*_OPTIMALITIES)}
+)
 _OF_POSTERIOR = fields(
     {
         "model": _OF_MODEL,

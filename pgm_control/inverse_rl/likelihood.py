@@ -20,6 +20,7 @@ from ..inference.exact.backward.batch import ABREAST, solved
 from ..kernels.backend import kernels_for
 from ..kernels.bundles import Cotangents, Settings
 from ..trajectories.blocks import MarkovModel
+from ..trajectories.steps import require_plain
 from .demonstrations import Demonstrations, Moves
 from .values import planned_values
 
@@ -48,6 +49,7 @@ def soft_log_likelihood(
     Raises:
         InvalidArgument: if the demonstrations lack the times or, for the term in brackets, the outcomes.
     """
+    require_plain(model)
     moves = demonstrations.timed_moves
     total = (moves.weight * model.action_prior.log()[moves.state, moves.action]).sum()
     if believed:

@@ -10,6 +10,7 @@ from ..chance.operators import certainty_equivalent, tilt
 from ..errors import InvalidArgument
 from ..inference.exact.soft_values import soft_values
 from ..trajectories.blocks import MarkovModel
+from ..trajectories.steps import require_plain
 
 _SWEEPS = 1000  # of Newton's method, at most; it usually needs a handful
 _SMALL = 1e-13  # relative to the values: the rounding error
@@ -25,6 +26,7 @@ def planned_values(
     hard: bool = False,
 ) -> tuple[Float[Tensor, "*batch time state action"], Float[Tensor, "*batch time_and_last state"]]:
     """Return Q and V at all times, constant in time for an infinite horizon. Leading axes of arguments are settings."""
+    require_plain(model)
     steps = model.mdp.horizon
     if infinite_horizon:
         if bool((last != 0).any()) or last.requires_grad:

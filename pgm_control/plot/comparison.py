@@ -13,6 +13,7 @@ from ..runtime.arguments import instance
 from ..runtime.files import path_of, write_whole
 from ..text.wording import action_label, action_phrase, amount, short_chance, state_label, state_phrase
 from ..trajectories.beliefs import believed_event, outcome_labels
+from ..trajectories.steps import temperature_words
 from .canvas import style_of
 from .episodes import episode_maps
 from .grid import has_layout, inches_of, layout_of
@@ -86,7 +87,7 @@ def picture(comparison: Comparison, path: str | Path | None = None) -> "Figure":
     if top:
         guides = {"free guide, exact": comparison.free, "clamped guide, exact": comparison.clamped}
         episode_maps(comparison.model, guides, seed=comparison.settings["seed"] or 0, axes=top[0])
-    title = f"{comparison.name} (T = {comparison.model.mdp.horizon}, τ = {comparison.model.temperature:g})\n"
+    title = f"{comparison.name} (T = {comparison.model.mdp.horizon}, τ = {temperature_words(comparison.model)})\n"
     headline = textwrap.fill(comparison.explanation.headline + ".", 110)
     figure.suptitle(title + headline, fontsize=12, fontweight="bold")
     for text in figure.findobj(Text):

@@ -55,7 +55,7 @@ def outcomes(
         InvalidGuide: if the guide does not fit the model.
         MissingExtra: without matplotlib.
     """
-    require_model(model)
+    require_model(model, timed=True)
     sizes, mdp = style_of(style), model.mdp
     max_rows, name = whole("max_rows", max_rows, remedy="It counts events."), called("name", name)
     if (state is None) != (action is None):

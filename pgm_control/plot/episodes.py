@@ -11,6 +11,7 @@ import torch
 from ..inference.sampling.log_weights import returns
 from ..problems.grid import Cell
 from ..problems.mdp import TabularMDP
+from ..problems.timed import at_start
 from ..runtime.randomness import integer_of
 from ..text.wording import amount
 from ..trajectories.blocks import Blocks, MarkovModel, require_model
@@ -78,7 +79,7 @@ def episode_maps(
         InvalidGuide: if a guide does not fit the model.
         MissingExtra: without matplotlib.
     """
-    require_model(model)
+    require_model(model, timed=True)
     sizes, grid = style_of(style), layout_of(model.mdp, layout)
     guides = guides_of(model, guides)
     stacked = grid.columns > 1.5 * grid.rows
@@ -178,7 +179,7 @@ def _entered(mdp: TabularMDP, grid: Layout, ways: Sequence[Cell], s: int, action
     """Return the hazard or goal that this outcome leads into, or None if the tables do not determine it."""
     cell = grid.cells[s]
     assert cell is not None
-    happened = int(mdp.successor[s, action, outcome]), float(mdp.reward[s, action, outcome])
+    happened = int(mdp.successor[s, action, outcome]), float(at_start(mdp).reward[s, action, outcome])
     matching = set()
     for step in ways:
         there = cell[0] + step[0], cell[1] + step[1]

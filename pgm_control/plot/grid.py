@@ -69,7 +69,7 @@ def layout_of(mdp: TabularMDP, layout: Layout | Sequence[str] | None = None) -> 
     Raises:
         InvalidArgument: if there is no grid, or the grid does not fit.
     """
-    require_mdp("mdp", mdp)
+    require_mdp("mdp", mdp, timed=True)
     if isinstance(layout, Layout):
         if len(layout.cells) != mdp.num_states:
             raise InvalidArgument(
@@ -113,7 +113,11 @@ def layout_of(mdp: TabularMDP, layout: Layout | Sequence[str] | None = None) -> 
 
 def has_layout(mdp: TabularMDP, layout: Layout | Sequence[str] | None = None) -> bool:
     """Return True if `layout_of` finds a map."""
-    return layout_of(mdp, layout) is not None if layout is not None else require_mdp("mdp", mdp).layout is not None
+    return (
+        layout_of(mdp, layout) is not None
+        if layout is not None
+        else require_mdp("mdp", mdp, timed=True).layout is not None
+    )
 
 
 def _cells_in_order(mdp: TabularMDP, grid: Mapping[Cell, str]) -> tuple[Cell | None, ...]:

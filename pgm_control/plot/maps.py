@@ -210,7 +210,7 @@ def guides_of(model: MarkovModel, guides: Mapping[str, Guide] | None) -> dict[st
 def _checked(
     model: MarkovModel, layout: Layout | Sequence[str] | None, style: str, t: int
 ) -> tuple[Style, Layout, int]:
-    require_model(model)
+    require_model(model, timed=True)
     step = index("t", t, model.mdp.horizon, "a step", remedy="The first is 0.")
     return style_of(style), layout_of(model.mdp, layout), step
 

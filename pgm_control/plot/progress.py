@@ -137,7 +137,7 @@ def elbo_curves(
         InvalidArgument: if an argument is invalid; the message names it.
         MissingExtra: without matplotlib.
     """
-    require_model(model, in_nats=True)
+    require_model(model, in_nats=True, timed=True)
     every = named(fits.fits if isinstance(fits, Comparison) else fits, Fit, "fits")
     every = {name or "fit": each for name, each in every.items()}
     if not any(len(each.elbo_history) for each in every.values()):

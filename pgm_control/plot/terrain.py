@@ -12,6 +12,7 @@ from ..inference.exact.infer import infer
 from ..models import TabularModel
 from ..problems.grid import Cell, grid_of
 from ..problems.mdp import TabularMDP
+from ..problems.timed import at_start
 
 Kind = Literal["goal", "hazard", "wall"]
 
@@ -25,6 +26,7 @@ def directions(mdp: TabularMDP, cells: Sequence[Cell | None]) -> list[Cell]:
 
     Jumps to states that are not neighbours do not count; (0, 0) means that the action stays.
     """
+    mdp = at_start(mdp)
     row, column = _coordinates(cells)
     known = ~np.isnan(row)
     p, successor = mdp.probability.double().cpu().numpy(), mdp.successor.cpu().numpy()
@@ -46,8 +48,9 @@ def terrain(mdp: TabularMDP, cells: Sequence[Cell | None]) -> dict[Cell, Kind]:
 
     A cell is a goal or a hazard if a step towards it ends in another state instead, or if it is reached and never left.
     It is a goal if reward plus hard optimal value there are at least the value beside it, else a hazard. A cell is a
-    wall if steps towards it stay in place, or if it has no state.
+    wall if steps towards it stay in place, or if it has no state. Tables that depend on time are those of step 0.
     """
+    mdp = at_start(mdp)
     rows, columns, state_at = grid_of(cells)
     found: dict[Cell, Kind] = {(i, j): "wall" for i in range(rows) for j in range(columns) if (i, j) not in state_at}
     ways, value = directions(mdp, cells), _hard_values(mdp, rows, columns)
@@ -86,6 +89,7 @@ def event_of_step(mdp: TabularMDP, s: int, ways: Sequence[Cell], step: Cell) -> 
     Sideways slips are common to both actions and cancel. None if the two actions have equal outcomes.
     """
 
+    mdp = at_start(mdp)
     apart: dict[tuple[int, float], float] = {}
     back = (-step[0], -step[1])
     for way, sign in ((step, 1.0), (back, -1.0)):

@@ -26,6 +26,7 @@ from . import checks
 from .grid import side_by_side
 from .mdp import TabularMDP
 from .recorded.estimate import Unvisited, estimate_dynamics
+from .timed import require_constant
 
 MEMBER, STATE = "member", "state"
 
@@ -79,6 +80,7 @@ class Ensemble:
             raise InvalidProblem("`members` must be TabularMDPs, at least one. For a FactoredMDP pass its joint().")
         first = members[0]
         for i, each in enumerate(members):
+            require_constant(f"members[{i}]", each)
             for what in (
                 "num_states",
                 "num_actions",

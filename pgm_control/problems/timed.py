@@ -1,15 +1,19 @@
 """Tables that may depend on time, and the refusal of those that do where this is not supported."""
 
-from typing import Any
+import copy
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..errors import InvalidProblem
 from ..runtime.arguments import shown
-from ..runtime.array_like import numbers
+from ..runtime.array_like import numbers, real_array
 from .checks import temperature
+
+M = TypeVar("M")
 
 REMEDY = (
     "Put the time into the state, as pairs (t, s), or use infer, soft_values, fit, evaluate or ledger, which accept it."
@@ -24,6 +28,17 @@ def at_time(table: Tensor, t: int, axes: int) -> Tensor:
 def by_time(table: Tensor, horizon: int, axes: int) -> Tensor:
     """The table with an axis of time, expanded without a copy if it had none."""
     return table if table.ndim > axes else table.expand(horizon, *table.shape)
+
+
+def at_start(mdp: M) -> M:
+    """The problem with the tables of its first step at all times, for pictures; itself if nothing depends on time."""
+    tables: Any = mdp
+    if max(tables.probability.ndim, tables.reward.ndim) == 3:
+        return mdp
+    found = copy.copy(mdp)
+    for name in ("probability", "reward"):
+        object.__setattr__(found, name, at_time(getattr(mdp, name), 0, 3))
+    return found
 
 
 def require_constant(name: str, mdp: Any) -> None:
@@ -51,7 +66,11 @@ def checked_temperatures(
     if getattr(value, "ndim", 0) == 0 and not isinstance(value, list | tuple):
         return temperature(name, value, dtype)
     found = numbers(name, value, InvalidProblem).to(torch.float64)
-    if found.ndim != 1 or len(found) not in (horizon, horizon + 1):
+    if (
+        real_array(name, value, InvalidProblem).dtype.kind == "b"
+        or found.ndim != 1
+        or len(found) not in (horizon, horizon + 1)
+    ):
         raise InvalidProblem(
             f"`{name}` must be a number, or one for each of the {horizon} steps, with or without another one for the "
             f"final reward, but has shape {tuple(found.shape)}."
@@ -72,8 +91,9 @@ def checked_observed(name: str, value: Any, horizon: int, has_end: bool) -> Bool
     """
     if value is None:
         return None
-    found = torch.as_tensor(value) if not isinstance(value, str) else None
-    if found is None or found.dtype != torch.bool or found.ndim != 1 or len(found) not in (horizon, horizon + 1):
+    is_tensor = isinstance(value, Tensor) and value.layout is torch.strided
+    found = value if is_tensor else torch.from_numpy(np.array(real_array(name, value, InvalidProblem)))
+    if found.dtype != torch.bool or found.ndim != 1 or len(found) not in (horizon, horizon + 1):
         raise InvalidProblem(
             f"`{name}` must be one boolean for each of the {horizon} steps, with or without another one for the final "
             f"reward, but is {shown(value)}."

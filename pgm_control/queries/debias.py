@@ -9,6 +9,7 @@ Sources:
 """
 
 import html
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any, final
@@ -21,11 +22,13 @@ from ..chance.operators import certainty_equivalent, tilt
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
-from ..models.tabular import TabularModel, model_like
+from ..models.tabular import TabularModel
 from ..problems.mdp import TabularMDP
+from ..problems.timed import by_time
 from ..text.wording import action_label, amount, chance, state_label
 from ..trajectories.action_measure import evidence_name
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
+from ..trajectories.steps import has_last_factor, is_plain, last_worth, tables_of, temperature_at, temperature_words
 from ..trajectories.tabulate import tabulate
 from .unrolled import Folded, fold, true_dynamics, unroll
 
@@ -89,15 +92,15 @@ class Debiased:
         """Rows of text for the (t, s, a) with the largest bonus weighted by visits; ties keep their order."""
         mdp, visits = self.clamped.model.mdp, self.clamped.marginals().state_action
         most = (visits * self.bonus).flatten().sort(descending=True, stable=True)
-        truth, rows = true_dynamics(mdp), []
+        truth, rows = by_time(true_dynamics(mdp), mdp.horizon, 3), []
         for paid, index in zip(most.values[:_ROWS].tolist(), most.indices[:_ROWS].tolist(), strict=True):
             if paid > 0:
                 t, s, a = (int(i) for i in torch.unravel_index(torch.tensor(index), self.bonus.shape))
-                k = int((truth[s, a] - self.probability[t, s, a]).abs().argmax())
+                k = int((truth[t, s, a] - self.probability[t, s, a]).abs().argmax())
                 target = f"{mdp.state_name(int(mdp.successor[s, a, k % mdp.num_outcomes]))}"
                 target = f"to {target}" if k < mdp.num_outcomes else "to the end"
                 where = (str(t), state_label(mdp, s), action_label(mdp, a), chance(float(visits[t, s, a])))
-                moved = f"{target}: {chance(float(truth[s, a, k]))} → {chance(float(self.probability[t, s, a, k]))}"
+                moved = f"{target}: {chance(float(truth[t, s, a, k]))} → {chance(float(self.probability[t, s, a, k]))}"
                 rows.append((*where, amount(float(self.bonus[t, s, a])), moved))
         return rows
 
@@ -167,30 +170,35 @@ def debias(model: MarkovModel) -> Debiased:
     References:
         [arriojas2023], [levine2018]
     """
-    require_model(model, in_nats=True)
-    mdp, tau, truth = model.mdp, model.temperature, true_dynamics(model.mdp)
+    require_model(model, in_nats=True, timed=True)
+    mdp, truth = model.mdp, by_time(true_dynamics(model.mdp), model.mdp.horizon, 3)
+    paid_now, taus = tables_of(model).reward, [temperature_at(model, t) for t in range(mdp.horizon + 1)]
+    tau = taus[0] if is_plain(model) else truth.new_tensor(taus[:-1])[:, None, None]
     _require_room(mdp, truth.shape[-1])
     clamped, log_p, possible = infer(model, 0.0), truth.log(), truth > 0
-    ends = mdp.reward.expand(mdp.horizon, -1, -1, -1)
-    continuing = mdp.reward + clamped.v[1:, mdp.successor]
+    ends = by_time(paid_now, mdp.horizon, 3)
+    ratio = truth.new_tensor([now / later for now, later in itertools.pairwise(taus)])[:, None]
+    continuing = ends + (clamped.v[1:] * ratio)[:, mdp.successor]
     x = torch.where(possible, continuing if mdp.discount == 1 else torch.cat((continuing, ends), -1), 0.0)
     forbidden = torch.isneginf(clamped.q)
     dynamics = torch.where(forbidden[..., None], log_p, tilt(x, log_p, tau, -1.0)).exp()
     worst = certainty_equivalent(x, log_p, tau, -1.0)
     bonus = torch.where(forbidden, 0.0, clamped.q - worst).clamp(min=0.0)
-    pay = mdp.reward if mdp.discount == 1 else torch.cat((mdp.reward, mdp.reward), -1)
+    pay = ends if mdp.discount == 1 else torch.cat((ends, ends), -1)
     paid = torch.where(forbidden[..., None], -torch.inf, pay + bonus[..., None])
     start, start_bonus = _start(model, clamped)
     paid[0] += start_bonus
     reward = torch.where(possible, paid, 0.0)
     _require_digits(model, dynamics, start)
-    unrolled = unroll(mdp, start, dynamics, reward)
+    final = None if not has_last_factor(model) else last_worth(model)
+    unrolled = unroll(mdp, start, dynamics, reward, final)
     rest = unrolled.num_states - (mdp.horizon + 1) * mdp.num_states
     anything = model.action_prior.new_full((rest, mdp.num_actions), 1.0 / mdp.num_actions)
-    prior = torch.cat((model.action_prior.repeat(mdp.horizon + 1, 1), anything))
-    return Debiased(
-        model_like(model, unrolled, action_prior=prior), clamped, start, dynamics, reward, bonus, start_bonus
-    )
+    by_step = by_time(model.action_prior, mdp.horizon, 2)
+    prior = torch.cat((by_step.flatten(0, 1), by_step[-1], anything))
+    made = TabularModel(unrolled, model.temperature)
+    made.action_prior = prior
+    return Debiased(made, clamped, start, dynamics, reward, bonus, start_bonus)
 
 
 def _start(model: MarkovModel, clamped: Posterior) -> tuple[Float[Tensor, " state"], float]:
@@ -198,8 +206,9 @@ def _start(model: MarkovModel, clamped: Posterior) -> tuple[Float[Tensor, " stat
     mdp, log_p, v = model.mdp, model.mdp.initial.log(), clamped.v[0]
     doomed = torch.isneginf(v) & (mdp.initial > 0)
     if not doomed.any():
-        worst = certainty_equivalent(v, log_p, model.temperature, -1.0)
-        return tilt(v, log_p, model.temperature, -1.0).exp(), max(clamped.value - float(worst), 0.0)
+        tau = temperature_at(model, 0)
+        worst = certainty_equivalent(v, log_p, tau, -1.0)
+        return tilt(v, log_p, tau, -1.0).exp(), max(clamped.value - float(worst), 0.0)
     saved = (mdp.initial > 0) & ~doomed
     if saved.any():
         s, other = int(doomed.nonzero()[0]), int(saved.nonzero()[0])
@@ -241,6 +250,6 @@ def _require_digits(
     raise InvalidArgument(
         f"`model` must have outcomes whose values differ by at most about {-math.log(least):.0f} nats, but {where} "
         f"would need a modified probability below {least:.1e}, the smallest number of {dynamics.dtype}. Its value "
-        f"exceeds those of its alternatives by too much at temperature {model.temperature:g}. Raise the temperature, "
+        f"exceeds those of its alternatives by too much at temperature {temperature_words(model)}. Raise it, "
         "scale the rewards down, or shorten the horizon."
     )

@@ -12,7 +12,7 @@ from ..text.one_line import one_line
 from ..trajectories.blocks import Blocks
 
 
-def true_dynamics(mdp: TabularMDP) -> Float[Tensor, "state action outcome"]:
+def true_dynamics(mdp: TabularMDP) -> Float[Tensor, "*time state action outcome"]:
     """The true dynamics; with a discount first the K outcomes with survival, then the K with termination."""
     p, gamma = mdp.probability, mdp.discount
     return p if gamma == 1 else torch.cat((gamma * p, (1.0 - gamma) * p), -1)
@@ -23,6 +23,7 @@ def unroll(
     start: Float[Tensor, " state"],
     dynamics: Float[Tensor, "time state action outcome"],
     reward: Float[Tensor, "time state action outcome"],
+    final_reward: Float[Tensor, " state"] | None,
 ) -> TabularMDP:
     """The problem with a state (t, s) at t S + s for t = 0 … T, the last ones absorbing, and one terminated state."""
     steps, states, actions, outcomes = dynamics.shape
@@ -37,9 +38,9 @@ def unroll(
     target[:acting] = total - 1  # outcomes that terminate; those that survive, or all without a discount, come first
     target[:acting, :, : mdp.num_outcomes] = (layer + mdp.successor).flatten(0, 1)
     final = None
-    if mdp.final_reward is not None:
+    if final_reward is not None:
         final = torch.zeros_like(payment[:, 0, 0])
-        final[acting:count] = mdp.final_reward
+        final[acting:count] = final_reward
     names = [f"t={t}, {mdp.state_name(s)}" for t in range(steps + 1) for s in range(states)]
     return TabularMDP(
         torch.cat((start, start.new_zeros(total - states))),

@@ -130,7 +130,7 @@ def render(
         InvalidArgument: if `horizon` is not a positive whole number, or a guide has no blocks.
         InvalidGuide: if a guide does not fit the model.
     """
-    require_model(model)
+    require_model(model, timed=True)
     horizon = whole("horizon", horizon, remedy="Two show the pattern.")
     named = {"free": 1.0, "clamped": 0.0} if guides is None else checked_names("guides", guides, least=0)
     small, ends_here = _smallest(model.mdp, horizon), model.mdp.horizon <= horizon

@@ -35,6 +35,7 @@ from ..runtime.files import path_of, write_whole
 from ..runtime.versions import versions
 from ..text.html import bullets
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
+from ..trajectories.steps import temperature_words
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -158,7 +159,7 @@ def report_page(
         warnings = found.warnings
         shown: dict[str, Any] = {"free": found.free, "clamped": found.clamped}
     else:
-        require_model(found, in_nats=True, name="found")
+        require_model(found, in_nats=True, name="found", timed=True)
         model, explanation = found, explain(found)
         given = {"free": infer(model, 1.0), "clamped": infer(model, 0.0)} if guides is None else named("guides", guides)
         fits = {each: guide for each, guide in given.items() if isinstance(guide, Fit)}
@@ -168,7 +169,7 @@ def report_page(
     mdp = model.mdp
     about = (
         f"{mdp.num_states} states, {mdp.num_actions} actions, T = {mdp.horizon}, discount {mdp.discount:g}, "
-        f"temperature τ = {model.temperature:g} reward units per nat"
+        f"temperature τ = {temperature_words(model)} reward units per nat"
     )
     pictures = _pictures(model, shown, card, accounts, fits)
     sentences = "".join(f"<li>{html.escape(each)}</li>" for each in explanation.sentences)

@@ -10,6 +10,12 @@ _SMALL = 1 << 26  # bytes that are never refused
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
+def has_room(entries: int, itemsize: int) -> bool:
+    """Whether tables with so many entries, of so many bytes each, fit into the free memory."""
+    size = float(entries * itemsize)
+    return size <= _SMALL or size <= free_memory()
+
+
 def require_room(name: str, tables: str, entries: int, itemsize: int, remedy: str) -> None:
     """Refuse tables that do not fit into the free memory.
 
@@ -23,11 +29,10 @@ def require_room(name: str, tables: str, entries: int, itemsize: int, remedy: st
     Raises:
         InvalidArgument: if they need more than is free; the message says how much they need.
     """
-    size = float(entries * itemsize)
-    if size > _SMALL and size > (free := free_memory()):
+    if not has_room(entries, itemsize):
         raise InvalidArgument(
-            f"`{name}` must fit into memory, but {tables} need {in_words(size)}, and {in_words(free)} are free. "
-            f"{remedy}"
+            f"`{name}` must fit into memory, but {tables} need {in_words(float(entries * itemsize))}, and "
+            f"{in_words(free_memory())} are free. {remedy}"
         )
 
 

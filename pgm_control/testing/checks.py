@@ -64,7 +64,7 @@ def check_model(model: MarkovModel, seed: int | torch.Generator | None = None) -
     Raises:
         LawBroken: listing every broken law.
     """
-    require_model(model, in_nats=True)
+    require_model(model, in_nats=True, timed=True)
     number = _integer_of(seed)
     sites = laws.play(model, number)
     evidence = infer(model, Optimism(1.0, 1.0, 1.0)).log_evidence
@@ -95,7 +95,7 @@ def check_guide(model: MarkovModel, guide: Callable[[], Any], seed: int | torch.
     Raises:
         LawBroken: listing every broken law.
     """
-    require_model(model, in_nats=True)
+    require_model(model, in_nats=True, timed=True)
     require_callable("guide", guide, remedy="Pass a Pyro guide, such as FreeGuide(model).")
     broken: list[str] = []
     free: set[str] = set()

@@ -13,8 +13,9 @@ from torch import Tensor
 from ..errors import InvalidGuide
 from ..inference.variational.elbo import elbo
 from ..inference.variational.parameters import announced
-from ..trajectories.action_measure import evidence_name
+from ..trajectories.action_measure import counts_actions, evidence_name
 from ..trajectories.blocks import HasBlocks, MarkovModel
+from ..trajectories.steps import has_last_factor, is_observed
 from ..trajectories.tabulate import tabulate
 
 BLOCKS = ("initial", "dynamics", "survival")  # of chance; the policy belongs to every guide
@@ -105,10 +106,10 @@ def order(drawn: Sites, model: MarkovModel) -> list[str]:
 
 
 def factors(drawn: Sites, model: MarkovModel) -> list[str]:
-    """A model has one factor per step, and one for the last state if there is a final reward."""
-    steps = model.mdp.horizon + (model.mdp.final_reward is not None)
+    """A model has one factor for each step that is observed, and one for the last state if it has a likelihood."""
+    steps = model.mdp.horizon + has_last_factor(model)
     found = {name for name, site in drawn.items() if not site.is_latent}
-    wanted = {f"optimality_{t}" for t in range(steps)}
+    wanted = {f"optimality_{t}" for t in range(steps) if is_observed(model, t) or counts_actions(model)}
     if found == wanted:
         return []
     odd = sorted(found ^ wanted)

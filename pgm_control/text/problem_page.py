@@ -23,7 +23,7 @@ class HasOutcomes(HasNames, Protocol):
         ...
 
     @property
-    def probability(self) -> Float[Tensor, "state action outcome"]:
+    def probability(self) -> Float[Tensor, "*time state action outcome"]:
         """p(k|s, a)."""
         ...
 
@@ -33,7 +33,7 @@ class HasOutcomes(HasNames, Protocol):
         ...
 
     @property
-    def reward(self) -> Float[Tensor, "state action outcome"]:
+    def reward(self) -> Float[Tensor, "*time state action outcome"]:
         """r(s, a, k)."""
         ...
 
@@ -50,7 +50,8 @@ class HasOutcomes(HasNames, Protocol):
 
 def problem_page(mdp: HasOutcomes, title: str = "TabularMDP", also: str = "") -> str:
     """The notebook page of a problem: its sizes and the outcomes of the first states."""
-    num_states, num_actions, num_outcomes = mdp.probability.shape
+    num_states, num_actions, num_outcomes = mdp.probability.shape[-3:]
+    timed = max(mdp.probability.ndim, mdp.reward.ndim) > 3
     start = mdp.initial.topk(min(3, num_states))
     likeliest = [
         f"{state_label(mdp, s)} {share(p)}"
@@ -64,19 +65,20 @@ def problem_page(mdp: HasOutcomes, title: str = "TabularMDP", also: str = "") ->
     )
     begins = f"start: {', '.join(likeliest)}" + (f", … {more:,} more" if more else "")
     states = max(1, min(num_states, ROWS // min(num_actions, ROWS)))
-    head = [["state", "action", "outcomes: probability, where to, reward"]]
+    head = [["state", "action", f"outcomes{' at t = 0' if timed else ''}: probability, where to, reward"]]
     table = html_grid(head, [row for s in range(states) for row in _outcome_rows(mdp, s)], left=3)
     return heading(title, sizes, begins) + table + left_out(num_states - states, "state")
 
 
 def _outcome_rows(mdp: HasOutcomes, s: int) -> Iterator[list[str]]:
     """Yield a table row for each of the first actions in a state."""
-    num_actions = mdp.probability.shape[1]
+    num_actions = mdp.probability.shape[-2]
+    probability, reward = (table[0] if table.ndim > 3 else table for table in (mdp.probability, mdp.reward))
     for a in range(min(num_actions, ROWS)):
-        outcomes = (mdp.probability[s, a] > 0).nonzero()[:, 0].tolist()
+        outcomes = (probability[s, a] > 0).nonzero()[:, 0].tolist()
         said = [
-            f"{share(float(mdp.probability[s, a, k]))} → {state_label(mdp, int(mdp.successor[s, a, k]))} "
-            f"({reward_phrase(float(mdp.reward[s, a, k]))})"
+            f"{share(float(probability[s, a, k]))} → {state_label(mdp, int(mdp.successor[s, a, k]))} "
+            f"({reward_phrase(float(reward[s, a, k]))})"
             for k in outcomes[:_MOST_OUTCOMES]
         ]
         said += [f"… {len(outcomes) - _MOST_OUTCOMES} more"] if len(outcomes) > _MOST_OUTCOMES else []

@@ -24,8 +24,8 @@ class Outcome:
 
     Attributes:
         successor: the state it leads to.
-        reward: its reward, in reward units.
-        true: its true probability.
+        reward: its reward, in reward units; if that depends on time, its mean over the steps.
+        true: its true probability; if that depends on time, its mean over the visits.
         believed: the probability that a guide gives it.
     """
 
@@ -92,7 +92,7 @@ def believed_event(model: MarkovModel, guide: HasBlocks | Blocks, state: int, ac
         visits = joint.sum(-1)
         kl = expect(log_q, relative(log_q, log_p))
         believed = joint.sum(0) / visits.sum() if visits.sum() > 0 else log_q[0].exp()
-        p, r = _over_time(p, visits[:, None]), _over_time(r, torch.where(joint.sum(0) > 0, joint, visits[:, None]))
+        p, r = _over_time(p, visits[:, None]), _over_time(r, p)
     outcomes: dict[tuple[int, float], list[float]] = {}
     for k in range(mdp.num_outcomes):
         true = float(p[k])
@@ -109,7 +109,7 @@ def believed_event(model: MarkovModel, guide: HasBlocks | Blocks, state: int, ac
 
 def _over_time(table: Float[Tensor, "time outcome"], weight: Tensor) -> Float[Tensor, " outcome"]:
     """The mean over time with these weights; the first entry if there is no weight, or all are the same."""
-    if table.stride(0) == 0:
+    if len(table) == 1 or table.stride(0) == 0:
         return table[0]
     total = weight.sum(0)
     mean = torch.where(weight > 0, weight * table, 0.0).sum(0) / torch.where(total > 0, total, 1.0)

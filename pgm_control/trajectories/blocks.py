@@ -5,19 +5,19 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar, final, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from ..chance.optimism import Optimism
 from ..errors import InvalidArgument, InvalidGuide
 from ..problems.gradients import require_numbers
 from ..problems.mdp import TabularMDP
-from ..runtime.arguments import shown, whole
+from ..runtime.arguments import shown
 from ..runtime.memory import require_room
 from ..runtime.moving import Place, moved_copy, moved_log_probability, place_of
-from ..runtime.randomness import generator_of
+from .by_step import StepBlocks, sampled
 from .protocol_checks import MembersOnce
-from .samples import Occupancy, Trajectories, Trajectory, require_room_for
+from .samples import Occupancy, Trajectories, Trajectory
 from .steps import require_plain, temperature_at
 
 _SAME = 1e-6  # in probability: the rounding of float32
@@ -109,7 +109,14 @@ class Blocks:
             states.append(arrived * survival[t])
         return Occupancy(torch.stack(states), torch.stack(outcomes))
 
-    @torch.no_grad()
+    def at(self, t: int) -> StepBlocks:
+        """The factors of step t, t = 0 … T − 1."""
+        if self.log_survival is None:
+            lives = torch.full_like(self.log_initial, self.mdp.discount)
+        else:
+            lives = self.log_survival[t].exp()
+        return StepBlocks(self.log_policy[t], self.log_dynamics[t], lives)
+
     def sample(self, num_samples: int, seed: int | torch.Generator | None = None) -> Trajectories:
         """Draw independent trajectories.
 
@@ -120,28 +127,7 @@ class Blocks:
         Raises:
             InvalidArgument: if an argument is invalid; the message names it.
         """
-        num_samples = require_room_for("num_samples", whole("num_samples", num_samples), self.mdp.horizon)
-        mdp, generator = self.mdp, generator_of(seed, self.log_initial.device)
-
-        def draw(log_probability: Float[Tensor, "batch value"]) -> Int[Tensor, " batch"]:
-            return torch.multinomial(log_probability.exp(), 1, generator=generator)[:, 0]
-
-        survival = self.survival
-        states = [draw(self.log_initial.expand(num_samples, -1))]
-        actions, outcomes = [], []
-        alive = torch.ones(num_samples, dtype=torch.bool, device=states[0].device)
-        for t in range(mdp.horizon):
-            here = torch.where(alive, states[t], 0)
-            action = draw(self.log_policy[t, here])
-            outcome = draw(self.log_dynamics[t, here, action])
-            actions.append(torch.where(alive, action, 0))
-            outcomes.append(torch.where(alive, outcome, 0))
-            arrived = mdp.successor[here, action, outcome]
-            if mdp.discount < 1:
-                draws = torch.rand(num_samples, generator=generator, dtype=survival.dtype, device=survival.device)
-                alive = alive & (draws < survival[t, arrived])
-            states.append(torch.where(alive, arrived, mdp.num_states))
-        return Trajectories(torch.stack(states, 1), torch.stack(actions, 1), torch.stack(outcomes, 1))
+        return sampled(self.mdp, self.log_initial, self.at, num_samples, seed)
 
     @torch.no_grad()
     def mode(self) -> Trajectory:
@@ -293,7 +279,7 @@ def require_model(
         _require_own_tables(model)  # pyright: ignore[reportArgumentType]
     if not timed:
         require_plain(model, name)
-    if in_nats and not isinstance(model.temperature, Tensor) and model.temperature == 0:  # pyright: ignore[reportAttributeAccessIssue]
+    if in_nats and temperature_at(model, 0) == 0:  # pyright: ignore[reportAttributeAccessIssue]
         raise InvalidArgument(
             f"`{name}` must have a positive temperature, but has 0, where rewards cannot be converted to nats. "
             "Use a small one, or evaluate the policy in TabularModel(mdp, temperature) with another temperature: its "

@@ -167,7 +167,23 @@ add("PartiallyObservedMDP", lambda: {"mdp": mdp(), "observation": np.full((3, 2)
 add("remember", lambda: {"pomdp": pomdp(), "window": 1})
 add_method("Remembered.view", remembered, lambda: {"window": 1})
 add_method("Remembered.action_prior", remembered, lambda: {"action_prior": np.full(3, 1 / 3)})
-add("TabularModel", lambda: {"mdp": mdp(), "temperature": 1.0, "action_prior": prior()}, differentiable="action_prior")
+add(
+    "TabularModel",
+    lambda: {"mdp": mdp(), "temperature": 1.0, "action_prior": prior(), "optimality": pgm.LogisticOptimality()},
+    differentiable="action_prior",
+)
+add(
+    "models:TabularModel",
+    lambda: {
+        "mdp": mdp(),
+        "temperature": [1.0, 0.5],
+        "action_prior": np.full((2, 3, 2), 0.5),
+        "observed": [True, False],
+        "optimality": pgm.TableOptimality(np.full((2, 3, 2, 3), -1.0)),
+    },
+    differentiable="action_prior",
+)
+add("TableOptimality", lambda: {"log_likelihood": np.full((3, 2, 3), -1.0), "final": np.zeros(3)})
 add("PartiallyObservedModel", lambda: {"problem": pomdp(), "temperature": 1.0, "action_prior": np.full(3, 1 / 3)})
 add("TabularEnv", lambda: {"mdp": mdp()})
 add("to_gymnasium", lambda: {"mdp": mdp()})
@@ -188,6 +204,7 @@ add("MixtureGuide", lambda: {"model": model(), "guides": [pgm.ClampedGuide(model
 add("Risk", lambda: {"theta": 0.1})
 add("KLBudget", lambda: {"dynamics": 0.1, "per": "event", "adversarial": True})
 add("temperature_for", lambda: {"model": model(), "optimism": 0.0, "share_of_best": 0.5})
+add("learn_prior", lambda: {"model": model(), "max_steps": 2})
 add("MixtureELBO", lambda: {"num_particles": 2})
 add("WindowGuide", lambda: {"model": PartiallyObservedModel(pomdp()), "window": 1})
 add("FreeWindowGuide", lambda: {"model": PartiallyObservedModel(pomdp()), "window": 1})
@@ -204,6 +221,7 @@ add("tabulate", lambda: {"model": model(), "guide": clamped()})
 add_method("Blocks.sample", clamped().blocks, lambda: {"num_samples": 2, "seed": 0})
 add_method("Blocks.to", clamped().blocks, lambda: {"device": "cpu"})
 add_method("Posterior.sample", clamped, lambda: {"num_samples": 2, "seed": 0})
+add_method("Posterior.at", clamped, lambda: {"t": 0})
 add_method("Posterior.to", clamped, lambda: {"device": "cpu"})
 
 # Inference
@@ -244,6 +262,15 @@ add(
 add("stationary_distribution", lambda: {"model": model(), "policy": prior(), "max_sweeps": 50})
 add("average_reward", lambda: {"model": model(), "optimism": 1.0, "max_sweeps": 50}, skipped="num_threads")
 add("growth_rate", lambda: {"model": model(), "max_sweeps": 50})
+for name, discount in (("stationary_elbo", 0.5), ("elbo_rate", 1.0)):
+    add(
+        name,
+        lambda discount=discount: {
+            "model": TabularModel(mdp().replace(discount=discount)),
+            "log_policy": model().action_prior.log(),
+            "log_dynamics": torch.zeros_like(mdp().probability),
+        },
+    )
 add("fit", lambda: {"model": model(), "guide": pgm.ClampedGuide(model()), "num_steps": 2, "seed": 0}, slow=True)
 add_method("Fit.save", fitted, lambda: {"path": folder() / "fit.pt"})
 add("MarkovObjective", lambda: {"optimism": 0.5})

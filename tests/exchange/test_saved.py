@@ -30,6 +30,7 @@ from pgm_control import (
 )
 from pgm_control.exchange import load, save
 from pgm_control.guides import ClampedGuide
+from pgm_control.inference.exact.tables import WholeTables
 from pgm_control.models import frozen_lake, windy_bridge_in_parts
 from pgm_control.runtime.checkpoint import sealed
 
@@ -166,14 +167,17 @@ def test_a_file_holds_every_part():
     held = {
         TabularMDP: "initial probability successor reward horizon discount final_reward state_names action_names "
         "layout factors initial_factors",
-        Posterior: "model optimism q v value distribution evidence budget",  # the last two are refused
+        Posterior: "model optimism v value tables evidence budget",  # the last two are refused
         Blocks: "mdp log_initial log_policy log_dynamics log_survival",
         Optimism: "dynamics initial survival",
         Risk: "theta",
     }
     for kind, names in held.items():
         assert [field.name for field in dataclasses.fields(kind)] == names.split(), kind.__name__
-    assert set(vars(TabularModel(random_mdp(0)))) == {"mdp", "temperature", "action_prior"}
+    assert set(vars(TabularModel(random_mdp(0)))) == {
+        "mdp", "temperature", "action_prior", "observed", "optimality",
+    }  # fmt: skip
+    assert WholeTables._fields == ("q", "distribution")
 
 
 def test_the_file_is_small_where_tables_repeat(tmp_path):

@@ -29,13 +29,15 @@ from ...chance.optimism import Optimism, OptimismLike
 from ...chance.risk import Risk
 from ...errors import InvalidArgument
 from ...problems.gradients import detached
-from ...trajectories.blocks import Blocks, MarkovModel, require_model
+from ...trajectories.blocks import MarkovModel, require_model
 from ...trajectories.steps import is_timed, last_worth, temperature_at, worth_at
+from .backward.by_step import MessagesByStep
 from .backward.evidence import Evidence, evidence_of, refuse, without_condition
-from .backward.messages import backward_messages
+from .backward.messages import backward_messages, messages_fit
 from .budgets.budget import within_budget
 from .posterior import Posterior
 from .soft_values import soft_values
+from .tables import TablesByStep, WholeTables
 
 
 def infer(
@@ -54,6 +56,10 @@ def infer(
     with $L_\beta[x] = (\tau/\beta) \log \sum_k p(k) \exp(\beta x_k/\tau)$ and $V_T$ the final reward. 1/β is the price
     of a nat of change of a block. β = 1 is sum-product message passing, the exact posterior given that every step was
     optimal; β = 0 is soft value iteration, the max-ent policy; β < 0 plans against adversarial dynamics.
+
+    Where the tables of all steps do not fit into memory only V is kept, (T + 1) S numbers. The posterior then makes the
+    rest a step at a time, in `at(t)`, `visits` and `sample`, and refuses whole tables with their size. Such a problem
+    takes no evidence and no budget.
 
     A `KLBudget` says instead how many nats a block may change, for whole trajectories or for each event. The optimum is
     that of $E_q[\sum_t r_t/\tau - \log \pi_t/\rho]$ within the budget; the multipliers 1/β are found.
@@ -117,7 +123,10 @@ def infer(
         beta, (tabular, found, report) = optimism, within_budget(tabular, optimism)
     else:
         beta = Optimism.of(optimism)
-        found = backward_messages(tabular, beta, given)
+        if given is None and not has_graph and not messages_fit(tabular, beta):
+            found = MessagesByStep(tabular, beta)
+        else:
+            found = backward_messages(tabular, beta, given)
         if given is not None and found.value == -math.inf < backward_messages(tabular, beta).value:
             refuse(given, backward_messages(tabular, Optimism(1.0, 1.0, 1.0), given).value > -math.inf)
     mdp, temperature = tabular.mdp, temperature_at(tabular, 0)
@@ -134,14 +143,13 @@ def infer(
             f"exceed the range of {mdp.probability.dtype}. Raise the temperature, or scale the rewards{wider}."
         )
     value = found.value if given is None else found.value + temperature * given.log_mass
-    q, v, value = _with_graph(asked, beta, given) if has_graph else (found.q, found.v, value)
+    q, v, value = _with_graph(asked, beta, given) if has_graph else (None, found.v, value)
     return Posterior(
         model=tabular,
         optimism=beta,
-        q=q,
         v=v,
         value=value,
-        distribution=Blocks(mdp, found.log_initial, found.log_policy, found.log_dynamics, found.log_survival),
+        tables=TablesByStep(found) if isinstance(found, MessagesByStep) else WholeTables.of(mdp, found, q),
         evidence=given,
         budget=report,
     )

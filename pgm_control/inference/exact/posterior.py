@@ -13,6 +13,7 @@ from ...chance.optimism import Optimism
 from ...errors import InvalidArgument
 from ...problems.grid import Grid, grid_of
 from ...problems.mdp import TabularMDP
+from ...runtime.arguments import shown, whole_number
 from ...runtime.moving import Place, moved, moved_copy, place_of
 from ...text.html import HeatmapCell, heading, heatmap, share
 from ...text.tables import html_grid
@@ -21,12 +22,14 @@ from ...trajectories.action_measure import evidence_name
 from ...trajectories.beliefs import tilted_events
 from ...trajectories.betas import at_temperatures
 from ...trajectories.blocks import Blocks, MarkovModel, in_nats
+from ...trajectories.by_step import StepBlocks, Visits, sampled, visits_of
 from ...trajectories.policy import policy_table
 from ...trajectories.program import run_program
 from ...trajectories.samples import Occupancy, Trajectories, Trajectory
 from ...trajectories.steps import temperature_at, temperature_words
 from .backward.evidence import Evidence
 from .backward.messages import forward_messages
+from .tables import PosteriorStep, TablesByStep, WholeTables
 
 _CELLS = 260  # the most cells of a grid that is drawn as a grid
 _CHEAP = 200_000  # the most entries of (time, state, action, outcome) for which the tilted events are shown
@@ -41,27 +44,28 @@ class Posterior:
 
     Calling it runs its Pyro program, so it serves as a guide; `blocks()` gives its factors as log-probabilities.
 
+    `at(t)`, `visits` and `sample` need the tables of one step at a time. The tables of all steps, `q`, `distribution`,
+    `policy`, `dynamics`, and what is computed from them, are refused where they do not fit into memory.
+
     Attributes:
         model: the model that was solved; with a budget of the policy, at the temperature that was found.
         optimism: β of each block, or the `KLBudget` that took its place.
-        q: soft action values $Q_t(s, a)$, in reward units.
         v: soft state values $V_t(s)$, in reward units, t = 0 … T. If the temperature depends on time, those of step t
             are $\tau_t$ times the messages in nats.
         value: $L_{β_0}[V_0]$ over the start, in reward units: the objective times τ_0 where τ_0 > 0. Within a
             `KLBudget` it is the maximum of $E_q[\sum_t r_t - τ \log π_t/ρ]$, or of the return with one of the policy.
             A number, or if tables of the model require gradients a tensor that is differentiable in them, as are q and
             v.
-        distribution: its factors as log-probabilities.
+        tables: the tables of all steps; or by step, where the former did not fit into memory.
         evidence: what it is conditioned on beside optimality; None for nothing.
         budget: how a `KLBudget` was spent; None without one.
     """
 
     model: MarkovModel
     optimism: Optimism | KLBudget
-    q: Float[Tensor, "time state action"]
     v: Float[Tensor, "time_and_last state"]
     value: float | Any
-    distribution: Blocks
+    tables: WholeTables | TablesByStep
     evidence: Evidence | None = None
     budget: BudgetReport | Any = None  # Any, so that those who gave one need not check it
 
@@ -73,6 +77,39 @@ class Posterior:
         """The factors, as log-probabilities."""
         return self.distribution
 
+    @property
+    def distribution(self) -> Blocks:
+        """The factors, as log-probabilities.
+
+        Raises:
+            InvalidArgument: if they do not fit into memory; the message says how large they are.
+        """
+        return self.tables.whole().distribution
+
+    @property
+    def q(self) -> Float[Tensor, "time state action"]:
+        """The soft action values $Q_t(s, a)$, in reward units.
+
+        Raises:
+            InvalidArgument: if they do not fit into memory; the message says how large they are.
+        """
+        return self.tables.whole().q
+
+    def at(self, t: int) -> PosteriorStep:
+        """Q and the factors of step t alone, t = 0 … T − 1: a slice of the tables, or made from $V_{t+1}$.
+
+        Raises:
+            InvalidArgument: if there is no such step.
+        """
+        steps, found = self.model.mdp.horizon, whole_number(t)
+        if found is None or not 0 <= found < steps:
+            raise InvalidArgument(f"`t` must be a step, a whole number from 0 to {steps - 1}, but is {shown(t)}.")
+        return self.tables.at(found)
+
+    def visits(self) -> Visits:
+        """The marginal probabilities of the states and the expected reward of each step, by one forward sweep."""
+        return visits_of(self.model.mdp, self.initial, self._blocks_at)
+
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> "Posterior":
         """A copy on another device or in another floating dtype; itself if nothing changes. See `TabularMDP.to`.
 
@@ -81,22 +118,23 @@ class Posterior:
         Raises:
             InvalidArgument: if an argument is invalid; the message names it.
         """
-        place = place_of(self.q, device, dtype)
-        if place == Place.of(self.q):
+        place = place_of(self.v, device, dtype)
+        if place == Place.of(self.v):
             return self
         model = moved(self.model, place)
-        return moved_copy(self, place, model=model, distribution=moved(self.distribution.replace(mdp=model.mdp), place))
+        return moved_copy(self, place, model=model, tables=self.tables.moved(model, place))
 
     def detach(self) -> "Posterior":
         """The posterior with numbers in place of tensors that are differentiable in tables of the model."""
-        if not isinstance(self.value, Tensor):
+        if not isinstance(self.value, Tensor) or isinstance(self.tables, TablesByStep):
             return self
-        return replace(self, q=self.q.detach(), v=self.v.detach(), value=self.value.item())
+        tables = self.tables._replace(q=self.q.detach())
+        return replace(self, v=self.v.detach(), value=self.value.item(), tables=tables)
 
     @property
     def initial(self) -> Float[Tensor, " state"]:
         """The start distribution, q(s_0), as probabilities."""
-        return self.distribution.initial
+        return self.tables.log_initial.exp()
 
     @property
     def policy(self) -> Float[Tensor, "time state action"]:
@@ -167,8 +205,11 @@ class Posterior:
         return forward_messages(self.model, self.evidence)
 
     def sample(self, num_samples: int, seed: int | torch.Generator | None = None) -> Trajectories:
-        """Draw independent trajectories; see `Blocks.sample`."""
-        return self.distribution.sample(num_samples, seed)
+        """Draw independent trajectories, a step at a time; see `Blocks.sample`."""
+        return sampled(self.model.mdp, self.tables.log_initial, self._blocks_at, num_samples, seed)
+
+    def _blocks_at(self, t: int) -> StepBlocks:
+        return self.tables.at(t).blocks
 
     def mode(self) -> Trajectory:
         """The most probable trajectory (max-product), and its log-probability in nats."""
@@ -200,7 +241,7 @@ class Posterior:
         known = "" if self.evidence is None else f", given {', '.join(self.evidence.sites)}"
         chosen = f"{self.budget or self.optimism!r}{known}"
         about = f"{chosen}, temperature τ = {temperature_words(model)}, horizon T = {mdp.horizon}"
-        grid, policy = _grid(mdp), self.distribution.log_policy[0].exp()
+        grid, policy = _grid(mdp), self.at(0).blocks.policy
         parts = [heading("Posterior", reached, about)]
         if grid is not None:
             parts.append(_arrows(mdp, policy, grid))

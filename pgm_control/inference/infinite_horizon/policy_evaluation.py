@@ -24,7 +24,7 @@ from ...runtime.loop import Loop
 from ...runtime.progress import Progress, require_progress, silent
 from ...runtime.status import Status
 from ...trajectories.blocks import MarkovModel
-from .fixed_point import ValueStatus, fixed_point
+from .fixed_point import FixedPoint, ValueStatus, fixed_point
 from .problem import InfiniteHorizonProblem, limits
 
 _DENSE = 600  # states up to which a dense linear solve is faster than sweeps
@@ -88,18 +88,9 @@ def policy_evaluation(
     """
     problem = InfiniteHorizonProblem.of(model, optimism=0.0)
     tolerance, max_sweeps = limits(tolerance, max_sweeps)
-    mdp, gamma = problem.mdp, problem.discount
-    chain = _chain(problem, _policy("policy", policy, mdp))
-    following = InfiniteHorizonProblem(chain, 0.0, 0.0, gamma, torch.ones(1, 1, dtype=torch.float64).to(chain.reward))
-    begin = None
-    if mdp.num_states <= _DENSE and gamma < 1 and bool((chain.reward > -torch.inf).all()):
-        pay = (chain.probability * chain.reward).sum((-2, -1))
-        system = torch.eye(len(pay), dtype=pay.dtype, device=pay.device) - gamma * _matrix(chain)
-        begin = torch.linalg.solve(system, pay)
-    found = fixed_point(
-        following, following.value("initial_value", begin), tolerance, max_sweeps,
-        method="value_iteration" if gamma == 1 else "anderson", num_threads=num_threads, progress=progress,
-    )  # fmt: skip
+    mdp = problem.mdp
+    chain = chain_of(problem, _policy("policy", policy, mdp))
+    found = chain_values(chain, tolerance, max_sweeps, num_threads, progress)
     q = torch.empty(mdp.num_states, mdp.num_actions, dtype=torch.float64, device=found.v.device)
     everything = torch.full((1, mdp.num_actions), 1.0 / mdp.num_actions, dtype=q.dtype, device=q.device)
     lost = found.v == -torch.inf
@@ -180,10 +171,16 @@ def stationary_distribution(
         [puterman1994]
     """
     require_progress(progress)
-    problem = replace(InfiniteHorizonProblem.of(model, optimism=0.0), temperature=0.0)
+    problem = InfiniteHorizonProblem.of(model, optimism=0.0).without_entropy()
     tolerance, max_sweeps = limits(tolerance, max_sweeps)
-    chain, gamma = _chain(problem, _policy("policy", policy, problem.mdp)), problem.discount
-    start = problem.mdp.initial.double()
+    return chain_share(chain_of(problem, _policy("policy", policy, problem.mdp)), tolerance, max_sweeps, progress)
+
+
+def chain_share(
+    chain: TabularMDP, tolerance: float, max_sweeps: int = 100_000, progress: Progress = silent
+) -> StationaryDistribution:
+    """The `stationary_distribution` of an MDP with one action, from its start."""
+    gamma, start = chain.discount, chain.initial
     weight, target = chain.probability.reshape(len(start), -1), chain.successor.reshape(-1)
 
     def stepped(d: Tensor) -> Tensor:
@@ -206,6 +203,27 @@ def stationary_distribution(
             if not loop.over:
                 d = 0.5 * (d + moved) if gamma == 1 else moved
     return StationaryDistribution(d, residual, math.inf if gamma == 1 else residual / (1 - gamma), loop.status)
+
+
+def chain_values(
+    chain: TabularMDP,
+    tolerance: float,
+    max_sweeps: int = 100_000,
+    num_threads: int | None = None,
+    progress: Progress = silent,
+) -> FixedPoint:
+    """The values of an MDP with one action, from a linear solve if it is small, certified by sweeps."""
+    gamma = chain.discount
+    problem = InfiniteHorizonProblem(chain, 0.0, 0.0, gamma, torch.ones(1, 1, dtype=torch.float64).to(chain.reward))
+    begin = None
+    if chain.num_states <= _DENSE and gamma < 1 and bool((chain.reward > -torch.inf).all()):
+        pay = (chain.probability * chain.reward).sum((-2, -1))
+        system = torch.eye(len(pay), dtype=pay.dtype, device=pay.device) - gamma * _matrix(chain)
+        begin = torch.linalg.solve(system, pay)
+    return fixed_point(
+        problem, problem.value("initial_value", begin), tolerance, max_sweeps,
+        method="value_iteration" if gamma == 1 else "anderson", num_threads=num_threads, progress=progress,
+    )  # fmt: skip
 
 
 def _limit(matrix: Tensor, start: Tensor) -> Tensor:
@@ -231,16 +249,30 @@ def _matrix(chain: TabularMDP) -> Float[Tensor, "state next_state"]:
     return rows.new_zeros(states, states).scatter_add_(1, chain.successor.long().reshape(states, -1), rows)
 
 
-def _chain(problem: InfiniteHorizonProblem, policy: Float[Tensor, "state action"]) -> TabularMDP:
-    r"""The MDP whose one action is to follow the policy: outcomes (a, k) with reward $r - \tau \log \pi/\rho$."""
+def chain_of(
+    problem: InfiniteHorizonProblem,
+    policy: Float[Tensor, "state action"],
+    dynamics: Float[Tensor, "state action outcome"] | None = None,
+    initial: Float[Tensor, " state"] | None = None,
+) -> TabularMDP:
+    r"""The MDP whose one action is to follow the policy: outcomes (a, k) with reward $r - \tau \log \pi/\rho$.
+
+    Args:
+        problem: the problem; at temperature 0 the reward is r.
+        policy: π(a|s).
+        dynamics: q(k|s, a); default: those of the problem.
+        initial: q(s_0); default: that of the problem.
+    """
     mdp, states = problem.mdp, problem.num_states
     reward = mdp.reward.double()
     if problem.temperature > 0:
         price = torch.where(policy > 0, policy.log() - problem.prior.log(), torch.zeros_like(policy))
         reward = reward - problem.temperature * price[..., None]
-    joint = (policy[..., None] * mdp.probability.double()).reshape(states, 1, -1)
+    dynamics = mdp.probability.double() if dynamics is None else dynamics
+    joint = (policy[..., None] * dynamics).reshape(states, 1, -1)
     return TabularMDP(
-        mdp.initial.double(), joint / joint.sum(-1, keepdim=True), mdp.successor.reshape(states, 1, -1),
+        mdp.initial.double() if initial is None else initial,
+        joint / joint.sum(-1, keepdim=True), mdp.successor.reshape(states, 1, -1),
         torch.where(joint > 0, reward.reshape(states, 1, -1), torch.zeros_like(joint)), 1, problem.discount,
     )  # fmt: skip
 

@@ -20,7 +20,7 @@ from .bellman import Bellman
 from .checkpoint import digest
 from .tables import Form
 
-_ROWS = 1 << 13  # states whose policy is computed at once
+ROWS = 1 << 13  # states whose policy, or dynamics, are computed at once
 
 
 @final
@@ -79,6 +79,10 @@ class InfiniteHorizonProblem:
         """The number of actions, A."""
         return self.mdp.num_actions
 
+    def without_entropy(self) -> "InfiniteHorizonProblem":
+        """The problem at temperature 0, in which policies are evaluated by their reward alone."""
+        return replace(self, temperature=0.0)
+
     def bellman(self, num_threads: int | None = None, form: Form | None = None) -> Bellman:
         """The Bellman operator with its threads; use it in a `with` statement.
 
@@ -119,12 +123,12 @@ class InfiniteHorizonProblem:
 def optimal_policy(q: Float[Tensor, "state action"], problem: InfiniteHorizonProblem) -> Float[Tensor, "state action"]:
     """The policy that attains the soft maximum, computed in blocks of states."""
     policy = torch.empty_like(q)
-    for first in range(0, len(q), _ROWS):
-        x, weight = q[first : first + _ROWS], problem.prior[first : first + _ROWS]
+    for first in range(0, len(q), ROWS):
+        x, weight = q[first : first + ROWS], problem.prior[first : first + ROWS]
         if len(problem.prior) == 1:
             weight = problem.prior
         best = x.amax(-1, keepdim=True)
-        here = policy[first : first + _ROWS]
+        here = policy[first : first + ROWS]
         if problem.temperature == 0:
             torch.eq(x, best, out=here)
         else:

@@ -30,6 +30,7 @@ from ...runtime.checkpoint_checks import require
 from ...runtime.files import path_of
 from ...runtime.progress import Progress, silent
 from ...trajectories.blocks import MarkovModel
+from .believed import believed_dynamics, believed_start, discounted_return
 from .checkpoint import REMEDY, SweepCheckpoint
 from .fixed_point import Stopping, ValueStatus, fixed_point
 from .methods import MethodName, check_of_state, method_of
@@ -39,7 +40,10 @@ from .problem import InfiniteHorizonProblem, limits, optimal_policy
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class ValueIteration:
-    r"""Stationary soft values and the policy that attains them.
+    r"""Stationary soft values, and the start, policy and dynamics that attain them.
+
+    `initial`, `dynamics` and the two returns are computed when they are read, since huge problems may have no room for
+    the believed dynamics.
 
     Attributes:
         v: V(s), in reward units; −inf where a forbidden outcome cannot be avoided. Always float64.
@@ -69,6 +73,48 @@ class ValueIteration:
     model: MarkovModel
     optimism: Optimism
     method: MethodName
+
+    @property
+    def initial(self) -> Float[Tensor, " state"]:
+        r"""The believed start, $q(s_0) \propto p(s_0) \exp(\beta_0 V(s_0)/\tau)$."""
+        return believed_start(self.model.mdp, self.optimism, self.model.temperature, self.v)
+
+    @property
+    def dynamics(self) -> Float[Tensor, "state action outcome"]:
+        r"""The believed dynamics, $q(k \mid s,a) \propto p(k \mid s,a) \exp(\beta (r + \gamma V(s'))/\tau)$.
+
+        They are the true ones where β = 0, and where every outcome is forbidden.
+
+        Raises:
+            InvalidArgument: if the table does not fit into memory; the message says how large it is.
+        """
+        return believed_dynamics(self._problem, self.v)
+
+    @property
+    def imagined_return(self) -> float:
+        r"""$E_q[\sum_t \gamma^t r_t]$ of the policy under the believed start and dynamics, in reward units.
+
+        At β = 0 it is the true return. −inf if a forbidden outcome is believed possible.
+
+        Raises:
+            InvalidArgument: if the return does not converge, with discount 1, or the tables do not fit into memory.
+        """
+        return discounted_return(self._problem, self.policy, self.dynamics, self.initial)
+
+    @property
+    def true_return(self) -> float:
+        r"""$E[\sum_t \gamma^t r_t]$ of the policy under the true start and dynamics, in reward units.
+
+        `policy_evaluation` gives it from every state.
+
+        Raises:
+            InvalidArgument: as for `imagined_return`.
+        """
+        return discounted_return(self._problem, self.policy)
+
+    @property
+    def _problem(self) -> InfiniteHorizonProblem:
+        return InfiniteHorizonProblem.of(self.model, self.optimism)
 
     def save(self, path: str | Path) -> None:
         """Write the checkpoint atomically; `value_iteration(…, resume=path)` continues from it bit for bit."""
@@ -136,6 +182,13 @@ def value_iteration(
 
     References:
         [macqueen1966], [porteus1971], [puterman1978], [geist2018], [howard1972]
+
+    Examples:
+        >>> from pgm_control import TabularModel, value_iteration
+        >>> from pgm_control.models import restaurant
+        >>> model = TabularModel(restaurant().replace(discount=0.9), temperature=1.0)
+        >>> free = value_iteration(model, optimism=1.0)
+        >>> delusion = free.imagined_return - free.true_return  # what the optimist will miss
     """
     problem = InfiniteHorizonProblem.of(model, optimism)
     tolerance, max_sweeps = limits(tolerance, max_sweeps)
@@ -180,4 +233,4 @@ def _past(resume: ValueIteration | str | Path, problem: InfiniteHorizonProblem, 
 
 
 def _description(result: ValueIteration) -> dict[str, Any]:
-    return InfiniteHorizonProblem.of(result.model, result.optimism).description(result.method)
+    return result._problem.description(result.method)

@@ -12,10 +12,11 @@ from typing import Any
 
 from ...errors import InvalidArgument
 from ...models import zoo_entry
-from ...problems.mdp import TabularMDP
+from ...problems.mdp import TabularMDP, require_mdp
 from ...runtime.arguments import called
 from ...runtime.files import path_of, write_whole
 from ...trajectories.blocks import MarkovModel
+from ...trajectories.steps import require_plain
 from .problem_data import problem_data, zoo_data
 
 MOST_BYTES = 300_000
@@ -80,7 +81,7 @@ def explorer_page(problem: str | TabularMDP | MarkovModel | None = None, name: s
     elif problem is None:
         start = problems[0]["name"]
     else:
-        mdp = problem if isinstance(problem, TabularMDP) else _mdp_of(problem)
+        mdp = require_mdp("problem", problem) if isinstance(problem, TabularMDP) else _mdp_of(problem)
         _require_small(mdp)
         called("name", name)
         known = {_DRAWN, *(each["name"] for each in problems)}
@@ -103,6 +104,7 @@ def _mdp_of(problem: Any) -> TabularMDP:
             f"`problem` must be a name in the zoo, a TabularMDP or a tabular model, but is a {type(problem).__name__}. "
             "Make a TabularMDP from arrays or by TabularMDP.from_gymnasium(env)."
         )
+    require_plain(problem, "problem")
     return mdp
 
 

@@ -5,7 +5,8 @@ import math
 import pyro
 import pytest
 import torch
-from pyro.infer import TraceEnum_ELBO
+from pyro.infer import TraceEnum_ELBO, config_enumerate
+from timed_models import FEATURES, A, K, S, T, log_factor, of_time, timed_model, trajectories, with_time_in_the_state
 
 from pgm_control import (
     ClampedGuide,
@@ -32,8 +33,6 @@ from pgm_control import (
 from pgm_control.models import restaurant
 from pgm_control.trajectories.steps import temperature_at
 
-from .timed_models import FEATURES, A, K, S, T, log_factor, of_time, timed_model, trajectories, with_time_in_the_state
-
 BETAS = [-0.5, 0.0, 0.4, 1.0, Optimism(0.3, 1.0, 0.6)]
 NEAR = {"rtol": 1e-12, "atol": 1e-12}
 
@@ -51,10 +50,10 @@ def test_exact_inference_is_that_of_the_time_in_the_state(feature, beta):
         torch.testing.assert_close(found.policy, of_time(expected.policy), **NEAR)
         torch.testing.assert_close(found.dynamics, of_time(expected.dynamics), **NEAR)
         torch.testing.assert_close(found.initial, expected.initial[:S], **NEAR)
+        assert found.value == pytest.approx(found.objective * float(taus[0]), abs=1e-12)
         if isinstance(beta, Optimism):
             torch.testing.assert_close(found.blocks().survival, _survival(expected), **NEAR)
         assert objective(model, found, beta) == pytest.approx(found.objective, abs=1e-11)
-    assert found.value == pytest.approx(found.objective * float(taus[0]), abs=1e-12)
 
 
 def _survival(posterior):
@@ -88,7 +87,7 @@ def test_the_program_has_the_same_factors(feature):
     model = timed_model(feature, seed=2)
     guide = infer(model, 0.3)
     exact = MarkovELBO().loss(model, guide)
-    enumerated = pyro.infer.config_enumerate(guide, "parallel")
+    enumerated = config_enumerate(guide, "parallel")
     assert TraceEnum_ELBO(max_plate_nesting=0).loss(model, enumerated) == pytest.approx(exact, abs=1e-9)
     free = infer(model, Optimism(1.0, 1.0, 1.0))
     torch.testing.assert_close(
@@ -224,9 +223,12 @@ def test_the_logistic_restaurant_by_a_sum_of_three_lines():
         ({"action_prior": torch.full((3, S, A), 0.5)}, "`action_prior` must have shape"),
         ({"observed": [True] * 3}, "`observed` must be one boolean for each of the 4 steps"),
         ({"observed": [1, 0, 1, 1]}, "`observed` must be one boolean"),
-        ({"observed": "all"}, "`observed` must be one boolean"),
+        ({"observed": "all"}, "`observed` must be an array"),
         ({"optimality": "logistic"}, "`optimality` must be a likelihood"),
-        ({"optimality": TableOptimality(torch.zeros(2, S, A, K))}, "`log_likelihood` of the TableOptimality"),
+        (
+            {"optimality": TableOptimality(torch.zeros(2, S, A, K))},
+            "`optimality` must have a log_likelihood of the shape",
+        ),
         ({"optimality": LogisticOptimality(), "temperature": 0.0}, "`optimality` must be exponential"),
     ],
 )

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles_infinite import transition_of_policy
-from problems import endless, gamble, random_mdp
+from problems import endless, gamble, mixing, random_mdp
 from strategies import laws, mdp_of, model_of, problems
 
 from pgm_control import (
@@ -32,15 +32,6 @@ from pgm_control.kernels.components import best_reachable, strong_components
 
 def plain(mdp):
     return mdp.probability.numpy(), mdp.successor.numpy(), mdp.reward.numpy()
-
-
-def mixing(states):
-    """An MDP in which every state can follow every other."""
-    rng = np.random.default_rng(3)
-    shape = (states, 2, states)
-    return TabularMDP.from_dense(
-        np.eye(states)[0], rng.dirichlet(np.ones(states), shape[:2]), rng.normal(size=shape), 1
-    )
 
 
 def some_policy(seed, mdp):

@@ -20,7 +20,7 @@ from ....kernels.backend import kernels_for
 from ....kernels.bundles import Logs, Settings
 from ....problems.mdp import TabularMDP, last_reward
 from ....problems.timed import at_time, by_time
-from ....runtime.memory import require_room
+from ....runtime.memory import has_room, require_room
 from ....trajectories.betas import Betas, same
 from ....trajectories.blocks import MarkovModel
 from ....trajectories.steps import is_plain, prior_at, tables_of, temperature_at, worth_at
@@ -28,6 +28,7 @@ from .batch import solved
 from .evidence import Evidence
 from .many_settings import tensor_of
 from .one_setting import OneSetting, one_setting, tensors_of, values_of
+from .prepared import array_of
 from .recursion import Chances, backward
 
 _SMALL = 200_000  # entries of (time, state, action, outcome): a hard sweep in torch then takes far less than compiling
@@ -57,29 +58,43 @@ def backward_messages(model: MarkovModel, beta: Optimism, evidence: Evidence | N
     one = None if kernels is None else one_setting(kernels, model, beta)
     if one is not None:
         require_room_for_messages(mdp, clamped=not one.free)
-        return _alone(one)
+        return by_one_setting(one)
     betas = Betas.of(mdp, beta, model.temperature)
     require_room_for_messages(mdp, clamped=same([*betas.dynamics, 0.0]))
     is_small_and_hard = (
         kernels is not None and model.temperature == 0 and mdp.horizon * mdp.probability.numel() <= _SMALL
     )
     if kernels is None or not betas.is_whole or is_small_and_hard:
-        return _in_torch(model, betas, evidence)
-    return _compiled(kernels, model, betas)
+        return by_torch(model, betas, evidence)
+    return by_compiled(kernels, model, betas)
+
+
+def messages_fit(model: MarkovModel, beta: Optimism) -> bool:
+    """Whether the tables of all steps fit into memory."""
+    if has_room(_entries(model.mdp, clamped=False), 8):
+        return True
+    clamped = same([*Betas.of(model.mdp, beta, model.temperature).dynamics, 0.0])
+    return clamped and has_room(_entries(model.mdp, clamped), 8)
 
 
 def require_room_for_messages(mdp: TabularMDP, clamped: bool) -> None:
     """Refuse a problem whose values and policies, or tilted dynamics, do not fit into memory."""
-    states, actions, outcomes = mdp.num_states, mdp.num_actions, mdp.num_outcomes
-    each = states * (2 * actions + 1) if clamped else states * (actions * (2 + outcomes) + 1)
     dynamics = "" if clamped else " and the believed dynamics"
     require_room(
-        "model", f"the values, the policy{dynamics} of {mdp.horizon:,} steps", mdp.horizon * each, 8,
-        "Shorten the horizon, mdp.replace(horizon=…), or use value_iteration, which has none.",
+        "model", f"the values, the policy{dynamics} of {mdp.horizon:,} steps", _entries(mdp, clamped), 8,
+        "infer(model, optimism).at(t) holds those of one step; or shorten the horizon, mdp.replace(horizon=…), or use "
+        "value_iteration, which has none.",
     )  # fmt: skip
 
 
-def _in_torch(model: MarkovModel, betas: Betas, evidence: Evidence | None) -> Messages:
+def _entries(mdp: TabularMDP, clamped: bool) -> int:
+    """The numbers in the tables of all steps."""
+    states, actions, outcomes = mdp.num_states, mdp.num_actions, mdp.num_outcomes
+    return mdp.horizon * states * (2 * actions + 1 if clamped else actions * (2 + outcomes) + 1)
+
+
+def by_torch(model: MarkovModel, betas: Betas, evidence: Evidence | None, last: Tensor | None = None) -> Messages:
+    """The messages by the recursion in torch; `last` stands for V at the end, if it is not the final reward."""
     mdp, like, rows = model.mdp, model.mdp.initial, (model.mdp.num_states, model.mdp.num_actions)
     steps, clamped, frees = mdp.horizon, same([*betas.dynamics, 0.0]), betas.frees_survival
     logs = Logs(
@@ -88,14 +103,15 @@ def _in_torch(model: MarkovModel, betas: Betas, evidence: Evidence | None) -> Me
         survival=like.new_empty(steps if frees else 0, mdp.num_states),
         start=torch.empty_like(like),
     )
-    reward, last, prior, temperature, probability, initial = tables_of(model)
-    given = Settings(reward, last, prior, temperature, *betas)
+    reward, end, prior, temperature, probability, initial = tables_of(model)
+    given = Settings(reward, end if last is None else last, prior, temperature, *betas)
     q, v, value = backward(mdp, Chances(probability, initial), given, logs, evidence)
     log_dynamics = _of_model(mdp) if clamped else logs.dynamics
     return Messages(q, v, logs.policy, log_dynamics, logs.survival if frees else None, float(value), logs.start)
 
 
-def _alone(one: OneSetting) -> Messages:
+def by_one_setting(one: OneSetting, last: Tensor | None = None) -> Messages:
+    """The messages by the compiled loops for blocks that are clamped or free; `last` as in `by_torch`."""
     mdp, (states, actions, outcomes) = one.model.mdp, one.model.mdp.probability.shape
     steps = mdp.horizon
     logs = (
@@ -104,7 +120,7 @@ def _alone(one: OneSetting) -> Messages:
         np.empty((0, 0)),
         np.empty(states if one.free_start else 0),
     )
-    found = values_of(one, one.own.reward, one.own.last, logs=logs)
+    found = values_of(one, one.own.reward, one.own.last if last is None else array_of(last), logs=logs)
     q, v, value, _ = tensors_of(one, *found)
     log_policy, log_dynamics, _, log_start = (tensor_of(each, one.model) for each in logs)
     log_dynamics = log_dynamics.reshape(-1, states, actions, outcomes)
@@ -131,11 +147,18 @@ def _of_model(mdp: TabularMDP) -> Tensor:
     return by_time(mdp.probability.log(), mdp.horizon, 3)
 
 
-def _compiled(kernels: ModuleType, model: MarkovModel, betas: Betas) -> Messages:
+def settings_of(model: MarkovModel, betas: Betas, last: Tensor) -> Settings:
+    """One setting as the compiled loops take it."""
+    tables = model.mdp.reward, last, model.action_prior
+    reward, end, prior = (array_of(each)[None] for each in tables)
+    tau, dynamics, initial = (np.full(1, float(b)) for b in (model.temperature, betas.dynamics[0], betas.initial[0]))
+    return Settings(reward, end, prior, tau, dynamics, initial, float(betas.survival))
+
+
+def by_compiled(kernels: ModuleType, model: MarkovModel, betas: Betas, last: Tensor | None = None) -> Messages:
+    """The messages by the compiled loops for one β per block; `last` as in `by_torch`."""
     mdp, tau = model.mdp, model.temperature
-    of_dynamics, of_initial, of_survival = (
-        float(each) for each in (betas.dynamics[0], betas.initial[0], betas.survival)
-    )
+    of_dynamics, of_initial = float(betas.dynamics[0]), float(betas.initial[0])
     steps, (states, actions, outcomes) = mdp.horizon, mdp.probability.shape
     frees = betas.frees_survival
     logs = Logs(
@@ -144,10 +167,7 @@ def _compiled(kernels: ModuleType, model: MarkovModel, betas: Betas) -> Messages
         survival=np.empty((steps, states if frees else 0)),
         start=np.empty(0 if of_initial == 0 else states),
     )
-    tables = mdp.reward, last_reward(mdp), model.action_prior
-    reward, end, prior = (np.ascontiguousarray(each.detach().numpy(), dtype=np.float64)[None] for each in tables)
-    temperature, dynamics, initial = (np.full(1, each) for each in (tau, of_dynamics, of_initial))
-    given = Settings(reward, end, prior, temperature, dynamics, initial, of_survival)
+    given = settings_of(model, betas, last_reward(mdp) if last is None else last)
     found = solved(kernels, mdp, given, logs=logs)
     arrays = (
         found.q[0].swapaxes(-1, -2),

@@ -71,8 +71,9 @@ def backward(
     for t in reversed(range(steps)):
         after = v[..., t + 1, :]
         if isinstance(temperatures, list):
-            after = after * aligned(temperatures[t] / temperature, 1)
-            temperature = tau = temperatures[t]
+            if temperatures[t] is not temperature:  # one number for all times may be 0
+                after = after * aligned(temperatures[t] / temperature, 1)
+            temperature, tau = temperatures[t], unit(temperatures[t])
             of_state, of_action = aligned(tau, 1), aligned(tau, 2)
             reward, prior, chance_now = step_of(t, (rewards, priors, chances.probability))
             (log_prior, log_mass), chance = split_mass(prior), conditionals(chance_now.log(), sizes)
