@@ -1,10 +1,10 @@
 """Thin ice: dynamics that are not known, learned from crossings, from a local's choices, and from hope.
 
-The bridge pays 1, the ice pays 2 if it holds; in the water nothing is paid any more. How often the ice holds is not
-known: 7 of 10 crossings held. Two other observations tell of it through planning, since `soft_values` is differentiable
-in the probabilities. A local, who knows the ice and plans with max-ent, took it 9 times of 10. Or every step was
-optimal: with log p(O) as the likelihood, the learner becomes hopeful. A thousand MDPs in one call are the quadrature
-that checks SVI and NUTS. An adversary, which pays 12 nats per nat of KL, weakens the ice. Printed:
+The bridge pays 1, the ice pays 2 if it holds; in the water nothing is paid any more. Of 10 crossings, 7 held. Two other
+observations tell of the ice through planning, since `soft_values` is differentiable in the probabilities: a local, who
+knows it and plans with max-ent, took it 9 times of 10; or every step was optimal, and with log p(O) as the likelihood
+the learner becomes hopeful. A thousand MDPs in one call are the quadrature that checks SVI and NUTS. An adversary,
+which pays 12 nats per nat of KL, weakens the ice. Printed:
 
 P(ice holds), given                by quadrature  median by SVI  mean by NUTS
 7 of 10 crossings                          0.667           0.68          0.65
@@ -24,6 +24,7 @@ import tyro
 from matplotlib.figure import Figure
 from pyro.infer import MCMC, NUTS, SVI, Trace_ELBO
 from pyro.infer.autoguide import AutoNormal
+from pyro.optim import ClippedAdam
 from torch import Tensor
 
 from pgm_control import TabularMDP, TabularModel, plot, soft_values
@@ -86,7 +87,7 @@ def learned(likelihood: Callable[[Tensor], Tensor], args: Args) -> tuple[float, 
     pyro.set_rng_seed(0)
     pyro.clear_param_store()
     guide, loss = AutoNormal(program), Trace_ELBO(32, max_plate_nesting=0, vectorize_particles=True)
-    svi = SVI(program, guide, pyro.optim.ClippedAdam({"lr": 0.1, "lrd": 0.98}), loss)
+    svi = SVI(program, guide, ClippedAdam({"lr": 0.1, "lrd": 0.98}), loss)
     for _ in range(args.steps):
         svi.step()
     by_svi = guide.quantiles([0.5])["holds"].item()
@@ -99,10 +100,9 @@ def main(args: Args) -> None:
     """Learn the dynamics in three ways, make them worse, and differentiate the policy by one transition."""
     if args.smoke:
         args.steps, args.draws = 5, 3
-    grid = (torch.arange(1000).double() + 0.5) / 1000
+    grid, densities = (torch.arange(1000).double() + 0.5) / 1000, {}
     print("P(ice holds), given                by quadrature  median by SVI  mean by NUTS")
     beliefs = {"7 of 10 crossings": torch.zeros_like, "and a local's choices": a_local, "and optimality": optimality}
-    densities = {}
     for name, likelihood in beliefs.items():
         density = (COUNTS.log_prob(grid) + likelihood(grid)).softmax(0)
         densities[name] = 1000 * density
