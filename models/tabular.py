@@ -218,8 +218,8 @@ def _checked_optimality(optimality: object, mdp: TabularMDP, temperature: object
             timed = found is not None and found.ndim > len(axes)
             if found is not None and tuple(found.shape) != ((mdp.horizon, *axes) if timed else axes):
                 raise InvalidProblem(
-                    f"`{name}` of the TableOptimality must have the shape {axes} of the problem, or with {mdp.horizon} "
-                    f"steps in front, but has {tuple(found.shape)}."
+                    f"`optimality` must have a {name} of the shape {axes} of the problem, or with {mdp.horizon} steps "
+                    f"in front, but has {tuple(found.shape)}."
                 )
     return optimality
 

@@ -19,7 +19,7 @@ Sources:
 
 import math
 from dataclasses import dataclass
-from typing import Literal, final, get_args
+from typing import Any, Literal, final, get_args
 
 import torch
 from jaxtyping import Float
@@ -27,9 +27,6 @@ from torch import Tensor
 
 from ..chance.optimism import Optimism, OptimismLike
 from ..errors import InvalidArgument
-from ..inference.exact.posterior import Posterior
-from ..inference.infinite_horizon.average_reward import AverageReward
-from ..inference.infinite_horizon.value_iteration import ValueIteration
 from ..models.tabular import TabularModel, model_like
 from ..runtime.arguments import one_of, positive, whole
 from ..runtime.loop import Loop
@@ -40,6 +37,7 @@ from ..trajectories.blocks import MarkovModel, require_model
 from .visits_of_optimum import Horizon, visited_optimum
 
 Per = Literal["nothing", "time"]
+_LONGEST = 1e6  # the longest step
 
 
 class PriorStatus(Status):
@@ -61,7 +59,7 @@ class LearnedPrior:
     Attributes:
         action_prior: $\rho(a)$, or $\rho_t(a)$.
         model: the model with this prior.
-        optimum: what solves it: a `Posterior`, a `ValueIteration` or an `AverageReward`.
+        optimum: what solves it: by `horizon` a `Posterior`, a `ValueIteration` or an `AverageReward`.
         objective: the optimum of $J_\beta$ under this prior, in nats; for `horizon="average"` in nats per step.
         objectives: the same after each step; it does not fall, up to rounding.
         rate: $E_q[\sum_t \log \pi_t/\rho]$, in nats, with the discount or per step as the objective. At a fixed point
@@ -74,7 +72,7 @@ class LearnedPrior:
 
     action_prior: Float[Tensor, "*time action"]
     model: TabularModel
-    optimum: Posterior | ValueIteration | AverageReward
+    optimum: Any  # by `horizon`, which its reader knows
     objective: float
     objectives: Float[Tensor, " step"]
     rate: float
@@ -187,7 +185,8 @@ def learn_prior(
             found = visited_optimum(_with_prior(model, rows), optimism, horizon, tolerance, best)
             least = 0.5 * min(length, 1.0) * float((_visits(best.action, at) * gain).sum())
             rises = found.objective >= best.objective + least - found.rounding - best.rounding
-            length *= 2.0 if rises and _slope(found.action, rows, gain) > 0 else 0.5
+            longer = rises and _slope(found.action, rows, gain) > 0
+            length = min(2 * length, _LONGEST) if longer else length / 2
             if rises:
                 best, at = found, rows
     learned = _with_prior(model, at)

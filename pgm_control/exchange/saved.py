@@ -152,9 +152,10 @@ def _model(path: Path, tensors: Parts, facts: Parts) -> TabularModel:
 
 def _parts_of_posterior(posterior: Posterior) -> tuple[Parts, Parts]:
     posterior = posterior.detach()
-    if type(posterior.model) is not TabularModel:
+    model = posterior.model
+    if not isinstance(model, TabularModel):
         raise InvalidArgument(
-            f"`value` must be the posterior of a TabularModel, but its model is a {type(posterior.model).__name__}, "
+            f"`value` must be the posterior of a TabularModel, but its model is a {type(model).__name__}, "
             "which a file cannot hold. Save `value.model.mdp`, and infer again."
         )
     if posterior.evidence is not None or posterior.budget is not None:
@@ -162,7 +163,7 @@ def _parts_of_posterior(posterior: Posterior) -> tuple[Parts, Parts]:
         raise InvalidArgument(
             f"`value` must be a posterior without {what}, which no file can hold. Save `value.model`, and infer again."
         )
-    tensors, facts = _parts_of_model(posterior.model)
+    tensors, facts = _parts_of_model(model)
     blocks = {name: getattr(posterior.distribution, name) for name in _BLOCKS}
     optimism = {name: _part_of_beta(getattr(posterior.optimism, name)) for name in _BETAS}
     tables = {"model": tensors, "optimism": optimism, "q": posterior.q, "v": posterior.v, **blocks}

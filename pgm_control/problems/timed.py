@@ -3,13 +3,14 @@
 import copy
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..errors import InvalidProblem
 from ..runtime.arguments import shown
-from ..runtime.array_like import numbers
+from ..runtime.array_like import numbers, real_array
 from .checks import temperature
 
 M = TypeVar("M")
@@ -65,7 +66,11 @@ def checked_temperatures(
     if getattr(value, "ndim", 0) == 0 and not isinstance(value, list | tuple):
         return temperature(name, value, dtype)
     found = numbers(name, value, InvalidProblem).to(torch.float64)
-    if found.ndim != 1 or len(found) not in (horizon, horizon + 1):
+    if (
+        real_array(name, value, InvalidProblem).dtype.kind == "b"
+        or found.ndim != 1
+        or len(found) not in (horizon, horizon + 1)
+    ):
         raise InvalidProblem(
             f"`{name}` must be a number, or one for each of the {horizon} steps, with or without another one for the "
             f"final reward, but has shape {tuple(found.shape)}."
@@ -86,8 +91,9 @@ def checked_observed(name: str, value: Any, horizon: int, has_end: bool) -> Bool
     """
     if value is None:
         return None
-    found = torch.as_tensor(value) if not isinstance(value, str) else None
-    if found is None or found.dtype != torch.bool or found.ndim != 1 or len(found) not in (horizon, horizon + 1):
+    is_tensor = isinstance(value, Tensor) and value.layout is torch.strided
+    found = value if is_tensor else torch.from_numpy(np.array(real_array(name, value, InvalidProblem)))
+    if found.dtype != torch.bool or found.ndim != 1 or len(found) not in (horizon, horizon + 1):
         raise InvalidProblem(
             f"`{name}` must be one boolean for each of the {horizon} steps, with or without another one for the final "
             f"reward, but is {shown(value)}."

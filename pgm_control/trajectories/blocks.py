@@ -279,7 +279,7 @@ def require_model(
         _require_own_tables(model)  # pyright: ignore[reportArgumentType]
     if not timed:
         require_plain(model, name)
-    if in_nats and not isinstance(model.temperature, Tensor) and model.temperature == 0:  # pyright: ignore[reportAttributeAccessIssue]
+    if in_nats and temperature_at(model, 0) == 0:  # pyright: ignore[reportAttributeAccessIssue]
         raise InvalidArgument(
             f"`{name}` must have a positive temperature, but has 0, where rewards cannot be converted to nats. "
             "Use a small one, or evaluate the policy in TabularModel(mdp, temperature) with another temperature: its "

@@ -30,9 +30,12 @@ def observed_of(model: Any) -> Tensor | None:
 
 def is_timed(model: Any) -> bool:
     """Whether something depends on time: a table, the temperature, or which optimality variables are observed."""
-    axes = model.mdp.probability.ndim, model.mdp.reward.ndim, model.action_prior.ndim + 1
-    timed = isinstance(model.temperature, Tensor) or observed_of(model) is not None or max(axes) > 3
-    return timed or optimality_of(model).is_timed
+    mdp, tau = model.mdp, model.temperature
+    if (type(tau) is not float and isinstance(tau, Tensor)) or observed_of(model) is not None:  # Tensor's check is slow
+        return True
+    return (
+        mdp.probability.ndim > 3 or mdp.reward.ndim > 3 or model.action_prior.ndim > 2 or optimality_of(model).is_timed
+    )
 
 
 def is_plain(model: Any) -> bool:
@@ -46,6 +49,8 @@ def require_plain(model: Any, name: str = "model") -> None:
     Raises:
         InvalidArgument: with what is different, and the remedy.
     """
+    if is_plain(model):
+        return
     mdp, causes = model.mdp, []
     causes += [f"the {each}" for each in ("probability", "reward") if getattr(mdp, each).ndim > 3]
     causes += ["the action prior"] if model.action_prior.ndim > 2 else []
@@ -66,7 +71,8 @@ def require_plain(model: Any, name: str = "model") -> None:
 
 def temperature_at(model: Any, t: int) -> float:
     """The temperature of step t, or of the last state, in reward units per nat."""
-    return float(model.temperature[t]) if isinstance(model.temperature, Tensor) else model.temperature
+    tau = model.temperature
+    return tau if type(tau) is float or not isinstance(tau, Tensor) else float(tau[t])
 
 
 def temperature_words(model: Any) -> str:

@@ -227,6 +227,22 @@ def test_without_a_horizon_it_is_as_good_as_a_search_over_priors(horizon):
     assert found.objective == pytest.approx(max(map(solved, grid)), abs=1e-3)
 
 
+def test_in_single_precision_it_is_the_same_up_to_rounding():
+    double = learn_prior(TabularModel(PROBLEM, 0.7))
+    single = learn_prior(TabularModel(PROBLEM, 0.7).to(dtype=torch.float32), tolerance=1e-3)
+    assert single.action_prior.dtype == torch.float32
+    assert single.status is PriorStatus.converged
+    assert single.objective == pytest.approx(double.objective, abs=1e-3)
+
+
+def test_a_tolerance_below_rounding_ends_without_nan():
+    found = learn_prior(TabularModel(PROBLEM, 0.7), optimism=Risk(0.5), tolerance=1e-300, max_steps=2000)
+    assert found.action_prior.isfinite().all()
+    assert found.objective == pytest.approx(
+        learn_prior(TabularModel(PROBLEM, 0.7), optimism=Risk(0.5)).objective, abs=1e-6
+    )
+
+
 def test_progress_is_told_every_step_and_the_result_prints_as_a_line():
     seen = []
     found = learn_prior(TabularModel(PROBLEM), progress=lambda step, metrics: seen.append((step, metrics["gap"])))

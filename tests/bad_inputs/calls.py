@@ -167,7 +167,23 @@ add("PartiallyObservedMDP", lambda: {"mdp": mdp(), "observation": np.full((3, 2)
 add("remember", lambda: {"pomdp": pomdp(), "window": 1})
 add_method("Remembered.view", remembered, lambda: {"window": 1})
 add_method("Remembered.action_prior", remembered, lambda: {"action_prior": np.full(3, 1 / 3)})
-add("TabularModel", lambda: {"mdp": mdp(), "temperature": 1.0, "action_prior": prior()}, differentiable="action_prior")
+add(
+    "TabularModel",
+    lambda: {"mdp": mdp(), "temperature": 1.0, "action_prior": prior(), "optimality": pgm.LogisticOptimality()},
+    differentiable="action_prior",
+)
+add(
+    "models:TabularModel",
+    lambda: {
+        "mdp": mdp(),
+        "temperature": [1.0, 0.5],
+        "action_prior": np.full((2, 3, 2), 0.5),
+        "observed": [True, False],
+        "optimality": pgm.TableOptimality(np.full((2, 3, 2, 3), -1.0)),
+    },
+    differentiable="action_prior",
+)
+add("TableOptimality", lambda: {"log_likelihood": np.full((3, 2, 3), -1.0), "final": np.zeros(3)})
 add("PartiallyObservedModel", lambda: {"problem": pomdp(), "temperature": 1.0, "action_prior": np.full(3, 1 / 3)})
 add("TabularEnv", lambda: {"mdp": mdp()})
 add("to_gymnasium", lambda: {"mdp": mdp()})

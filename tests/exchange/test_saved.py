@@ -174,8 +174,10 @@ def test_a_file_holds_every_part():
     }
     for kind, names in held.items():
         assert [field.name for field in dataclasses.fields(kind)] == names.split(), kind.__name__
+    assert set(vars(TabularModel(random_mdp(0)))) == {
+        "mdp", "temperature", "action_prior", "observed", "optimality",
+    }  # fmt: skip
     assert WholeTables._fields == ("q", "distribution")
-    assert set(vars(TabularModel(random_mdp(0)))) == {"mdp", "temperature", "action_prior"}
 
 
 def test_the_file_is_small_where_tables_repeat(tmp_path):

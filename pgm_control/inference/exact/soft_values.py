@@ -123,13 +123,15 @@ def soft_values(
         tables: Any = own | {name: each for name, each in given.items() if each is not None}
         return soft_values(detached(model), optimism, temperature=temperature, **tables)
     mdp = model.mdp
-    kernels = kernels_for(mdp.probability, mdp.horizon) if is_plain(model) else None
+    plain = is_plain(model)
+    kernels = kernels_for(mdp.probability, mdp.horizon) if plain else None
     if kernels is not None and action_prior is None and probability is None and initial is None:
         one = one_setting(kernels, model, optimism, temperature)
         if one is not None and fits(mdp.reward, reward) and fits(mdp.initial, final_reward):
             _require_room(mdp, 1)
             return SoftValues(*solved_alone(one, reward, final_reward))
-    if is_timed(model):
+    timed = not plain and is_timed(model)
+    if timed:
         _refuse_with_time(temperature, optimism)
     tau = _of_settings("temperature", temperature_at(model, 0) if temperature is None else temperature)
     _require_moderate(tau, mdp)
@@ -177,9 +179,9 @@ def soft_values(
     for name in ("probability", "initial"):
         _require_distributions(name, fitting[name])
     axes = {name: len(shape) for name, shape in shapes.items()}
-    if not is_plain(model):
+    if not plain:
         fitting |= _of_steps(model, fitting, settings[0])
-    if is_timed(model):
+    if timed:
         axes |= {"reward": 4, "action_prior": 3, "probability": 4}
     tables = [None if table is None else _spread(table, batch, axes[name]) for name, table in fitting.items()]
     if tables[2] is not None and not counts:

@@ -223,9 +223,12 @@ def test_the_logistic_restaurant_by_a_sum_of_three_lines():
         ({"action_prior": torch.full((3, S, A), 0.5)}, "`action_prior` must have shape"),
         ({"observed": [True] * 3}, "`observed` must be one boolean for each of the 4 steps"),
         ({"observed": [1, 0, 1, 1]}, "`observed` must be one boolean"),
-        ({"observed": "all"}, "`observed` must be one boolean"),
+        ({"observed": "all"}, "`observed` must be an array"),
         ({"optimality": "logistic"}, "`optimality` must be a likelihood"),
-        ({"optimality": TableOptimality(torch.zeros(2, S, A, K))}, "`log_likelihood` of the TableOptimality"),
+        (
+            {"optimality": TableOptimality(torch.zeros(2, S, A, K))},
+            "`optimality` must have a log_likelihood of the shape",
+        ),
         ({"optimality": LogisticOptimality(), "temperature": 0.0}, "`optimality` must be exponential"),
     ],
 )
