@@ -31,6 +31,7 @@ from pgm_control import (
     tabulate,
 )
 from pgm_control.models import restaurant
+from pgm_control.models.tabular import model_like
 from pgm_control.trajectories.steps import temperature_at
 
 BETAS = [-0.5, 0.0, 0.4, 1.0, Optimism(0.3, 1.0, 0.6)]
@@ -313,3 +314,32 @@ def test_soft_values_refuse_what_has_no_single_number():
         soft_values(model, 0.0, temperature=1.0)
     with pytest.raises(InvalidArgument, match="`optimism` must be a number"):
         soft_values(model, Risk(0.1))
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0])
+@pytest.mark.parametrize("feature", FEATURES)
+def test_compiled_loops_and_torch_agree(feature, beta, monkeypatch):
+    """Also where values span more than the exponentials of one step can hold."""
+    for scale in (1.0, 300.0):
+        model = timed_model(feature, seed=9)
+        model = model_like(model, model.mdp.replace(reward=scale * model.mdp.reward))
+        compiled = infer(model, beta)
+        with monkeypatch.context() as patch:
+            patch.setenv("PGM_CONTROL_BACKEND", "torch")
+            expected = infer(model, beta)
+        torch.testing.assert_close(compiled.q, expected.q, rtol=1e-11, atol=1e-11)
+        torch.testing.assert_close(compiled.policy, expected.policy, rtol=1e-9, atol=1e-11)
+        torch.testing.assert_close(compiled.dynamics, expected.dynamics, rtol=1e-9, atol=1e-11)
+        torch.testing.assert_close(compiled.blocks().survival, expected.blocks().survival)
+        assert compiled.value == pytest.approx(expected.value, rel=1e-12)
+
+
+def test_a_step_without_an_outcome_of_other_steps():
+    """An outcome that is possible at other times, and would lead to a state that cannot go on."""
+    doomed = torch.tensor([[[0.0, -torch.inf]], [[-torch.inf, -torch.inf]]])
+    p = torch.tensor([[[[1.0, 0.0]], [[1.0, 0.0]]], [[[0.5, 0.5]], [[1.0, 0.0]]], [[[1.0, 0.0]], [[1.0, 0.0]]]])
+    successor = torch.tensor([[[0, 1]], [[1, 1]]])
+    mdp = TabularMDP([1.0, 0.0], p, successor, doomed, 3)
+    for beta in (0.0, 0.3, 1.0):
+        found = infer(TabularModel(mdp, [1.0, 2.0, 3.0]), beta)
+        assert found.objective == pytest.approx(-math.inf if beta == 0 else math.log(0.5) / max(beta, 1e-9), abs=1e-6)

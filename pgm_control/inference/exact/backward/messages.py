@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ....chance.operators import certainty_equivalent, tilt
 from ....chance.optimism import Optimism
 from ....chance.risk import unit
 from ....kernels.backend import kernels_for
@@ -27,7 +28,7 @@ from ....trajectories.steps import is_plain, prior_at, tables_of, temperature_at
 from .batch import solved
 from .evidence import Evidence
 from .many_settings import tensor_of
-from .one_setting import OneSetting, one_setting, tensors_of, values_of
+from .one_setting import OneSetting, one_setting, tensors_of, values_by_step, values_of
 from .prepared import array_of
 from .recursion import Chances, backward
 
@@ -54,11 +55,12 @@ def backward_messages(model: MarkovModel, beta: Optimism, evidence: Evidence | N
     τ times the logarithms of its factors. See `infer`.
     """
     mdp = model.mdp
-    kernels = kernels_for(mdp.probability, mdp.horizon) if evidence is None and is_plain(model) else None
+    kernels = kernels_for(mdp.probability, mdp.horizon) if evidence is None else None
     one = None if kernels is None else one_setting(kernels, model, beta)
     if one is not None:
         require_room_for_messages(mdp, clamped=not one.free)
-        return by_one_setting(one)
+        return by_one_setting(one) if is_plain(model) else by_one_setting_and_step(one)
+    kernels = kernels if is_plain(model) else None
     betas = Betas.of(mdp, beta, model.temperature)
     require_room_for_messages(mdp, clamped=same([*betas.dynamics, 0.0]))
     is_small_and_hard = (
@@ -132,6 +134,29 @@ def by_one_setting(one: OneSetting, last: Tensor | None = None) -> Messages:
         None,
         float(value),
         log_start if one.free_start else mdp.initial.log(),
+    )
+
+
+def by_one_setting_and_step(one: OneSetting) -> Messages:
+    """The messages of a model that depends on time, by the compiled loops for blocks that are clamped or free."""
+    model, mdp = one.model, one.model.mdp
+    steps, (states, actions, outcomes) = mdp.horizon, mdp.successor.shape
+    policy = np.empty((steps, actions * states))
+    dynamics = np.empty((steps if one.free else 0, states * actions * outcomes))
+    q, v = values_by_step(one, (policy, dynamics, np.empty((0, 0)), np.empty(0)))
+    by_action = (each.reshape(steps, actions, states).swapaxes(1, 2) for each in (q, policy))
+    q_found, log_policy, v_found, log_dynamics = (tensor_of(each, model) for each in (*by_action, v, dynamics))
+    log_dynamics = log_dynamics.reshape(-1, states, actions, outcomes)
+    coldest = min(temperature_at(model, t) for t in range(steps + 1))
+    tau, log_start, beta = temperature_at(model, 0), mdp.initial.log(), float(one.free_start)
+    return Messages(
+        q_found,
+        v_found,
+        log_policy,
+        _normalised(log_dynamics, v_found, coldest) if one.free else _of_model(mdp),
+        None,
+        float(certainty_equivalent(v_found[0], log_start, tau, beta)),
+        tilt(v_found[0], log_start, tau, beta),
     )
 
 

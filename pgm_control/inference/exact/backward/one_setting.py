@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from ....chance.optimism import Optimism
-from ....chance.risk import beta_of
+from ....chance.risk import Risk, beta_of
 from ....kernels.bundles import SPARE, Plain
 from ....problems.checks import largest_temperature
 from ....trajectories.blocks import MarkovModel
+from ....trajectories.steps import is_plain, last_worth, temperature_at, worth_at
 from .many_settings import ManySettings, tensor_of
-from .prepared import Own, array_of, own_tables
+from .prepared import Own, array_of, own_tables, single_at
 
 Array = np.ndarray
 NO_LOGS: Plain = (np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0)), np.empty(0))
@@ -26,7 +27,7 @@ class OneSetting(NamedTuple):
 
     kernels: ModuleType
     model: MarkovModel
-    own: Own
+    own: Own | Any  # None if `values_by_step` solves it
     temperature: float
     free: bool  # whether β of the dynamics is 1, otherwise 0
     free_start: bool  # the same of the start
@@ -36,9 +37,11 @@ def one_setting(kernels: ModuleType, model: MarkovModel, optimism: Any, temperat
     """The setting, or None if it is not of this kind; default: the temperature of the model."""
     tau, dynamics, initial, survival = temperature, optimism, optimism, 0.0
     if tau is None:
-        tau = model.temperature
+        tau = temperature_at(model, 0)
     if isinstance(optimism, Optimism):
         dynamics, initial, survival = optimism.dynamics, optimism.initial, optimism.survival
+    if isinstance(model.temperature, Tensor) and (isinstance(dynamics, Risk) or isinstance(initial, Risk)):
+        return None  # β depends on time
     dynamics, initial = beta_of(dynamics, tau), beta_of(initial, tau)
     for each in (tau, dynamics, initial, survival):
         if type(each) not in _NUMBERS:
@@ -51,7 +54,8 @@ def one_setting(kernels: ModuleType, model: MarkovModel, optimism: Any, temperat
         return None
     if survival != 0 and model.mdp.discount < 1:
         return None
-    return OneSetting(kernels, model, own_tables(model), float(tau), bool(dynamics == 1), bool(initial == 1))
+    own = own_tables(model) if is_plain(model) else None
+    return OneSetting(kernels, model, own, float(tau), bool(dynamics == 1), bool(initial == 1))
 
 
 def fits(own: Tensor, given: Any) -> bool:
@@ -63,6 +67,31 @@ def fits(own: Tensor, given: Any) -> bool:
         and given.device == own.device
         and given.layout == torch.strided
     )
+
+
+def values_by_step(one: OneSetting, logs: Plain) -> tuple[Array, Array]:
+    """Q (time, action state) and V of a model that depends on time, by one problem of one step after the other.
+
+    Each ends with V of the step ahead, in its own unit, as the final reward. The start is left out.
+    """
+    model, mdp = one.model, one.model.mdp
+    steps, (states, actions, _) = mdp.horizon, mdp.successor.shape
+    q, v, here = np.empty((steps, actions * states)), np.empty((steps + 1, states)), np.empty((2, states))
+    v[steps], unit_ahead = array_of(last_worth(model)), temperature_at(model, steps)
+    weight = single_at(model, 0)[1]
+    products, rest = (1, states + SPARE), (np.empty(()), np.empty(()))
+    messages = (
+        *(np.empty(weight.shape), np.empty(1, np.bool_), np.empty(products), np.empty((1, states))),
+        *(np.empty((1, actions * states)), np.empty(states)),
+    )
+    for t in reversed(range(steps)):
+        tau, reward = temperature_at(model, t), array_of(worth_at(model, t)).reshape(-1)
+        here[1] = v[t + 1] * (tau / unit_ahead)
+        found = (q[t : t + 1], here, *rest)
+        own = tuple([each[t : t + 1] if len(each) else each for each in logs])
+        one.kernels.solve_one(single_at(model, t), reward, mdp.discount, tau, one.free, False, found, messages, own)
+        v[t], unit_ahead = here[0], tau
+    return q, v
 
 
 def solved_alone(one: OneSetting, reward: Tensor | None, final_reward: Tensor | None) -> tuple[Tensor, ...]:

@@ -7,8 +7,10 @@ from torch import Tensor
 
 from ....kernels.bundles import MASS_ROUNDING, SPARE, Outcomes, Plain, Problem, Single
 from ....problems.mdp import TabularMDP, last_reward
+from ....problems.timed import at_time
 from ....trajectories.blocks import MarkovModel
 from ....trajectories.remembered import kept
+from ....trajectories.steps import prior_at
 
 _FULL = 0.75  # share of possible outcomes above which looking them up costs more than computing the impossible ones
 Array = np.ndarray
@@ -58,22 +60,48 @@ def _problem(mdp: TabularMDP) -> Plain:
 
 def _own(mdp: TabularMDP, action_prior: Tensor) -> Own:
     single, reward, last = kept(mdp, _without_prior, _tables_of(mdp), lambda: _without_prior(mdp))
+    return Own(_with_prior(single, action_prior), reward, last)
+
+
+def _with_prior(single: Single, action_prior: Tensor) -> Plain:
     prior = array_of(action_prior).T
     mass = prior.sum(0)
     mass = np.where(abs(mass - 1.0) > MASS_ROUNDING, mass, 1.0)
-    single = single._replace(prior=np.ascontiguousarray(prior / mass), log_mass=np.log(mass))
-    return Own(tuple(single), reward, last)
+    return tuple(single._replace(prior=np.ascontiguousarray(prior / mass), log_mass=np.log(mass)))
+
+
+def single_at(model: MarkovModel, t: int) -> Plain:
+    """The `Single` of step t of a model that depends on time. Outcomes that are possible at any time have a place."""
+    mdp, prior = model.mdp, prior_at(model, t)
+    outcomes = kept(mdp, single_at, (mdp.probability, mdp.successor), lambda: _outcomes_at_any_time(mdp))
+    if mdp.probability.ndim > 3:
+        return _with_prior(_single(outcomes, mdp, at_time(mdp.probability, t, 3)), prior)
+    parts = mdp.probability, mdp.successor, mdp.initial
+    single = kept(mdp, _single, parts, lambda: _single(outcomes, mdp, mdp.probability))
+    if model.action_prior.ndim > 2:
+        return _with_prior(single, prior)
+    return kept(mdp, _with_prior, (*parts, prior), lambda: _with_prior(single, prior))
+
+
+def _outcomes_at_any_time(mdp: TabularMDP) -> Outcomes:
+    possible = array_of(mdp.probability).reshape(-1, *mdp.successor.shape) > 0
+    return _outcomes(np.any(possible, axis=0), mdp.successor)
 
 
 def _without_prior(mdp: TabularMDP) -> tuple[Single, Array, Array]:
-    (target, place, counts, _, lane, ordered), states = problem_of(mdp)[0], mdp.num_states
-    weight = array_of(mdp.probability).reshape(-1)[place]
+    single = _single(problem_of(mdp)[0], mdp, mdp.probability)
+    return single, array_of(mdp.reward).reshape(-1), array_of(last_reward(mdp))
+
+
+def _single(shared: Plain, mdp: TabularMDP, probability: Tensor) -> Single:
+    """The tables of one step, without the prior."""
+    (target, place, counts, _, lane, ordered), states = shared, mdp.num_states
+    weight = array_of(probability).reshape(-1)[place]
     target = np.where(weight > 0, target, states + np.arange(len(lane)) % SPARE)
     common = (target == target[:, :1]).all(1) & (counts == target.shape[1])
     small = [each.astype(np.uint32) for each in (target, place, lane)]
     outcomes = Outcomes(small[0], small[1], counts, common, small[2], ordered)
-    single = Single(tuple(outcomes), weight, None, None, array_of(mdp.initial))
-    return single, array_of(mdp.reward).reshape(-1), array_of(last_reward(mdp))
+    return Single(tuple(outcomes), weight, None, None, array_of(mdp.initial))
 
 
 def _outcomes(possible: Array, successor: Tensor) -> Outcomes:
