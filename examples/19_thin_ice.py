@@ -24,6 +24,7 @@ import tyro
 from matplotlib.figure import Figure
 from pyro.infer import MCMC, NUTS, SVI, Trace_ELBO
 from pyro.infer.autoguide import AutoNormal
+from pyro.optim import ClippedAdam
 from torch import Tensor
 
 from pgm_control import TabularMDP, TabularModel, plot, soft_values
@@ -86,7 +87,7 @@ def learned(likelihood: Callable[[Tensor], Tensor], args: Args) -> tuple[float, 
     pyro.set_rng_seed(0)
     pyro.clear_param_store()
     guide, loss = AutoNormal(program), Trace_ELBO(32, max_plate_nesting=0, vectorize_particles=True)
-    svi = SVI(program, guide, pyro.optim.ClippedAdam({"lr": 0.1, "lrd": 0.98}), loss)
+    svi = SVI(program, guide, ClippedAdam({"lr": 0.1, "lrd": 0.98}), loss)
     for _ in range(args.steps):
         svi.step()
     by_svi = guide.quantiles([0.5])["holds"].item()
