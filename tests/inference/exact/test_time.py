@@ -366,6 +366,23 @@ def test_a_reward_that_forbids_at_one_time_only():
     assert bool(torch.isneginf(guide.blocks().log_dynamics[2, 1, 0]).any()) or evaluate(model, guide).elbo > -math.inf
 
 
+def test_what_is_kept_notices_a_change_of_temperature_or_of_what_is_observed():
+    model = timed_model("temperature")
+    guide = Fixed(infer(model, 0.0).blocks())
+    for change in ("replace", "in place", "observed"):
+        MarkovELBO().loss(model, guide)  # keeps what it computed
+        if change == "replace":
+            model.temperature = 2.0 * model.temperature
+        elif change == "in place":
+            model.temperature *= 3.0
+        else:
+            model.observed = torch.tensor([True, False, True, True, True])
+        observed = None if model.observed is None else model.observed
+        anew = TabularModel(model.mdp, model.temperature.clone(), observed=observed)
+        assert MarkovELBO().loss(model, guide) == pytest.approx(MarkovELBO().loss(anew, guide), abs=1e-12)
+        assert infer(model, 1.0).objective == pytest.approx(infer(anew, 1.0).objective, abs=1e-12)
+
+
 class Fixed:
     """A guide of given factors."""
 
