@@ -260,7 +260,7 @@ def test_evidence_on_a_variable_that_is_not_observed_is_refused():
         infer(model, 1.0, evidence={"optimality_1": 1})
 
 
-@pytest.mark.parametrize("beta", [-0.5, 0.0, 0.4, 1.0])
+@pytest.mark.parametrize("beta", [0.0, 0.4, *(pytest.param(beta, marks=pytest.mark.slow) for beta in (-0.5, 1.0))])
 @pytest.mark.parametrize("feature", FEATURES)
 def test_differentiable_values(feature, beta):
     """They are those of `infer`, and their derivatives are those of finite differences, to the second order."""
