@@ -18,7 +18,9 @@ from pgm_control import (
     infer,
     objective,
     soft_values,
+    value_iteration,
 )
+from pgm_control.inference.variational.checkpoint import identity
 
 PROBLEM = timed_model("logistic", 1).mdp
 TABLE = torch.linspace(-2.0, 0.0, S * A * K, dtype=torch.float64).reshape(S, A, K)
@@ -128,7 +130,20 @@ def test_a_batch_of_rewards_beside_a_table_and_a_step_that_is_not_observed(table
     torch.testing.assert_close(found, torch.full_like(found, infer(model, 0.5).objective))
 
 
+def test_a_checkpoint_belongs_to_one_likelihood_of_the_last_state():
+    first, other = (TableOptimality(TABLE, scale * TABLE[:, 0, 0]) for scale in (1.0, 2.0))
+    of_first, of_other = (identity(TabularModel(PROBLEM, optimality=each)) for each in (first, other))
+    assert of_first != of_other
+
+
+def test_the_page_of_a_problem_with_gradients():
+    page = TabularModel(PROBLEM.replace(reward=PROBLEM.reward.clone().requires_grad_()))._repr_html_()
+    assert page == TabularModel(PROBLEM)._repr_html_()
+
+
 def test_messages_name_what_is_wrong():
+    with pytest.raises(InvalidArgument, match="the probability and the reward depend on time"):
+        value_iteration(timed_model("tables"), 0.0)
     above = TabularModel(PROBLEM, 0.5, optimality=TableOptimality(TABLE + 3.0))
     with pytest.raises(InvalidArgument, match=r"where the likelihood of optimality exceeds 1.* largest log p is 3"):
         infer(above, 1.0, evidence={"optimality_0": 0})
