@@ -273,14 +273,13 @@ def _require_log_likelihoods(optimality: Optimality, mdp: TabularMDP, temperatur
     differ = taus is not None or mdp.reward.ndim > 3
     given = [("log_likelihood", at_time(mdp.reward, t, 3), t) for t in range(steps if differ else 1)]
     for name, reward, t in (*given, ("final_log_likelihood", mdp.final_reward, steps)):
-        own = None if reward is None else reward.detach().clone()
+        own: Any = None if reward is None else reward.detach().clone()
         found: Any = getattr(optimality, name)(own, taus[t] if taus else temperature)
         if found is None and t == steps:
             continue
         shape = (mdp.num_states,) if t == steps else tuple(mdp.probability.shape[-3:])
         shape = (steps, *shape) if t < steps and optimality.is_timed else shape
-        dense = isinstance(found, Tensor) and found.layout is torch.strided and not found.is_complex()
-        if not dense or tuple(found.shape) != shape:
+        if not isinstance(found, Tensor) or found.is_complex() or found.is_sparse or tuple(found.shape) != shape:
             raise InvalidProblem(
                 f"`optimality` must return a tensor of shape {shape} from {name}, but {optimality} returns "
                 f"{shown(found)}."
