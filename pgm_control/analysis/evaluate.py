@@ -35,8 +35,8 @@ class Evaluation:
     r"""The exact evaluation of a guide or a policy.
 
     Attributes:
-        elbo: the guide's ELBO, in nats: imagined return / τ − policy_kl − dynamics_kl; None at temperature 0, where
-            rewards have no nats.
+        elbo: the guide's ELBO, in nats: imagined return / τ − policy_kl − dynamics_kl, or with other factors than
+            exp(r/τ) the imagined log-likelihood in place of the return; None at temperature 0.
         imagined_return: $E_q[Σ_t γ^t r_t]$, the return under the guide's own start and dynamics, in reward units; it
             includes the final reward.
         true_return: the same for its policy in the true world, $E_{p, π}[Σ_t γ^t r_t]$.

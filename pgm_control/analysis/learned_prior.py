@@ -44,8 +44,8 @@ class PriorStatus(Status):
     """How the search for an action prior ended."""
 
     converged = (
-        "The gap is at most the tolerance. With one decision no other prior is better by more than the gap; with "
-        "several it is a condition of first order, and another start may lead to a better prior."
+        "The gap is at most the tolerance. If the problem has one decision, no other prior is better by more than the "
+        "gap; if it has several, this is a condition of first order, and another start may lead to a better prior."
     )
     out_of_steps = "`max_steps` was reached before the gap fell to the tolerance. Raise one of them."
     interrupted = "Interrupted by Ctrl-C. Pass `model` of the result to continue from its prior."

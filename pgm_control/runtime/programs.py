@@ -1,11 +1,14 @@
-"""Check of functions that are passed as arguments: they can be called as they will be."""
+"""Programs and other functions that are passed as arguments: their signatures, and what they are conditioned on."""
 
+import functools
 import inspect
+from collections.abc import Mapping
 from types import FunctionType, MethodType
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
+from pyro.poutine.condition_messenger import ConditionMessenger
 
 from ..errors import InvalidArgument
 from .arguments import shown
@@ -63,3 +66,25 @@ def _code_of(program: Any) -> FunctionType | None:
     found = program.__func__ if isinstance(program, MethodType) else vars(type(program)).get("__call__")
     own = getattr(program, "__dict__", {})
     return found if isinstance(found, FunctionType) and "__signature__" not in own else None
+
+
+def without_condition(program: Any) -> tuple[Any, dict[str, Any]]:
+    """The program inside of any number of `pyro.condition`, and what they condition on."""
+    known: dict[str, Any] = {}
+    while (inner := _bound(program)) is not None:
+        messenger, program = inner
+        if not isinstance(messenger.data, Mapping):
+            raise InvalidArgument(
+                f"`model` must be conditioned on a dictionary of values, but here on {shown(messenger.data)}. "
+                'Pass pyro.condition(model, data={"state_4": torch.tensor(2)}).'
+            )
+        known = {**messenger.data, **known}
+    return program, known
+
+
+def _bound(program: Any) -> tuple[ConditionMessenger, Any] | None:
+    """The handler and the program of `pyro.condition`, if it is one."""
+    while isinstance(program, functools.partial) and isinstance(program.func, functools.partial):
+        program = program.func
+    args = program.args if isinstance(program, functools.partial) else ()
+    return args if len(args) == 2 and isinstance(args[0], ConditionMessenger) else None

@@ -15,6 +15,7 @@ from ..problems.mdp import TabularMDP
 from ..runtime.arguments import shown
 from ..runtime.memory import require_room
 from ..runtime.moving import Place, moved_copy, moved_log_probability, place_of
+from ..runtime.programs import without_condition
 from .by_step import StepBlocks, sampled
 from .protocol_checks import MembersOnce
 from .samples import Occupancy, Trajectories, Trajectory
@@ -269,6 +270,8 @@ def require_model(
         kind = shown(model) if model is None or isinstance(model, type) else f"a {type(model).__name__}"
         why = None if isinstance(model, type) else getattr(model, "why_clamped", None)
         reason = f" {why()}" if callable(why) else ""
+        if not isinstance(model, type) and without_condition(model)[1]:
+            reason = " Only infer takes `pyro.condition` of one. Pass the model itself."
         raise InvalidArgument(
             f"`{name}` must be a tabular model, such as TabularModel(mdp, temperature), but is {kind}.{reason}"
         )

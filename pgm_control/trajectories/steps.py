@@ -80,7 +80,7 @@ def temperature_words(model: Any) -> str:
     """The temperature, or its range if it depends on time."""
     if not isinstance(model.temperature, Tensor):
         return f"{model.temperature:g}"
-    return f"{float(model.temperature.min()):g} to {float(model.temperature.max()):g} by time"
+    return f"between {float(model.temperature.min()):g} and {float(model.temperature.max()):g} by time"
 
 
 def prior_at(model: Any, t: int) -> Float[Tensor, "state action"]:

@@ -29,10 +29,11 @@ from ...chance.optimism import Optimism, OptimismLike
 from ...chance.risk import Risk
 from ...errors import InvalidArgument
 from ...problems.gradients import detached
+from ...runtime.programs import without_condition
 from ...trajectories.blocks import MarkovModel, require_model
-from ...trajectories.steps import is_timed, last_worth, temperature_at, worth_at
+from ...trajectories.steps import is_plain, is_timed, last_worth, temperature_at, worth_at
 from .backward.by_step import MessagesByStep
-from .backward.evidence import Evidence, evidence_of, refuse, without_condition
+from .backward.evidence import Evidence, evidence_of, refuse
 from .backward.messages import backward_messages, messages_fit
 from .budgets.budget import within_budget
 from .posterior import Posterior
@@ -110,7 +111,13 @@ def infer(
         >>> share = known.log_evidence - infer(model, 1.0).log_evidence  # log p(action_0 = 0 | O)
     """
     tabular, known = without_condition(model)
-    require_model(tabular, timed=not isinstance(optimism, KLBudget), graph=True)
+    require_model(tabular, timed=True, graph=True)
+    if isinstance(optimism, KLBudget) and not is_plain(tabular):
+        raise InvalidArgument(
+            "`model` must have the same tables and the factor exp(r/τ) at each step for a KLBudget, but something "
+            f"depends on time, is not observed, or has another likelihood: {tabular!r}. Give an optimism β in place of "
+            "the budget; larger ones spend more."
+        )
     asked, tabular = tabular, detached(tabular)
     has_graph = asked is not tabular and torch.is_grad_enabled()
     given, report = evidence_of(tabular, known, evidence), None
@@ -164,7 +171,8 @@ def _with_graph(model: MarkovModel, beta: Any, evidence: Evidence | None) -> tup
         each = "temperature 0" if cold else beta if evidence is None else "evidence"
         raise InvalidArgument(
             f"`model` must hold numbers for {each}, but its tables require gradients, which infer passes on only for a "
-            "positive temperature and one number β or Risk per block. Pass model.detach()."
+            "positive temperature, one number β or Risk per block, and no evidence. Pass model.detach(). For evidence "
+            "with gradients put it into rewards by time: −inf where an outcome contradicts it."
         )
     found = soft_values(model, beta)
     return found.q, found.v, found.value

@@ -226,7 +226,8 @@ class Posterior:
     def __repr__(self) -> str:
         """The model, the optimism and the value or the objective."""
         unit = f"value {self.value:.6g}" if self.objective is None else f"objective {self.objective:.6f} nats"
-        known = "" if self.evidence is None else f"given {', '.join(self.evidence.sites)}, "
+        sites = [] if self.evidence is None else self.evidence.sites
+        known = f"given {', '.join(sites)}, " if sites else ""
         chosen = self.budget or self.optimism
         return f"Posterior({self.model.mdp!r}, temperature {temperature_words(self.model)}, {chosen}, {known}{unit})"
 
@@ -238,7 +239,8 @@ class Posterior:
         if self.objective is not None:
             name = evidence_name(model) if self.is_free else "objective"
             reached = f"{name} = {amount(value / temperature_at(model, 0))} nats, {reached}"
-        known = "" if self.evidence is None else f", given {', '.join(self.evidence.sites)}"
+        sites = [] if self.evidence is None else self.evidence.sites
+        known = f", given {', '.join(sites)}" if sites else ""
         chosen = f"{self.budget or self.optimism!r}{known}"
         about = f"{chosen}, temperature τ = {temperature_words(model)}, horizon T = {mdp.horizon}"
         grid, policy = _grid(mdp), self.at(0).blocks.policy

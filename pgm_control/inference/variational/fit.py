@@ -15,7 +15,7 @@ from ...errors import InvalidArgument, InvalidCheckpoint, InvalidGuide
 from ...runtime.arguments import fraction, number, one_of, shown, whole
 from ...runtime.files import path_of
 from ...runtime.loop import Loop
-from ...runtime.programs import require_callable
+from ...runtime.programs import require_callable, without_condition
 from ...runtime.progress import Progress, silent
 from ...runtime.randomness import require_seed, seeded
 from ...runtime.status import Status
@@ -315,6 +315,12 @@ def _check_pair(model: object, guide: object, loss: object) -> Blocks | None:
     """Check that the guide is one of this model; return its blocks, if it has some."""
     if isinstance(guide, MarkovModel):
         raise InvalidArgument("`guide` must be a guide, but is a model. The order is fit(model, guide).")
+    inside, known = without_condition(model)
+    if known and isinstance(inside, MarkovModel):
+        raise InvalidArgument(
+            f"`model` must not be conditioned for a fit, but is, on {', '.join(known)}, which a guide of the model "
+            "samples. infer(model, optimism, evidence=…) is the exact answer."
+        )
     require_callable("model", model, remedy="Pass a Pyro model, such as TabularModel(mdp, temperature).")
     require_callable("guide", guide, remedy="Pass a Pyro guide, such as FreeGuide(model).")
     if loss is not None:

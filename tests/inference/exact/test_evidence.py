@@ -10,7 +10,7 @@ import torch
 from problems import random_mdp
 from pyro.infer import TraceEnum_ELBO, config_enumerate
 
-from pgm_control import InvalidArgument, Optimism, TabularMDP, TabularModel, infer
+from pgm_control import FreeGuide, InvalidArgument, Optimism, TabularMDP, TabularModel, evaluate, fit, infer
 from pgm_control.inference.variational.elbo import objective_of
 
 VIRTUAL = {
@@ -254,3 +254,12 @@ def test_a_posterior_with_evidence_says_so_moves_and_serves_as_a_guide():
     trace = pyro.poutine.trace(found).get_trace()
     assert trace.nodes["state_3"]["value"] == 2
     assert trace.nodes["action_0"]["value"] == 1
+
+
+def test_a_conditioned_model_is_refused_by_what_does_not_take_it():
+    model = TabularModel(random_mdp(0), 1.0)
+    known = pyro.condition(model, data={"action_0": torch.tensor(0)})
+    with pytest.raises(InvalidArgument, match=r"Only infer takes `pyro.condition`"):
+        evaluate(known, infer(model, 0.0))
+    with pytest.raises(InvalidArgument, match="must not be conditioned for a fit, but is, on action_0"):
+        fit(known, FreeGuide(model))

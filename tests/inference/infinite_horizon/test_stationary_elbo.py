@@ -20,6 +20,7 @@ from pgm_control import (
     value_iteration,
 )
 from pgm_control.inference.variational.elbo import elbo
+from pgm_control.models import restaurant
 from pgm_control.runtime import memory
 
 
@@ -230,3 +231,10 @@ def test_what_is_not_defined_is_refused(monkeypatch):
 def test_tables_of_other_shapes_and_kinds_are_refused(bad):
     with pytest.raises(InvalidArgument, match=r"`log_policy` must be a floating tensor of shape \(1, 2\)"):
         elbo_rate(endless(gamble(), 1.0), bad)
+
+
+def test_probabilities_in_place_of_their_logarithms_are_refused():
+    model = TabularModel(restaurant().replace(discount=0.9), 1.0)
+    best = value_iteration(model, 0.0)
+    with pytest.raises(InvalidArgument, match=r"its rows are probabilities. Pass `log_policy.log\(\)`"):
+        stationary_elbo(model, best.policy)

@@ -5,7 +5,6 @@ Sources:
         Kaufmann, 1988.
 """
 
-import functools
 import math
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from typing import Any, NoReturn, final
 import numpy as np
 import torch
 from jaxtyping import Float
-from pyro.poutine.condition_messenger import ConditionMessenger
 from torch import Tensor
 
 from ....errors import InvalidArgument
@@ -86,20 +84,6 @@ class Evidence:
         return f"Evidence({', '.join(self.sites)})"
 
 
-def without_condition(program: Any) -> tuple[Any, dict[str, Any]]:
-    """The program inside of any number of `pyro.condition`, and what they condition on."""
-    known: dict[str, Any] = {}
-    while (inner := _bound(program)) is not None:
-        messenger, program = inner
-        if not isinstance(messenger.data, Mapping):
-            raise InvalidArgument(
-                f"`model` must be conditioned on a dictionary of values, but here on {shown(messenger.data)}. "
-                'Pass pyro.condition(model, data={"state_4": torch.tensor(2)}).'
-            )
-        known = {**messenger.data, **known}
-    return program, known
-
-
 def evidence_of(model: MarkovModel, *given: Mapping[str, Any] | None) -> Evidence | None:
     """The evidence of some mappings from sites, checked; None if there is none.
 
@@ -141,14 +125,6 @@ def evidence_of(model: MarkovModel, *given: Mapping[str, Any] | None) -> Evidenc
             )
         log_start = joint - log_mass
     return Evidence(log_start, log_mass, log_factors, frozenset(not_optimal), _ended(mdp, log_factors, not_optimal))
-
-
-def _bound(program: Any) -> tuple[ConditionMessenger, Any] | None:
-    """The handler and the program of `pyro.condition`, if it is one."""
-    while isinstance(program, functools.partial) and isinstance(program.func, functools.partial):
-        program = program.func
-    args = program.args if isinstance(program, functools.partial) else ()
-    return args if len(args) == 2 and isinstance(args[0], ConditionMessenger) else None
 
 
 def _kind(site: Any, model: MarkovModel) -> str:

@@ -33,6 +33,7 @@ from .prepared import array_of
 from .recursion import Chances, backward
 
 _SMALL = 200_000  # entries of (time, state, action, outcome): a hard sweep in torch then takes far less than compiling
+_SHARE = 0.6  # of the free memory that whole tables may take: the other processes, and copies, need the rest
 _FAR = 1e5  # nats: the rounding of larger values shows in the sums of the tilted probabilities
 
 
@@ -72,11 +73,11 @@ def backward_messages(model: MarkovModel, beta: Optimism, evidence: Evidence | N
 
 
 def messages_fit(model: MarkovModel, beta: Optimism) -> bool:
-    """Whether the tables of all steps fit into memory."""
-    if has_room(_entries(model.mdp, clamped=False), 8):
+    """Whether the tables of all steps fit into memory, and leave some of it for what is computed from them."""
+    if has_room(int(_entries(model.mdp, clamped=False) / _SHARE), 8):
         return True
     clamped = same([*Betas.of(model.mdp, beta, model.temperature).dynamics, 0.0])
-    return clamped and has_room(_entries(model.mdp, clamped), 8)
+    return clamped and has_room(int(_entries(model.mdp, clamped) / _SHARE), 8)
 
 
 def require_room_for_messages(mdp: TabularMDP, clamped: bool) -> None:
