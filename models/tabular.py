@@ -1,6 +1,9 @@
 """The trajectory model of a tabular MDP, as a Pyro program.
 
 Sources:
+    [haarnoja2018c] T. Haarnoja et al., Latent space policies for hierarchical reinforcement learning. International
+        Conference on Machine Learning, Proceedings of Machine Learning Research 80, pages 1851–1860, 2018.
+        arXiv:1804.02808
     [kappen2012] H. J. Kappen, V. Gómez and M. Opper, Optimal control as a graphical model inference problem. Machine
         Learning 87:159–182, 2012. arXiv:0901.0633
     [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
@@ -20,20 +23,21 @@ from torch import Tensor
 
 from pgm_control.chance.log_space import log_mass, logarithm, split_mass
 from pgm_control.chance.optimality import ExponentialOptimality, Optimality, TableOptimality
-from pgm_control.errors import InvalidProblem
+from pgm_control.errors import InvalidArgument, InvalidProblem
 from pgm_control.problems.checks import Kind, normalised, shape, table
 from pgm_control.problems.feasible import counting_measure
 from pgm_control.problems.gradients import detached
 from pgm_control.problems.mdp import TabularMDP, require_mdp
 from pgm_control.problems.timed import by_time, checked_observed, checked_temperatures
-from pgm_control.runtime.arguments import shown
+from pgm_control.runtime.arguments import flag, shown
 from pgm_control.runtime.array_like import ArrayLike
 from pgm_control.runtime.moving import Place, moved_copy, moved_probability, place_of
 from pgm_control.text.problem_page import problem_page
 from pgm_control.trajectories.action_measure import counts_actions
-from pgm_control.trajectories.blocks import Blocks, MarkovModel, trusted_blocks
+from pgm_control.trajectories.blocks import Blocks, HasBlocks, MarkovModel, trusted_blocks
 from pgm_control.trajectories.program import run_program
 from pgm_control.trajectories.steps import observed_of, optimality_of, temperature_words
+from pgm_control.trajectories.tabulate import tabulate
 
 
 @final
@@ -176,6 +180,43 @@ class TabularModel:
         `MarkovELBO` and the Pyro program are differentiable in them; functions that are not refuse such a model.
         """
         return detached(self)
+
+    def with_prior(self, guide: HasBlocks, dynamics: bool = False, initial: bool = False) -> "TabularModel":
+        r"""The model whose action prior is the policy of a posterior or a guide: the next layer of a hierarchy.
+
+        $$\tilde p = p(s_0) \prod_t \pi_t(a_t \mid s_t)\, p(k_t \mid s_t, a_t)\, \exp(r_t/\tau)$$
+
+        Layers add [haarnoja2018c]: if π is the clamped optimum of the reward r₁, the clamped optimum of this model with
+        the reward r₂ is that of r₁ + r₂, and the objectives add, because $\log \pi_t = \log\rho + (Q_t - V_t)/\tau$
+        telescopes under the true dynamics. Optima with free dynamics add only if the believed dynamics and start are
+        handed up too. All this is at one temperature.
+
+            below = TabularModel(mdp.replace(reward=first), 0.5)
+            above = TabularModel(mdp.replace(reward=second), 0.5).with_prior(infer(below, 0.0))
+            infer(above, 0.0)  # the policy of infer(TabularModel(mdp.replace(reward=first + second), 0.5), 0.0)
+
+        Args:
+            guide: a posterior, or anything with `blocks()`, over the outcomes of this problem.
+            dynamics: whether its dynamics take the place of the true ones.
+            initial: whether its start takes the place of the true one.
+
+        Raises:
+            InvalidGuide: if its factors do not fit the model.
+            InvalidArgument: if `dynamics` and the guide has a survival of its own, which a problem cannot hold.
+
+        References:
+            [haarnoja2018c]
+        """
+        dynamics, initial = flag("dynamics", dynamics), flag("initial", initial)
+        blocks = tabulate(self, guide)
+        if dynamics and blocks.log_survival is not None:
+            raise InvalidArgument(
+                "`guide` must have the survival of the problem if its dynamics are handed up, but has its own. Clamp "
+                "it: infer(model, Optimism(dynamics=1.0, initial=1.0))."
+            )
+        mdp = self.mdp.replace(probability=blocks.dynamics.detach()) if dynamics else self.mdp
+        mdp = mdp.replace(initial=blocks.initial.detach()) if initial else mdp
+        return model_like(self, mdp, action_prior=blocks.policy.detach())
 
     def blocks(self) -> Blocks:
         """The prior over trajectories: initial distribution, action prior, true dynamics."""

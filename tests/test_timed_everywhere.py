@@ -246,8 +246,15 @@ HANDLED = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("function", HANDLED, ids=lambda each: each.__name__)
+@pytest.mark.parametrize(
+    ("function", "kind"),
+    [
+        pytest.param(function, kind, marks=[pytest.mark.slow] * (function is pictures and kind not in KINDS[:2]))
+        for function in HANDLED
+        for kind in KINDS
+    ],
+    ids=lambda each: each if isinstance(each, str) else each.__name__,
+)
 def test_what_is_handled_is_equal_to_the_time_in_the_state(function, kind, tmp_path):
     model = timed_model(kind, seed=1)
     extra = (tmp_path,) if function in (files, pictures) else ()

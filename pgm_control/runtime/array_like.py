@@ -30,6 +30,12 @@ def numbers(name: str, value: Any, error: Refusal = InvalidProblem, keeps_graph:
         raise error(f"`{name}` must be a dense tensor, but is {shown(value)}. Pass it as `.to_dense()`.")
     if value.is_complex():
         raise error(f"`{name}` must hold real numbers, but has dtype {value.dtype}. Pass its real part.")
+    found = value.detach()
+    if is_transformed(found):
+        raise error(
+            f"`{name}` must hold numbers, but is a tensor inside a transform of torch.func. Make the problem outside; "
+            "soft_values(model, optimism, …) takes tables inside."
+        )
     if keeps_graph:
         return value
     if value.requires_grad and torch.is_grad_enabled():
@@ -37,7 +43,18 @@ def numbers(name: str, value: Any, error: Refusal = InvalidProblem, keeps_graph:
             f"`{name}` must not require a gradient, which would be lost here. Pass it as `.detach()` for the numbers; "
             "soft_values(model, optimism, reward=…, final_reward=…, temperature=…, action_prior=…) is differentiable."
         )
-    return value.detach()
+    return found
+
+
+def is_transformed(value: Any) -> bool:
+    """Whether it is a tensor inside a transform of torch.func, such as vmap, which has no numbers of its own."""
+    if not isinstance(value, Tensor) or value.layout is not torch.strided:
+        return False
+    try:
+        value.data_ptr()
+    except RuntimeError:
+        return True
+    return False
 
 
 def real_array(name: str, value: Any, error: Refusal) -> np.ndarray:

@@ -9,7 +9,6 @@ Sources:
         Carnegie Mellon University, 2010.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
@@ -20,23 +19,30 @@ from torch import Tensor
 
 from ...chance.factors import aligned
 from ...chance.optimism import Optimism
-from ...chance.risk import Risk, beta_of
+from ...chance.risk import Risk
 from ...errors import InvalidArgument
 from ...kernels.backend import kernels_for
-from ...problems.checks import largest_temperature, same_infinities, slack
+from ...problems.checks import same_infinities
 from ...problems.gradients import detached, graphs_of
 from ...problems.mdp import TabularMDP
-from ...runtime.arguments import number as plain_number
 from ...runtime.arguments import one_of, shown
-from ...runtime.array_like import numbers, rounding
+from ...runtime.array_like import is_transformed
 from ...runtime.memory import require_room
 from ...text.one_line import one_line
 from ...trajectories.blocks import MarkovModel, require_model
 from ...trajectories.steps import is_plain, is_timed, last_worth_of, temperature_at, worth_by_time, worth_of
+from .backward.arguments import (
+    START,
+    betas_of,
+    leading_axes,
+    of_settings,
+    require_distributions,
+    require_moderate,
+    spread,
+)
 from .backward.many_settings import ManySettings
 from .backward.one_setting import fits, one_setting, solved_alone
-
-_START = "optimism of the start"
+from .backward.transforms import transformed
 
 
 @final
@@ -90,7 +96,8 @@ def soft_values(
 
     If the model depends on time, so do the values (see `TabularModel`), and an argument has an axis of time if the
     model's own table has one. Second derivatives exist too, by the recursion in torch. Leading axes of the arguments
-    are settings and are broadcast against each other; each setting is solved as `infer` would solve it alone.
+    are settings and are broadcast against each other; each setting is solved as `infer` would solve it alone. The
+    transforms of torch.func, such as `vmap`, `grad` and `hessian`, apply to it.
 
     Args:
         model: a tabular model; it supplies every argument that is None. Its tables may require gradients themselves.
@@ -117,12 +124,53 @@ def soft_values(
         [levine2018], [ziebart2010], [howard1972]
     """
     require_model(model, timed=True, graph=True)
+    given: dict[str, Any] = {"reward": reward, "final_reward": final_reward, "action_prior": action_prior}
+    given |= {"probability": probability, "initial": initial}
     if torch.is_grad_enabled() and (own := graphs_of(model.mdp, model.action_prior)):
-        given = {"reward": reward, "final_reward": final_reward, "action_prior": action_prior}
-        given |= {"probability": probability, "initial": initial}
-        tables: Any = own | {name: each for name, each in given.items() if each is not None}
-        return soft_values(detached(model), optimism, temperature=temperature, **tables)
+        given, model = own | {name: each for name, each in given.items() if each is not None}, detached(model)
+        given = {name: given.get(name) for name in _TABLES}
+    theta = optimism.theta if isinstance(optimism, Risk) else optimism
+    inside = is_transformed(model.mdp.initial.detach())  # of `grad`, where each new tensor is one of the transform
+    if inside or any(is_transformed(each) for each in (*given.values(), temperature, theta)):
+        return _transformed(model, optimism, temperature, given)
+    return _solved(model, optimism, temperature, given)
+
+
+_TABLES = ("reward", "final_reward", "action_prior", "probability", "initial")
+
+
+def _transformed(model: MarkovModel, optimism: Any, temperature: Any, given: dict[str, Any]) -> SoftValues:
+    """The values inside of a transform of torch.func; all tensors are arguments of one function."""
+    numbers = {"temperature": temperature, "optimism": optimism.theta if isinstance(optimism, Risk) else optimism}
+    named = {name: each for name, each in (given | numbers).items() if isinstance(each, Tensor)}
+    axes = {name: len(shape) for name, shape in _shapes(model).items()}
+    batch = max((each.ndim - axes.get(name, 0) for name, each in named.items()), default=0)
+    full = [each[(None,) * (batch - each.ndim + axes.get(name, 0))] for name, each in named.items()]
+
+    def values(*tensors: Tensor) -> tuple[Tensor, ...]:
+        found = given | numbers | dict(zip(named, tensors, strict=True))
+        beta, tau = found.pop("optimism"), found.pop("temperature")
+        solved = _solved(model, Risk(beta) if isinstance(optimism, Risk) else beta, tau, found)
+        return solved.q, solved.v, solved.value, solved.objective
+
+    return SoftValues(*transformed(values, *full))
+
+
+def _shapes(model: MarkovModel) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tables of one setting."""
     mdp = model.mdp
+    return {
+        "reward": tuple(mdp.reward.shape),
+        "final_reward": (mdp.num_states,),
+        "action_prior": tuple(model.action_prior.shape),
+        "probability": tuple(mdp.probability.shape),
+        "initial": (mdp.num_states,),
+    }
+
+
+def _solved(model: MarkovModel, optimism: Any, temperature: Any, given: dict[str, Any]) -> SoftValues:
+    """`soft_values` of tensors that hold numbers."""
+    mdp, (reward, final_reward, action_prior, probability, initial) = model.mdp, (given[name] for name in _TABLES)
     plain = is_plain(model)
     kernels = kernels_for(mdp.probability, mdp.horizon) if plain else None
     if kernels is not None and action_prior is None and probability is None and initial is None:
@@ -133,25 +181,18 @@ def soft_values(
     timed = not plain and is_timed(model)
     if timed:
         _refuse_with_time(temperature, optimism)
-    tau = _of_settings("temperature", temperature_at(model, 0) if temperature is None else temperature)
-    _require_moderate(tau, mdp)
-    dynamics, of_start, survival = _blocks(optimism, tau)
+    tau = of_settings("temperature", temperature_at(model, 0) if temperature is None else temperature)
+    require_moderate(tau, mdp)
+    dynamics, of_start, survival = betas_of(optimism, tau)
     counts = isinstance(action_prior, str)
     if counts:
         one_of("action_prior", action_prior, ("count",))
         action_prior = torch.ones_like(model.action_prior)  # an action without a finite reward has no weight
-    shapes = {
-        "reward": tuple(mdp.reward.shape),
-        "final_reward": (mdp.num_states,),
-        "action_prior": tuple(model.action_prior.shape),
-        "probability": tuple(mdp.probability.shape),
-        "initial": (mdp.num_states,),
-    }
-    given = {"reward": reward, "final_reward": final_reward, "action_prior": action_prior}
-    given |= {"probability": probability, "initial": initial}
-    numbers = {"temperature": temperature, "optimism": dynamics, _START: of_start}
-    numbers = {name: _of_settings(name, each) for name, each in numbers.items()}
-    leading = [_leading_axes(name, given[name], shape) for name, shape in shapes.items()]
+    shapes = _shapes(model)
+    given = {**given, "action_prior": action_prior}
+    numbers = {"temperature": temperature, "optimism": dynamics, START: of_start}
+    numbers = {name: of_settings(name, each) for name, each in numbers.items()}
+    leading = [leading_axes(name, given[name], shape) for name, shape in shapes.items()]
     leading += [tuple(each.shape) if isinstance(each, Tensor) else () for each in numbers.values()]
     if any(leading):
         try:
@@ -175,15 +216,15 @@ def soft_values(
     for name, after in (*fitting.items(), *zip(numbers, settings, strict=True)):
         before = {**given, **numbers}[name]
         if isinstance(before, Tensor) and isinstance(after, Tensor):
-            same_infinities("optimism" if name == _START else name, before.detach(), after.detach(), InvalidArgument)
+            same_infinities("optimism" if name == START else name, before.detach(), after.detach(), InvalidArgument)
     for name in ("probability", "initial"):
-        _require_distributions(name, fitting[name])
+        require_distributions(name, fitting[name])
     axes = {name: len(shape) for name, shape in shapes.items()}
     if not plain:
         fitting |= _of_steps(model, fitting, settings[0])
     if timed:
         axes |= {"reward": 4, "action_prior": 3, "probability": 4}
-    tables = [None if table is None else _spread(table, batch, axes[name]) for name, table in fitting.items()]
+    tables = [None if table is None else spread(table, batch, axes[name]) for name, table in fitting.items()]
     if tables[2] is not None and not counts:
         total = tables[2].sum(-1, keepdim=True)
         if not bool((tables[2].detach() >= 0).all() & (total.detach() > 0).all() & total.detach().isfinite().all()):
@@ -240,82 +281,3 @@ def _require_room(mdp: TabularMDP, count: int) -> None:
         count * mdp.horizon * mdp.num_states * (mdp.num_actions + 1), 8,
         "Shorten the horizon, mdp.replace(horizon=…), or pass fewer settings at once.",
     )  # fmt: skip
-
-
-def _require_distributions(name: str, table: Tensor | None) -> None:
-    if table is None:
-        return
-    rows = table.detach()
-    off = (rows.sum(-1) - 1).abs()
-    fits = bool((rows >= 0).all()) and float(off.max()) <= slack(0.0, 1)
-    if not fits and not bool((rows >= 0).all() & (off <= slack(rounding(rows), rows.shape[-1])).all()):
-        raise InvalidArgument(
-            f"`{name}` must hold probabilities with rows that sum to 1, but an entry is below 0 or nan, or a row "
-            f"sums to 1 ± {float(off.max()):.3g}. It is not normalised here, for the sake of its derivatives: pass "
-            "torch.softmax(logits, -1)."
-        )
-
-
-def _leading_axes(name: str, table: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
-    if table is None:
-        return ()
-    dense = isinstance(table, Tensor) and table.layout is torch.strided and not table.is_complex()
-    if not dense or tuple(table.shape[-len(shape) :]) != tuple(shape):
-        raise InvalidArgument(
-            f"`{name}` must be a tensor of real numbers, of shape (…, {', '.join(map(str, shape))}), but is "
-            f"{shown(table)}."
-        )
-    return tuple(table.shape[: -len(shape)])
-
-
-def _blocks(optimism: Any, temperature: Any) -> tuple[Any, Any, float]:
-    """β of dynamics, start and survival; a tensor if a β, θ or the temperature of a `Risk` is one."""
-    if not isinstance(optimism, Optimism):
-        beta = beta_of(optimism, temperature)
-        return beta, beta, 0.0
-    survival = optimism.at(1.0).numbers("soft_values")[2]
-    if isinstance(optimism.survival, Risk):
-        raise InvalidArgument(
-            f"`optimism` of survival must be a number β for soft_values, but is {optimism.survival}. Pass θτ, or use "
-            "infer(model, optimism)."
-        )
-    return beta_of(optimism.dynamics, temperature), beta_of(optimism.initial, temperature), survival
-
-
-def _of_settings(name: str, number: Any) -> float | Tensor | None:
-    """A number for all settings, a tensor with a number per setting, or None."""
-    if number is None and name == "temperature":
-        return None
-    named = "optimism" if name == _START else name
-    found: Any = numbers(named, number, InvalidArgument) if isinstance(number, np.ndarray) else number
-    if isinstance(found, Tensor):
-        dense = found.layout is torch.strided and not found.is_complex() and found.dtype is not torch.bool
-        valid = dense and bool(found.detach().isfinite().all())
-    else:
-        found = plain_number(found)
-        valid = math.isfinite(found)
-    if not valid:
-        raise InvalidArgument(
-            f"`{named}` must be a finite number, or a tensor with one for each setting, but is {shown(number)}."
-        )
-    if name == "temperature" and not bool((torch.as_tensor(found).detach() > 0).all()):
-        raise InvalidArgument(
-            f"`temperature` must be positive, but is {found}. At temperature 0 values have kinks and no "
-            "derivative: use infer(model, optimism=0)."
-        )
-    return found
-
-
-def _require_moderate(temperature: float | Tensor | None, mdp: TabularMDP) -> None:
-    largest = largest_temperature(mdp.probability.dtype)
-    if temperature is not None and bool((torch.as_tensor(temperature, dtype=torch.float64).detach() > largest).any()):
-        raise InvalidArgument(
-            f"`temperature` must be at most {largest:.1e} for {mdp.probability.dtype}, but is {temperature}. Only its "
-            "size relative to the rewards matters: divide both by the same number."
-        )
-
-
-def _spread(table: Tensor, batch: torch.Size, axes: int) -> Tensor:
-    """The table with all axes of the batch, or as it is if its leading axes have length 1."""
-    alike = all(size == 1 for size in table.shape[:-axes])
-    return table if alike else table.expand(*batch, *table.shape[-axes:])

@@ -133,9 +133,13 @@ def test_values_that_do_not_fit_evidence_and_budgets_are_refused(room):
     for given in ({"evidence": {"action_0": 0}}, {"optimism": KLBudget(dynamics=0.1)}):
         with pytest.raises(InvalidArgument, match="the values, the policy and the believed dynamics of 12 steps"):
             infer(model, **{"optimism": 1.0, **given})
-    for bad in (-1, 12, 0.5, None):
-        with pytest.raises(InvalidArgument, match="`t` must be a step, a whole number from 0 to 11"):
-            infer(model, 1.0).at(bad)
+
+
+@pytest.mark.wrong_types
+@pytest.mark.parametrize("bad", [-1, 12, 0.5, None])
+def test_a_step_that_does_not_exist_is_refused(bad):
+    with pytest.raises(InvalidArgument, match="`t` must be a step, a whole number from 0 to 11"):
+        infer(TabularModel(windy_bridge(), 0.7), 1.0).at(bad)
 
 
 def test_it_moves_and_shows_itself(room):

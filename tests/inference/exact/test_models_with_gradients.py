@@ -194,3 +194,22 @@ def test_sampled_gradients_agree_within_five_standard_errors():
         every = torch.stack(one)
         error = every.std(0) / math.sqrt(len(every)) + 1e-9
         assert ((every.mean(0) - reference.flatten()).abs() <= 5 * error).all()
+
+
+def test_tables_that_depend_on_time_keep_their_graph():
+    mdp, (logits, _, reward, _, prior) = leaves(8)
+    timed = [torch.stack([each.detach(), -each.detach(), each.detach() / 2]) for each in (logits, reward, prior)]
+    tables = [each.requires_grad_() for each in timed]
+
+    def model_with(logits, reward, prior):
+        problem = mdp.replace(probability=logits.softmax(-1), reward=reward)
+        return TabularModel(problem, [0.5, 0.7, 1.0, 0.9], prior.softmax(-1))
+
+    guide = FreeGuide(model_with(*tables).detach())
+
+    def objectives(*tables):
+        model = model_with(*tables)
+        found: Any = infer(model, 0.4)
+        return found.objective, MarkovELBO().differentiable_loss(model, guide)
+
+    assert torch.autograd.gradcheck(objectives, tables, atol=1e-7)

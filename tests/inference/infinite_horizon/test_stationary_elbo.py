@@ -15,11 +15,11 @@ from pgm_control import (
     TabularModel,
     average_reward,
     elbo_rate,
-    evaluate,
     growth_rate,
     stationary_elbo,
     value_iteration,
 )
+from pgm_control.inference.variational.elbo import elbo
 from pgm_control.runtime import memory
 
 
@@ -68,7 +68,7 @@ def test_it_is_the_limit_of_the_elbo_with_a_horizon(clamped):
             blocks = model.blocks().replace(log_policy=log_policy.expand(steps, -1, -1))
             if not clamped:
                 blocks = blocks.replace(log_dynamics=log_dynamics.expand(steps, -1, -1, -1))
-            elbos.append(evaluate(model, blocks).elbo)
+            elbos.append(float(elbo(model, blocks)))
         given_dynamics = None if clamped else log_dynamics
         if discount < 1:
             assert float(stationary_elbo(model, log_policy, given_dynamics)) == pytest.approx(elbos[1], abs=1e-11)
@@ -77,7 +77,7 @@ def test_it_is_the_limit_of_the_elbo_with_a_horizon(clamped):
             assert rate == pytest.approx((elbos[1] - elbos[0]) / 10, abs=1e-11)
 
 
-def maximum(elbo, model, clamped, prior):
+def maximum(of_guide, model, clamped, prior):
     """The ELBO after some steps of L-BFGS from the model's own tables."""
     mdp = model.mdp
     logits = [torch.zeros_like(prior, requires_grad=True)]
@@ -91,13 +91,13 @@ def maximum(elbo, model, clamped, prior):
 
     def closure():
         optimiser.zero_grad()
-        loss = -elbo(model, *tables())
+        loss = -of_guide(model, *tables())
         loss.backward()
         return loss
 
     optimiser.step(closure)
     with torch.no_grad():
-        return tables(), float(elbo(model, *tables()))
+        return tables(), float(of_guide(model, *tables()))
 
 
 @pytest.mark.parametrize("clamped", [True, False])
@@ -137,9 +137,9 @@ def test_the_prior_count_adds_the_entropy_of_the_policy():
     assert float(found) == pytest.approx(float(mdp.initial @ best.v) / 0.5, abs=1e-10)
 
 
-@pytest.mark.parametrize("elbo", [stationary_elbo, elbo_rate])
+@pytest.mark.parametrize("of_guide", [stationary_elbo, elbo_rate])
 @pytest.mark.parametrize("clamped", [True, False])
-def test_derivatives_in_every_table(elbo, clamped):
+def test_derivatives_in_every_table(of_guide, clamped):
     mdp = random_mdp(3, states=3).replace(discount=0.8)
     log_policy, log_dynamics = guide_of(0, mdp)
     logits = torch.where(mdp.probability > 0, mdp.probability.log(), -torch.inf)
@@ -147,7 +147,7 @@ def test_derivatives_in_every_table(elbo, clamped):
     def of(log_policy, change, reward, own, prior, start):
         tables = {"probability": (logits + own).softmax(-1), "initial": start.softmax(-1), "reward": reward}
         model = TabularModel(mdp.replace(**tables), 0.7, prior.softmax(-1))
-        return elbo(model, log_policy, None if clamped else log_dynamics + change)
+        return of_guide(model, log_policy, None if clamped else log_dynamics + change)
 
     rng = np.random.default_rng(1)
     shapes = [(3, 2), (3, 2, 3), (3, 2, 3), (3, 2, 3), (3, 2), (3,)]
@@ -174,26 +174,26 @@ def forbidding(reward):
     return TabularMDP([1.0, 0.0, 0.0], probability, successor, rewards, 1, 0.5)
 
 
-@pytest.mark.parametrize("elbo", [stationary_elbo, elbo_rate])
-def test_what_is_forbidden_has_the_value_minus_infinity_and_no_nan(elbo):
+@pytest.mark.parametrize("of_guide", [stationary_elbo, elbo_rate])
+def test_what_is_forbidden_has_the_value_minus_infinity_and_no_nan(of_guide):
     model = endless(forbidding(-np.inf), 1.0)
     for start, lost in ((0.0, True), (-torch.inf, False)):
         log_policy = torch.tensor([[start, 0.0]] * 3, dtype=torch.float64, requires_grad=True)
-        found = elbo(model, log_policy)
+        found = of_guide(model, log_policy)
         found.backward()
         assert bool(found == -torch.inf) == lost
         assert found < torch.inf
         assert not log_policy.grad.isnan().any()
     denied = model.mdp.probability.log().masked_fill(model.mdp.successor == 1, -torch.inf)
     log_policy = torch.zeros(3, 2, dtype=torch.float64, requires_grad=True)
-    assert elbo(model, log_policy, denied) > -torch.inf
+    assert of_guide(model, log_policy, denied) > -torch.inf
     impossible = torch.zeros(3, 2, 2, dtype=torch.float64, requires_grad=True)
-    found = elbo(endless(forbidding(1.0), 1.0), log_policy, impossible)
+    found = of_guide(endless(forbidding(1.0), 1.0), log_policy, impossible)
     found.backward()
     assert found == -torch.inf
     assert not impossible.grad.isnan().any()
     masked = endless(forbidding(1.0), 1.0, prior=np.array([[1.0, 0.0]] * 3))
-    assert elbo(masked, log_policy) == -torch.inf
+    assert of_guide(masked, log_policy) == -torch.inf
 
 
 def test_what_is_not_defined_is_refused(monkeypatch):
@@ -214,7 +214,7 @@ def test_what_is_not_defined_is_refused(monkeypatch):
         elbo_rate(endless(split, 1.0), one)
     alone = split.replace(initial=[0.0, 1.0, 0.0, 0.0])  # the other classes are not reached
     assert float(elbo_rate(endless(alone, 1.0), one)) == 0.0
-    for bad in (torch.zeros(2, 2), torch.tensor([[torch.nan, 0.0]]), torch.full((1, 2), -torch.inf), [[0.0, 0.0]]):
+    for bad in (torch.tensor([[torch.nan, 0.0]]), torch.tensor([[torch.inf, 0.0]]), torch.full((1, 2), -torch.inf)):
         with pytest.raises(InvalidArgument, match="`log_policy` must"):
             elbo_rate(model, bad)
     monkeypatch.setattr(memory, "_SMALL", 0)
@@ -223,3 +223,10 @@ def test_what_is_not_defined_is_refused(monkeypatch):
         InvalidArgument, match="the linear equations of the 1 states that the guide reaches need 24 bytes"
     ):
         elbo_rate(model, log_policy)
+
+
+@pytest.mark.wrong_types
+@pytest.mark.parametrize("bad", [torch.zeros(2, 2), torch.zeros(1, 2, dtype=torch.int64), [[0.0, 0.0]]])
+def test_tables_of_other_shapes_and_kinds_are_refused(bad):
+    with pytest.raises(InvalidArgument, match=r"`log_policy` must be a floating tensor of shape \(1, 2\)"):
+        elbo_rate(endless(gamble(), 1.0), bad)
