@@ -126,11 +126,12 @@ def _added(env: gymnasium.Env, states: int) -> int:
 
 def _distribution(agent: Any, seen: np.ndarray, actions: int) -> Float[np.ndarray, "observation action"] | None:
     """The action probabilities that the policy of the agent gives, or None if it gives none."""
-    policy = getattr(agent, "policy", None)
-    if not callable(getattr(policy, "get_distribution", None)) or not callable(getattr(policy, "obs_to_tensor", None)):
+    policy: Any = getattr(agent, "policy", None)
+    to_tensor, distribution = (getattr(policy, name, None) for name in ("obs_to_tensor", "get_distribution"))
+    if to_tensor is None or distribution is None:
         return None
     with torch.no_grad():
-        found = policy.get_distribution(policy.obs_to_tensor(seen)[0])
+        found = distribution(to_tensor(seen)[0])
     probability = getattr(getattr(found, "distribution", None), "probs", None)
     if probability is None or tuple(probability.shape) != (len(seen), actions):
         return None

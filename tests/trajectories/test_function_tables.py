@@ -198,8 +198,12 @@ def test_functions_are_proposals_of_smc_and_act_in_environments():
     found = smc(MODEL, exact, 20, seed=0)
     assert found.log_evidence == pytest.approx(smc(MODEL, guide, 20, seed=0).log_evidence, abs=1e-9)
     assert len(rollout(to_gymnasium(MDP), tabulate(MODEL, exact), 5, seed=0).returns) == 5
+
+
+@pytest.mark.wrong_types
+def test_environments_do_not_know_the_model_of_a_function():
     with pytest.raises(InvalidArgument, match=r"tabulate\(model, guide\)"):
-        rollout(to_gymnasium(MDP), exact, 5, seed=0)
+        rollout(to_gymnasium(MDP), clamped, 5, seed=0)
 
 
 def test_parameters_and_random_numbers_do_not_change():
