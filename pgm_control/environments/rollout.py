@@ -105,7 +105,8 @@ def rollout(
         env: an id, an environment, or a vector of environments with any autoreset mode. Copies are made from the spec
             (its arguments, wrappers and time limit), so they do not contain later changes to the object. An environment
             without a spec is run itself, as the only copy. Environments passed in are never closed.
-        policy: a guide, a posterior, `Blocks`, a `TabularPolicy` or its table; or an object with Stable-Baselines3's `predict`.
+        policy: a guide, a posterior, `Blocks`, a `TabularPolicy` or its table; or an object with the `predict` of
+            Stable-Baselines3.
         num_episodes: the number of episodes of all copies together.
         num_envs: the number of copies; default: 16, or the number of episodes if that is smaller.
         seed: an integer, a generator, or None for torch's global generator. The same integer gives the same episodes:
