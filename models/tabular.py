@@ -22,13 +22,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pgm_control.chance.log_space import log_mass, logarithm, split_mass
-from pgm_control.chance.optimality import ExponentialOptimality, Optimality, TableOptimality
+from pgm_control.chance.optimality import ExponentialOptimality, LogisticOptimality, Optimality, TableOptimality
 from pgm_control.errors import InvalidArgument, InvalidProblem
 from pgm_control.problems.checks import Kind, normalised, shape, table
 from pgm_control.problems.feasible import counting_measure
 from pgm_control.problems.gradients import detached
 from pgm_control.problems.mdp import TabularMDP, require_mdp
-from pgm_control.problems.timed import by_time, checked_observed, checked_temperatures
+from pgm_control.problems.timed import at_time, by_time, checked_observed, checked_temperatures
 from pgm_control.runtime.arguments import flag, shown
 from pgm_control.runtime.array_like import ArrayLike
 from pgm_control.runtime.moving import Place, moved_copy, moved_probability, place_of
@@ -36,7 +36,7 @@ from pgm_control.text.problem_page import problem_page
 from pgm_control.trajectories.action_measure import counts_actions
 from pgm_control.trajectories.blocks import Blocks, HasBlocks, MarkovModel, trusted_blocks
 from pgm_control.trajectories.program import run_program
-from pgm_control.trajectories.steps import observed_of, optimality_of, temperature_words
+from pgm_control.trajectories.steps import has_last_factor, observed_of, optimality_of, temperature_words
 from pgm_control.trajectories.tabulate import tabulate
 
 
@@ -119,8 +119,7 @@ class TabularModel:
             "temperature", temperature, mdp.horizon, mdp.probability.dtype
         )
         self.optimality = _checked_optimality(optimality, mdp, self.temperature)
-        has_end = mdp.final_reward is not None or getattr(optimality, "final", None) is not None
-        self.observed = checked_observed("observed", observed, mdp.horizon, has_end=has_end)
+        self.observed = checked_observed("observed", observed, mdp.horizon, has_end=has_last_factor(self))
         rows = (mdp.num_states, mdp.num_actions)
         if action_prior is None:
             self.action_prior = mdp.probability.new_full((1, 1), 1.0 / mdp.num_actions).expand(rows)
@@ -258,11 +257,48 @@ def _checked_optimality(optimality: object, mdp: TabularMDP, temperature: object
         for name, (found, axes) in expected.items():
             timed = found is not None and found.ndim > len(axes)
             if found is not None and tuple(found.shape) != ((mdp.horizon, *axes) if timed else axes):
+                also = f", or with {mdp.horizon} steps in front," if name != "final" else ""
                 raise InvalidProblem(
-                    f"`optimality` must have a {name} of the shape {axes} of the problem, or with {mdp.horizon} steps "
-                    f"in front, but has {tuple(found.shape)}."
+                    f"`optimality` must have a {name} of the shape {axes} of the problem{also} but has "
+                    f"{tuple(found.shape)}."
                 )
+    elif not isinstance(optimality, ExponentialOptimality | LogisticOptimality):
+        _require_log_likelihoods(optimality, mdp, temperature)
     return optimality
+
+
+def _require_log_likelihoods(optimality: Optimality, mdp: TabularMDP, temperature: Any) -> None:
+    """Require that the user's likelihood returns log-likelihoods for the rewards of the problem."""
+    steps, taus = mdp.horizon, temperature.tolist() if isinstance(temperature, Tensor) else None
+    differ = taus is not None or mdp.reward.ndim > 3
+    given = [("log_likelihood", at_time(mdp.reward, t, 3), t) for t in range(steps if differ else 1)]
+    for name, reward, t in (*given, ("final_log_likelihood", mdp.final_reward, steps)):
+        own: Any = None if reward is None else reward.detach().clone()
+        found: Any = getattr(optimality, name)(own, taus[t] if taus else temperature)
+        if found is None and t == steps:
+            continue
+        shape = (mdp.num_states,) if t == steps else tuple(mdp.probability.shape[-3:])
+        shape = (steps, *shape) if t < steps and optimality.is_timed else shape
+        if not isinstance(found, Tensor) or found.is_complex() or found.is_sparse or tuple(found.shape) != shape:
+            raise InvalidProblem(
+                f"`optimality` must return a tensor of shape {shape} from {name}, but {optimality} returns "
+                f"{shown(found)}."
+            )
+        if not bool((found.detach() < torch.inf).all()):
+            raise InvalidProblem(
+                f"`optimality` must return log-likelihoods below +inf from {name}, but {optimality} returns "
+                f"{shown(found[~(found.detach() < torch.inf)][0].item())} for a reward of the problem."
+            )
+        if found.requires_grad:
+            raise InvalidProblem(
+                f"`optimality` must hold numbers, but {name} of {optimality} returns a tensor that requires a "
+                "gradient, which would be lost here. Call detach() on its parameters."
+            )
+        if reward is not None and not torch.equal(own, reward):
+            raise InvalidProblem(
+                f"`optimality` must leave the rewards as they are, but {name} of {optimality} changes them. Use "
+                "operations that return another tensor, such as clamp in place of clamp_."
+            )
 
 
 def _special(model: TabularModel) -> str:
@@ -270,7 +306,8 @@ def _special(model: TabularModel) -> str:
     kind = "" if isinstance(model.optimality, ExponentialOptimality) else f", {model.optimality}"
     if model.observed is None:
         return kind
-    return f"{kind}, {int(model.observed.sum())} of {len(model.observed)} optimality variables observed"
+    observed = model.observed if has_last_factor(model) else model.observed[:-1]
+    return f"{kind}, {int(observed.sum())} of {len(observed)} optimality variables observed"
 
 
 def hard_model(model: MarkovModel, mdp: TabularMDP | None = None) -> TabularModel:

@@ -22,7 +22,15 @@ from ..runtime.array_like import ArrayLike, numbers
 
 
 class Optimality(abc.ABC):
-    """The likelihood of the optimality variable of a step; inherit from it for your own."""
+    r"""The likelihood of the optimality variable of a step; inherit from it for your own.
+
+        class Saturating(Optimality):
+            def log_likelihood(self, reward, temperature):
+                return torch.tanh(reward / temperature)
+
+    One that `is_timed` returns the log-likelihoods of all steps, (time, state, action, outcome), for rewards (state,
+    action, outcome), and has its own `final_log_likelihood`.
+    """
 
     @property
     def is_timed(self) -> bool:
@@ -31,7 +39,10 @@ class Optimality(abc.ABC):
 
     @abc.abstractmethod
     def log_likelihood(self, reward: Tensor, temperature: float | Tensor) -> Tensor:
-        """The log-likelihood of steps that were optimal, in nats, in the shape of `reward`."""
+        """The log-likelihood of steps that were optimal, in nats, in the shape of `reward`; below +inf.
+
+        Either argument may have axes of a batch in front, and neither may be changed.
+        """
 
     def final_log_likelihood(self, reward: Tensor | None, temperature: float | Tensor) -> Tensor | None:
         """That of the last state, from its final reward; None without a final reward: there is no factor."""
@@ -112,9 +123,9 @@ class TableOptimality(Optimality):
                 found = numbers(name, given, InvalidProblem)
                 found = found if found.dtype == torch.float32 else found.to(torch.float64)
                 if found.ndim not in axes or not bool((found.detach() < torch.inf).all()):
-                    shape = "(state, action, outcome), or with time in front," if name != "final" else "(state,)"
+                    shape = "(state, action, outcome), or with time in front" if name != "final" else "(state,)"
                     raise InvalidProblem(
-                        f"`{name}` must be log-likelihoods in nats, numbers below +inf of shape {shape} but is "
+                        f"`{name}` must be log-likelihoods in nats, numbers below +inf of shape {shape}, but is "
                         f"{shown(given)}. −inf forbids an outcome."
                     )
             object.__setattr__(self, "table" if name != "final" else "final", found)

@@ -134,9 +134,15 @@ def _parts_of_model(model: TabularModel) -> tuple[Parts, Parts]:
 
 def _model(path: Path, tensors: Parts, facts: Parts) -> TabularModel:
     mdp, prior = _mdp(path, tensors["mdp"], facts["mdp"]), tensors["action_prior"]
+    needed: dict[str, Check] = {}
+    if facts["temperature"] is not None:
+        needed["temperature"] = nothing  # it is a number
+    if facts["optimality"] != "table":
+        needed |= {"log_likelihood": nothing, "final": nothing}
+    require(path, "its likelihood of optimality", tensors, fields(needed, others=True), _REMEDY)
     given = [tensors["log_likelihood"], tensors["final"]] if facts["optimality"] == "table" else []
     optimality, observed = _OPTIMALITIES[facts["optimality"]](*given), tensors["observed"]
-    if observed is not None and mdp.final_reward is None and tensors["final"] is None:
+    if observed is not None and optimality.final_log_likelihood(mdp.final_reward, 1.0) is None:
         observed = observed[:-1]  # there is no likelihood of the last state
     temperature = tensors["temperature"] if facts["temperature"] is None else facts["temperature"]
     model = TabularModel(mdp, temperature, observed=observed, optimality=optimality)

@@ -73,7 +73,7 @@ def checked_temperatures(
     ):
         raise InvalidProblem(
             f"`{name}` must be a number, or one for each of the {horizon} steps, with or without another one for the "
-            f"final reward, but has shape {tuple(found.shape)}."
+            f"final reward, but is {shown(value)}."
         )
     each = [temperature(name, float(tau), dtype) for tau in found.detach()]
     if min(each) == 0:
@@ -87,7 +87,7 @@ def checked_observed(name: str, value: Any, horizon: int, has_end: bool) -> Bool
     """Which optimality variables are observed, of the T steps and the last state; None for all.
 
     Raises:
-        InvalidProblem: if they are not T or T + 1 booleans; T + 1 need a final reward.
+        InvalidProblem: if they are not T or T + 1 booleans; T + 1 need an optimality variable of the last state.
     """
     if value is None:
         return None
@@ -100,8 +100,8 @@ def checked_observed(name: str, value: Any, horizon: int, has_end: bool) -> Bool
         )
     if len(found) == horizon + 1 and not has_end:
         raise InvalidProblem(
-            f"`{name}` must be one boolean for each of the {horizon} steps, since there is no final reward, but has "
-            f"{len(found)}. Give a final_reward to the problem, or leave out the last."
+            f"`{name}` must be one boolean for each of the {horizon} steps, since the last state has no optimality "
+            f"variable, but has {len(found)}. Give a final_reward to the problem, or leave out the last boolean."
         )
     found = torch.cat((found, found.new_ones(1))) if len(found) == horizon else found.clone()
     return None if bool(found.all()) else found

@@ -73,7 +73,8 @@ def problem_page(mdp: HasOutcomes, title: str = "TabularMDP", also: str = "") ->
 def _outcome_rows(mdp: HasOutcomes, s: int) -> Iterator[list[str]]:
     """Yield a table row for each of the first actions in a state."""
     num_actions = mdp.probability.shape[-2]
-    probability, reward = (table[0] if table.ndim > 3 else table for table in (mdp.probability, mdp.reward))
+    tables = mdp.probability.detach(), mdp.reward.detach()
+    probability, reward = (table[0] if table.ndim > 3 else table for table in tables)
     for a in range(min(num_actions, ROWS)):
         outcomes = (probability[s, a] > 0).nonzero()[:, 0].tolist()
         said = [

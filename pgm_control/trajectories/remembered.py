@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
+from ..chance.optimality import ExponentialOptimality, LogisticOptimality, TableOptimality
 from .blocks import Blocks, MarkovModel, has_own_tables
 from .steps import observed_of, optimality_of
 
@@ -51,15 +52,18 @@ def kept(owner: Any, key: Hashable, parts: tuple[Any, ...], make: Callable[[], T
 def remembered(model: MarkovModel, make: Callable[..., T], *args: Hashable) -> T:
     """The result of `make(model, *args)`, kept while the problem, the action prior and the temperature stay the same.
 
-    Nothing is kept for models of other classes than `TabularModel`, whose blocks may depend on more, nor for tables
-    with gradients.
+    Nothing is kept for models of other classes than `TabularModel`, whose blocks may depend on more, nor for other
+    likelihoods of optimality than the library's, nor for tables with gradients.
     """
-    mdp = model.mdp
+    mdp, optimality = model.mdp, optimality_of(model)
     tables = mdp.initial, mdp.probability, mdp.successor, mdp.reward, model.action_prior, mdp.final_reward
-    tau, parts = model.temperature, (mdp, *tables, optimality_of(model), observed_of(model))
+    tau, parts = model.temperature, (mdp, *tables, optimality, observed_of(model))
     if isinstance(tau, Tensor):
         tau, parts = None, (*parts, tau)
-    if not has_own_tables(model) or any(each is not None and each.requires_grad for each in tables):
+    if isinstance(optimality, TableOptimality):
+        parts = (*parts, optimality.table, optimality.final)
+    is_known = isinstance(optimality, ExponentialOptimality | LogisticOptimality | TableOptimality)
+    if not (is_known and has_own_tables(model)) or any(each is not None and each.requires_grad for each in tables):
         return make(model, *args)
     return kept(model, (make, tau, *args), parts, lambda: make(model, *args))
 

@@ -57,7 +57,8 @@ def require_plain(model: Any, name: str = "model") -> None:
     causes += ["the temperature"] if isinstance(model.temperature, Tensor) else []
     if causes or optimality_of(model).is_timed:
         what = " and ".join(causes) or "the likelihood of optimality"
-        raise InvalidArgument(f"`{name}` must be constant in time here, but {what} depends on time. {REMEDY}")
+        depend = "depend" if len(causes) > 1 else "depends"
+        raise InvalidArgument(f"`{name}` must be constant in time here, but {what} {depend} on time. {REMEDY}")
     if observed_of(model) is not None:
         raise InvalidArgument(
             f"`{name}` must have all its optimality variables observed here, but `observed` leaves some out. {REMEDY}"
@@ -104,7 +105,7 @@ def worth_of(model: Any, t: int, reward: Tensor, temperature: float | Tensor) ->
         return torch.zeros_like(reward)
     if is_exponential(model):
         return reward
-    found = optimality_of(model).log_likelihood(reward, temperature)
+    found = optimality_of(model).log_likelihood(reward, temperature).to(reward)
     return temperature * (found.select(-4, t) if optimality_of(model).is_timed else found)
 
 
@@ -158,7 +159,8 @@ def worth_by_time(model: Any, reward: Tensor) -> Float[Tensor, "*batch time stat
     if is_exponential(model) and observed_of(model) is None:
         return reward if depends else reward.unsqueeze(-4).expand(*reward.shape[:-3], steps, *reward.shape[-3:])
     each = [reward.select(-4, t) if depends else reward for t in range(steps)]
-    return torch.stack([worth_of(model, t, each[t], temperature_at(model, t)) for t in range(steps)], -4)
+    worth = [worth_of(model, t, each[t], temperature_at(model, t)) for t in range(steps)]
+    return torch.stack(torch.broadcast_tensors(*worth), -4)  # a table of log-likelihoods has no axes of a batch
 
 
 def log_likelihood(model: Any) -> Float[Tensor, "*time state action outcome"]:

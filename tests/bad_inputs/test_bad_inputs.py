@@ -29,7 +29,8 @@ RESULTS = (  # results and types, which a user does not make
     "exchange:QuantEconArrays exchange:MDPToolboxArrays exchange:PymdpArrays exchange:SealsArrays "
     "exchange:Discretised exchange:Cells exchange:CellPlayer testing:GuideReport "
     "testing:ModelReport BudgetReport Spending ChosenTemperature inverse_rl:RunnerUp inverse_rl:LearnedReward "
-    "inverse_rl:Peak ExponentialOptimality LogisticOptimality Optimality LearnedPrior PriorStatus"
+    "inverse_rl:Peak ExponentialOptimality LogisticOptimality Optimality LearnedPrior PriorStatus "
+    "StepBlocks Visits PosteriorStep"
 ).split()
 
 

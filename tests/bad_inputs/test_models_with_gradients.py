@@ -45,12 +45,12 @@ def test_a_public_function_works_or_refuses_by_name(name):
     changed = {argument: with_gradients(value) for argument, value in arguments.items()}
     if all(changed[argument] is value for argument, value in arguments.items()):
         pytest.skip("takes no problem and no model")
-    refusal = None
+    refusal, dtype = None, torch.get_default_dtype()
     try:
         with contextlib.chdir(folder()), _quiet():
             call.function(**changed)
     except PGMControlError as problem:
         refusal = str(problem)
     finally:
-        torch.set_default_dtype(torch.float64)
+        torch.set_default_dtype(dtype)
     assert refusal is None or re.search("`.+` must", refusal)

@@ -8,7 +8,7 @@ Sources:
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from jaxtyping import Float
@@ -33,7 +33,8 @@ def em_step(model: MarkovModel, guide: HasBlocks, step_size: float = 1.0, maximi
         + \sum_t E_{old} \bigl[KL(\pi^*_t \| \pi_{\theta,t}) + KL(q^*_t \| q_{\theta,t})\bigr]$$
 
     by a few steps of L-BFGS, which is restarted every time, so that the next step depends only on the guide. States are
-    weighted by how often the old guide visits them. Blocks that do not depend on a parameter are left out.
+    weighted by how often the old guide visits them. Blocks that do not depend on a parameter are left out, and
+    so are targets that the guide excludes: an action that one state masks, for a guide that ignores the state.
 
     A guide that can represent its targets (`ClampedGuide`) makes natural-gradient steps and reaches its optimum. One
     that cannot (`StationaryGuide`) ends at a compromise between its targets, slightly below its best ELBO. The loss
@@ -73,7 +74,7 @@ def em_step(model: MarkovModel, guide: HasBlocks, step_size: float = 1.0, maximi
         optimiser.zero_grad()
         terms = [
             (weight * expect(log_target, relative(log_target, log_q))).sum()
-            for log_target, log_q, weight in _tables(target, guide.blocks(), visits, model.mdp)
+            for log_target, log_q, weight in _within_support(_tables(target, guide.blocks(), visits, model.mdp))
             if log_q.requires_grad
         ]
         total = torch.stack(terms).sum()
@@ -96,6 +97,12 @@ def _tables(
         arrived = torch.zeros_like(visits.state[1:])
         arrived.index_add_(1, mdp.successor.flatten(), visits.outcome.flatten(1))
         yield _continuation(target.log_survival), _continuation(now.log_survival), arrived
+
+
+def _within_support(tables: Iterable[tuple[Tensor, Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """The tables without targets that the guide excludes: no parameter lowers their KL, which is infinite."""
+    for log_target, log_q, weight in tables:
+        yield torch.where(torch.isneginf(log_q), -torch.inf, log_target), log_q, weight
 
 
 def _continuation(log_survival: Float[Tensor, "time next_state"]) -> Float[Tensor, "time next_state 2"]:

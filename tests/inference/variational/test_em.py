@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from problems import random_mdp, some
 from strategies import laws, model_of, problems
+from timed_models import timed_model
 
 from pgm_control import (
     ClampedGuide,
@@ -17,6 +18,7 @@ from pgm_control import (
     Optimism,
     TabularMDP,
     TabularModel,
+    evaluate,
     fit,
     infer,
 )
@@ -184,6 +186,15 @@ def test_single_precision_reaches_the_optimum():
     mdp = random_mdp(seed=0, states=4, horizon=5).to(dtype=torch.float32)
     model = TabularModel(mdp, 0.5)
     assert value(model, stepped(model, ClampedGuide(model), 10)) == pytest.approx(infer(model, 0.0).objective, abs=1e-3)
+
+
+@pytest.mark.parametrize("guide_class", [MeanFieldGuide, OpenLoopGuide])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_an_action_that_one_state_masks(guide_class, seed):
+    model = timed_model("prior", seed)  # the target takes it in other states, so that the whole KL is infinite
+    start = evaluate(model, guide_class(model)).elbo
+    best = fit(model, guide_class(model), num_steps=1500, seed=0).elbo
+    assert fit(model, guide_class(model), method="em", num_steps=200).elbo > max(start, best - 0.05)
 
 
 def test_a_guide_with_an_infinite_elbo_is_not_changed():

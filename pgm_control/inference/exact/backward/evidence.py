@@ -23,7 +23,7 @@ from ....runtime.arguments import shown, whole_number
 from ....runtime.array_like import numbers
 from ....runtime.moving import moved_copy, moved_log_probability, place_of
 from ....trajectories.blocks import MarkovModel
-from ....trajectories.steps import has_last_factor, is_observed, last_worth, temperature_at, worth_at
+from ....trajectories.steps import has_last_factor, is_exponential, is_observed, last_worth, temperature_at, worth_at
 
 
 @final
@@ -211,6 +211,12 @@ def _is_optimal(site: str, value: Any, model: MarkovModel) -> bool:
             f"`evidence` must name sites of the model, but its `observed` leaves {site} out. Observe it in the model."
         )
     highest = float((last_worth(model) if t == model.mdp.horizon else worth_at(model, t)).max())
+    if found == 0 and highest > 0 and not is_exponential(model):
+        raise InvalidArgument(
+            f"`evidence` on {site} must be 1 where the likelihood of optimality exceeds 1, since 0 has the likelihood "
+            f"1 − p, but the largest log p is {highest / temperature_at(model, t):g}. Subtract it from the "
+            "log-likelihood."
+        )
     if found == 0 and highest > 0:
         raise InvalidArgument(
             f"`evidence` on {site} must be 1 where a reward is positive: 0 has the likelihood 1 − exp(r/τ), but the "
