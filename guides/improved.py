@@ -56,11 +56,12 @@ class ImprovedGuide(abc.ABC):
 
         Args:
             model: the model that weights the trajectories.
-            guide: a guide with `blocks()` or with a memory (`process()`).
+            guide: a guide with `blocks()` or with a memory (`process()`), or a Pyro function (see `tabulate`).
             num_particles: K, at least 1; K = 1 is the guide itself.
 
         Raises:
-            InvalidArgument: if the guide has neither, or the temperature is 0.
+            InvalidArgument: if the temperature is 0.
+            InvalidGuide: if the guide cannot be sampled one step at a time.
         """
         proposal_of(model, guide)
         self.model = model

@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 from typing import Any, final
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -21,11 +20,10 @@ from ..problems.timed import by_time
 from ..text.one_line import one_line
 from ..trajectories.action_measure import log_measure
 from ..trajectories.betas import Betas
-from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
-from ..trajectories.policy import TabularPolicy
+from ..trajectories.blocks import Blocks, MarkovModel, require_model
 from ..trajectories.samples import Occupancy
 from ..trajectories.steps import temperature_at
-from ..trajectories.tabulate import tabulate
+from ..trajectories.tabulate import Tabulable, tabulate
 from .clamped import leaves_the_model
 
 
@@ -76,7 +74,7 @@ class Evaluation:
 
 def evaluate(
     model: MarkovModel,
-    guide: HasBlocks | TabularPolicy | Float[Tensor, "..."] | Float[np.ndarray, "..."],
+    guide: Tabulable,
     *,
     world: TabularMDP | MarkovModel | None = None,
 ) -> Evaluation:
@@ -93,9 +91,9 @@ def evaluate(
 
     Args:
         model: the tabular model, which defines the true world unless `world` does.
-        guide: anything with `blocks()`, or a policy: a `TabularPolicy` or probabilities of shape
-            (time, state, action) or (state, action). A bare policy comes with the true start and dynamics, so its
-            delusion in the model is 0.
+        guide: anything with `blocks()`, a Pyro function (see `tabulate`), or a policy: a `TabularPolicy` or
+            probabilities of shape (time, state, action) or (state, action). A bare policy comes with the true start and
+            dynamics, so its delusion in the model is 0.
         world: another true world with the same states, actions and horizon; its outcomes, rewards, start and discount
             may differ. A model stands for its problem and the actions that its prior allows: the best policy takes no
             others, and `guide` has a negative regret if it gains by others. Pass `model` for the regret in its own
@@ -189,12 +187,12 @@ def true_visits(mdp: TabularMDP, log_policy: Float[Tensor, "time state action"])
     return Blocks(mdp, mdp.initial.log(), log_policy, log_p).marginals()
 
 
-def objective(model: MarkovModel, guide: HasBlocks, optimism: OptimismLike | None = None) -> float:
+def objective(model: MarkovModel, guide: Tabulable, optimism: OptimismLike | None = None) -> float:
     r"""The exact objective $J_\beta$ of a guide, in nats; `infer(model, optimism)` maximises it.
 
     Args:
         model: the tabular model.
-        guide: anything with `blocks()`.
+        guide: anything with `blocks()`, or a Pyro function (see `tabulate`).
         optimism: β, a number, a `Risk` or an `Optimism` (default: the guide's own). A block with β = 0 must be
             the model's: otherwise the objective is −inf.
 

@@ -10,7 +10,6 @@ Sources:
 import math
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -27,11 +26,10 @@ from ..problems.mdp import TabularMDP, last_reward
 from ..trajectories.action_measure import evidence_name
 from ..trajectories.beliefs import tilted_events
 from ..trajectories.betas import Betas, at_temperatures, sizes_of
-from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
-from ..trajectories.policy import TabularPolicy
+from ..trajectories.blocks import Blocks, MarkovModel, require_model
 from ..trajectories.samples import Occupancy
 from ..trajectories.steps import log_likelihood, temperature_at
-from ..trajectories.tabulate import tabulate
+from ..trajectories.tabulate import Tabulable, tabulate
 from .clamped import arrivals, continuation, strays
 from .ledger_result import Ledger
 
@@ -41,7 +39,7 @@ _EVENTS = 5  # the number of random events that are kept
 @torch.no_grad()
 def ledger(
     model: MarkovModel,
-    guide: HasBlocks | TabularPolicy | Float[Tensor, "..."] | Float[np.ndarray, "..."],
+    guide: Tabulable,
     optimism: OptimismLike = FREE,
 ) -> Ledger:
     r"""Decompose the gap between a guide and the exact posterior, exactly.
@@ -64,7 +62,8 @@ def ledger(
 
     Args:
         model: a tabular model with a positive temperature.
-        guide: anything with `blocks()`, or a policy, which comes with the true start and dynamics (see `evaluate`).
+        guide: anything with `blocks()`, a Pyro function (see `tabulate`), or a policy, which comes with the true start
+            and dynamics (see `evaluate`).
         optimism: β of the objective, a number, a `Risk` or an `Optimism`. The first two leave survival clamped, as in
             `infer`.
 

@@ -23,14 +23,11 @@ from ..problems.timed import at_time
 from ..runtime.arguments import number, ordered, positive, shown, whole
 from ..text.tables import grid, html_grid
 from ..text.wording import amount
-from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
-from ..trajectories.policy import TabularPolicy
-from ..trajectories.tabulate import tabulate
+from ..trajectories.blocks import MarkovModel, require_model
+from ..trajectories.tabulate import Tabulable, tabulate
 
 _AT_ONCE = 2_000_000  # pairs of a state and a sum that are processed at a time
 _SAME = 1e-10  # times the largest possible return: sums of rewards that differ by less are one atom
-
-Guide = HasBlocks | TabularPolicy | Float[Tensor, "..."] | Float[np.ndarray, "..."]
 
 
 @final
@@ -121,7 +118,7 @@ class ReturnDistribution:
 
 def return_distribution(
     model: MarkovModel | TabularMDP,
-    guide: Guide,
+    guide: Tabulable,
     *,
     resolution: float | None = None,
     max_atoms: int = 500_000,
@@ -191,7 +188,7 @@ class Moments(NamedTuple):
     variance: float
 
 
-def return_moments(model: MarkovModel | TabularMDP, guide: Guide) -> Moments:
+def return_moments(model: MarkovModel | TabularMDP, guide: Tabulable) -> Moments:
     r"""The mean and the variance of the return of a policy in the true world, by one backward sweep without atoms.
 
     $$D_t(s) = E\bigl[(r + \ell\, V_{t+1}(s') - V_t(s))^2 + \ell\, D_{t+1}(s')\bigr]$$
@@ -221,7 +218,7 @@ def return_moments(model: MarkovModel | TabularMDP, guide: Guide) -> Moments:
     return Moments(float(mean), float((start[reached] * (spread[reached] + (v[reached] - mean) ** 2)).sum()))
 
 
-def _in_the_true_world(model: MarkovModel | TabularMDP, guide: Guide) -> tuple[TabularMDP, np.ndarray]:
+def _in_the_true_world(model: MarkovModel | TabularMDP, guide: Tabulable) -> tuple[TabularMDP, np.ndarray]:
     """The problem, and the checked policy as an array (time, state, action)."""
     if isinstance(model, TabularMDP):
         model = TabularModel(model)

@@ -17,8 +17,9 @@ from ..text.tables import grid, html_grid
 from ..text.terminal import wrapped
 from ..text.wording import above_rounding
 from ..trajectories.action_measure import evidence_name
-from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
+from ..trajectories.blocks import MarkovModel, require_model
 from ..trajectories.steps import is_plain, temperature_at
+from ..trajectories.tabulate import Tabulable
 from .evaluate import evaluate
 from .untrained import untrained
 
@@ -132,12 +133,13 @@ def _head() -> list[list[str]]:
     return [["", *titles], ["", *(f"[{unit}]" for unit in units)]]
 
 
-def scorecard(model: MarkovModel, guides: Mapping[str, HasBlocks]) -> Scorecard:
+def scorecard(model: MarkovModel, guides: Mapping[str, Tabulable]) -> Scorecard:
     r"""Score guides against the exact posterior of their model.
 
     Args:
         model: the tabular model.
-        guides: the guides by name. A posterior counts as a guide, so exact and fitted ones can be compared.
+        guides: the guides by name, each as in `evaluate`. A posterior counts as a guide, so exact and fitted ones
+            can be compared.
 
     Returns:
         A `Scorecard`; print it, or show it in a notebook. Its last row is the "best policy": that of the largest true
@@ -163,7 +165,7 @@ def scorecard(model: MarkovModel, guides: Mapping[str, HasBlocks]) -> Scorecard:
     )
 
 
-def _score(model: MarkovModel, guide: HasBlocks, evidence: float) -> Score:
+def _score(model: MarkovModel, guide: Tabulable, evidence: float) -> Score:
     found = evaluate(model, guide)
     return Score(
         elbo=found.elbo,

@@ -22,7 +22,7 @@ from ..runtime.memory import require_room
 from ..runtime.programs import require_callable
 from ..runtime.progress import Progress, require_progress, silent
 from ..text.one_line import one_line
-from ..trajectories.blocks import HasBlocks
+from ..trajectories.blocks import Blocks, HasBlocks
 from ..trajectories.policy import TabularPolicy, policy_in, two_seeds
 from .checked import Checked, CheckedVector, require_environment
 from .copies import autoreset_mode, vector_time_limit
@@ -87,7 +87,7 @@ class Rollout:
 
 def rollout(
     env: str | gymnasium.Env | VectorEnv,
-    policy: TabularPolicy | HasBlocks | Predictor | Num[Tensor, "..."] | Num[np.ndarray, "..."],
+    policy: TabularPolicy | HasBlocks | Blocks | Predictor | Num[Tensor, "..."] | Num[np.ndarray, "..."],
     num_episodes: int = 100,
     *,
     num_envs: int | None = None,
@@ -105,7 +105,8 @@ def rollout(
         env: an id, an environment, or a vector of environments with any autoreset mode. Copies are made from the spec
             (its arguments, wrappers and time limit), so they do not contain later changes to the object. An environment
             without a spec is run itself, as the only copy. Environments passed in are never closed.
-        policy: a guide, a posterior, a `TabularPolicy` or its table; or an object with Stable-Baselines3's `predict`.
+        policy: a guide, a posterior, `Blocks`, a `TabularPolicy` or its table; or an object with the `predict` of
+            Stable-Baselines3.
         num_episodes: the number of episodes of all copies together.
         num_envs: the number of copies; default: 16, or the number of episodes if that is smaller.
         seed: an integer, a generator, or None for torch's global generator. The same integer gives the same episodes:

@@ -26,6 +26,9 @@ from .seals import to_seals as to_seals
 from .seals import SealsArrays as SealsArrays
 from .feasible import feasible_prior as feasible_prior
 
+# Agents
+from .predictor import policy_from_predict as policy_from_predict
+
 # Problems
 from ..models.grid_world import grid_world as grid_world
 from ..models.grid_world import Cell as Cell
@@ -55,6 +58,7 @@ __all__ = [
     "to_seals",
     "SealsArrays",
     "feasible_prior",
+    "policy_from_predict",
     "grid_world",
     "Cell",
     "discretise",

@@ -16,11 +16,11 @@ from ..runtime.randomness import integer_of
 from ..text.wording import amount
 from ..trajectories.blocks import Blocks, MarkovModel, require_model
 from ..trajectories.samples import Trajectories
-from ..trajectories.tabulate import tabulate
+from ..trajectories.tabulate import Tabulable, tabulate
 from .canvas import Style, panels, settle, style_of
 from .grid import Layout, cell_points, draw_grid, inches_of, layout_of, limits_of
 from .labels import headline
-from .maps import Guide, guides_of
+from .maps import guides_of
 from .terrain import directions, event_of_step
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ _LOOKS = {"imagined": _Look("#D55E00", "--", "o", 1.4, -0.1), "true": _Look("#00
 
 def episode_maps(
     model: MarkovModel,
-    guides: Mapping[str, Guide] | None = None,
+    guides: Mapping[str, Tabulable] | None = None,
     *,
     seed: int | torch.Generator | None = None,
     layout: Layout | Sequence[str] | None = None,

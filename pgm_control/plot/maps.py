@@ -14,9 +14,8 @@ from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import called, index, named, one_of
-from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
-from ..trajectories.policy import TabularPolicy
-from ..trajectories.tabulate import tabulate
+from ..trajectories.blocks import MarkovModel, require_model
+from ..trajectories.tabulate import Tabulable, tabulate
 from .canvas import Style, one_panel, panels, plotted, style_of
 from .grid import Layout, draw_grid, inches_of, layout_of, limits_of
 from .terrain import directions
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 _LENGTH = 0.46  # in cells: the length of an arrow of probability 1
 _SEEN = 0.05  # actions with a smaller probability have no arrow
 _SHADES = ("auto", "value", "imagined visits", "true visits", "none")
-
-Guide = HasBlocks | TabularPolicy | Float[Tensor, "..."] | Float[np.ndarray, "..."]
 
 
 def state_map(
@@ -75,7 +72,7 @@ def state_map(
 
 def policy_map(
     model: MarkovModel,
-    guide: Guide,
+    guide: Tabulable,
     *,
     t: int = 0,
     shade: str = "auto",
@@ -116,7 +113,7 @@ def policy_map(
 
 def policy_maps(
     model: MarkovModel,
-    guides: Mapping[str, Guide] | None = None,
+    guides: Mapping[str, Tabulable] | None = None,
     *,
     t: int = 0,
     shade: str = "auto",
@@ -158,7 +155,7 @@ def policy_maps(
 def _draw_policy(
     axes: "Axes",
     model: MarkovModel,
-    guide: Guide,
+    guide: Tabulable,
     t: int,
     name: str,
     grid: Layout,
@@ -196,7 +193,7 @@ def _draw_policy(
         )  # fmt: skip
 
 
-def guides_of(model: MarkovModel, guides: Mapping[str, Guide] | None) -> dict[str, Guide]:
+def guides_of(model: MarkovModel, guides: Mapping[str, Tabulable] | None) -> dict[str, Tabulable]:
     """Return the guides by name, checked; default: the exact free and clamped posteriors.
 
     Raises:
@@ -215,7 +212,7 @@ def _checked(
     return style_of(style), layout_of(model.mdp, layout), step
 
 
-def _shade_name(guide: Guide, shade: str) -> str:
+def _shade_name(guide: Tabulable, shade: str) -> str:
     one_of("shade", shade, _SHADES, remedy="For numbers of your own use state_map.")
     if shade == "value" and not isinstance(guide, Posterior):
         raise InvalidArgument(
@@ -227,7 +224,7 @@ def _shade_name(guide: Guide, shade: str) -> str:
     return shade
 
 
-def _shade(model: MarkovModel, guide: Guide, t: int, name: str) -> Float[np.ndarray, " state"] | None:
+def _shade(model: MarkovModel, guide: Tabulable, t: int, name: str) -> Float[np.ndarray, " state"] | None:
     blocks = tabulate(model, guide)
     if name == "none":
         return None

@@ -11,8 +11,8 @@ from torch import Tensor
 from ..chance.log_space import expect, relative
 from ..problems.timed import by_time
 from ..text.wording import HasNames, reward_phrase, state_label
-from .blocks import Blocks, HasBlocks, MarkovModel
-from .tabulate import tabulate
+from .blocks import MarkovModel
+from .tabulate import Tabulable, tabulate
 
 _WORTH_SAYING = 0.05  # as a fraction of the largest tilt
 
@@ -65,7 +65,7 @@ class Event:
         return max(possible, key=lambda outcome: outcome.true * math.log(outcome.true / max(outcome.believed, 1e-300)))
 
 
-def tilted_events(model: MarkovModel, guide: HasBlocks | Blocks, max_rows: int = 3) -> tuple[Event, ...]:
+def tilted_events(model: MarkovModel, guide: Tabulable, max_rows: int = 3) -> tuple[Event, ...]:
     """The events that the guide tilts, at most one per state and `max_rows` in all, the largest expected KL first.
 
     Events whose tilt is below a twentieth of the largest, or is only rounding, are left out.
@@ -81,7 +81,7 @@ def tilted_events(model: MarkovModel, guide: HasBlocks | Blocks, max_rows: int =
     return tuple(believed_event(model, guide, int(s), int(action[s])) for s in states[counts])
 
 
-def believed_event(model: MarkovModel, guide: HasBlocks | Blocks, state: int, action: int) -> Event:
+def believed_event(model: MarkovModel, guide: Tabulable, state: int, action: int) -> Event:
     """What a guide believes about one event; if it never reaches the event, what it believes at the first step."""
     mdp = model.mdp
     with torch.no_grad():

@@ -14,7 +14,7 @@ from ..runtime.arguments import flag, shown, whole
 from ..runtime.array_like import real_array
 from ..runtime.randomness import generator_of, integer_of
 from ..text.html import ROWS, HeatmapCell, counted, heading, heatmap, left_out, share
-from .blocks import HasBlocks, blocks_of
+from .blocks import Blocks, HasBlocks, blocks_of
 
 _AXES = {2: "state, action", 3: "time, state, action"}
 _COLUMNS = 8  # the most actions that a table in a notebook shows
@@ -59,7 +59,7 @@ class TabularPolicy:
         """The policy of a guide, a posterior or a table.
 
         Args:
-            guide: anything with `blocks()`, probabilities as in `TabularPolicy`, or a `TabularPolicy`, which
+            guide: anything with `blocks()`, `Blocks`, probabilities as in `TabularPolicy`, or a `TabularPolicy`, which
                 is returned as it is or, with a seed, as a copy with its own random numbers.
             seed: as in `TabularPolicy`.
 
@@ -249,10 +249,12 @@ def policy_in(name: str, value: object, seed: int | torch.Generator | None = Non
         return value if seed is None else TabularPolicy(value.probability, seed)
     if isinstance(value, HasBlocks) and not isinstance(value, type):
         return TabularPolicy(blocks_of(value, name).log_policy.detach().exp(), seed)
+    if isinstance(value, Blocks):
+        return TabularPolicy(value.log_policy.detach().exp(), seed)
     if isinstance(value, Tensor | np.ndarray):
         return TabularPolicy(checks.normalised(name, _table(name, value), (), InvalidArgument, given=value), seed)
     raise InvalidArgument(
         f"`{name}` must be a guide or a posterior (anything with blocks()), a TabularPolicy, or an array "
         f"of action probabilities, but is {shown(value)}. Pass infer(model, optimism=0), for "
-        "example, or numpy.asarray(…) of the probabilities."
+        "example, or numpy.asarray(…) of the probabilities; for a Pyro function, tabulate(model, guide)."
     )

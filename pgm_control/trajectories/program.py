@@ -69,9 +69,9 @@ def run_program(blocks: Blocks, optimality: MarkovModel | None = None) -> None:
     """
     mdp = blocks.mdp
     ends = mdp.discount < 1
-    initial = _with_end(blocks.log_initial) if ends else blocks.log_initial
-    policy = _with_end(blocks.log_policy, 1) if ends else blocks.log_policy
-    dynamics = _with_end(blocks.log_dynamics, 1) if ends else blocks.log_dynamics
+    initial = with_end(blocks.log_initial) if ends else blocks.log_initial
+    policy = with_end(blocks.log_policy, 1) if ends else blocks.log_policy
+    dynamics = with_end(blocks.log_dynamics, 1) if ends else blocks.log_dynamics
     survives, stops = _survival(blocks)
     successor = mdp.successor
     if ends:
@@ -131,7 +131,7 @@ def _arrival(
     return torch.cat((nowhere, stops[target]), -1).scatter(-1, target[..., None], survives[target][..., None])
 
 
-def _with_end(table: Float[Tensor, "..."], axis: int = 0) -> Float[Tensor, "..."]:
+def with_end(table: Float[Tensor, "..."], axis: int = 0) -> Float[Tensor, "..."]:
     """The table with one more state, the end, in which action 0 and outcome 0 are certain."""
     shape = list(table.shape)
     shape[axis] = 1

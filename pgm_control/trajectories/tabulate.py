@@ -1,6 +1,7 @@
 """The checked factors of a guide or a policy over the trajectories of a model."""
 
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -12,14 +13,16 @@ from ..errors import InvalidGuide
 from ..problems.mdp import TabularMDP
 from ..text.wording import action_phrase, state_phrase
 from .blocks import Blocks, HasBlocks, MarkovModel, blocks_of, require_model, require_room_for_policy
+from .function_tables import FunctionTables
 from .policy import TabularPolicy
 from .remembered import prior_of
 
+Tabulable = (
+    HasBlocks | Blocks | TabularPolicy | Callable[[], Any] | Float[Tensor, "..."] | Float[np.ndarray, "..."]
+)  # what `tabulate` accepts
 
-def tabulate(
-    model: MarkovModel,
-    guide: HasBlocks | Blocks | TabularPolicy | Float[Tensor, "..."] | Float[np.ndarray, "..."],
-) -> Blocks:
+
+def tabulate(model: MarkovModel, guide: Tabulable) -> Blocks:
     r"""The factors of a guide as tables: $q(s_0)$, $\pi_t(a \mid s)$ and $q_t(k \mid s, a)$, in the model's states.
 
     They offer the same quantities for every guide and for a `Posterior`:
@@ -34,10 +37,15 @@ def tabulate(
         model: the tabular model.
         guide: anything with `blocks()`, such as a `MarkovGuide`, a `Posterior`, a `HistoryOptimum` of this model or the
             model itself; or a policy, as a `TabularPolicy` or probabilities of shape (state, action) or (time, state,
-            action). A policy is completed with the start and the dynamics of the model.
+            action), which is completed with the start and the dynamics of the model; or a Pyro function of the sites
+            `state_0`, `action_0`, `outcome_0`, …, run with values of these sites in place of draws. That its
+            conditionals depend on time and state only is checked after random histories and after some of its own. All
+            runs are made in one batch, by `torch.vmap`; in a loop if the code branches on values, which the logger
+            "pgm_control" says.
 
     Returns:
-        The factors, checked, over `model.mdp`; differentiable where the guide has parameters.
+        The factors, checked, over `model.mdp`; differentiable where the guide has parameters, also where these are
+        parameters of Pyro's store.
 
     Raises:
         InvalidArgument: if the model is not tabular, or the policy is not one.
@@ -50,7 +58,12 @@ def tabulate(
     if isinstance(guide, Blocks):
         return _checked(guide, truth)
     if isinstance(guide, HasBlocks | type):
-        return _checked(blocks_of(guide), truth)
+        return _checked(blocks_of(guide), truth)  # pyright: ignore[reportArgumentType]  it refuses a class
+    if callable(guide) and not any(callable(getattr(guide, name, None)) for name in ("process", "bound")):
+        tables = FunctionTables(guide, model.mdp)
+        blocks = _checked(tables.blocks(), truth)
+        tables.require_markov(blocks)
+        return blocks
     if not isinstance(guide, TabularPolicy | Tensor | np.ndarray):
         _refuse(guide)
     table = TabularPolicy.of(guide).table(model.mdp.horizon).to(truth.log_policy)
@@ -71,8 +84,8 @@ def _refuse(guide: object) -> NoReturn:
             "its bound(), sample(), marginals() and imagined_return()."
         )
     raise InvalidGuide(
-        f"`guide` must have blocks(), or be a policy as probabilities, but is a {kind}. For any other Pyro guide "
-        "of this model take estimate(model, guide); for one of a simulator, rollout(env, policy)."
+        f"`guide` must have blocks(), be a Pyro function, which is called without arguments, or be a policy as "
+        f"probabilities, but is a {kind}. For a guide of a simulator take rollout(env, policy)."
     )
 
 

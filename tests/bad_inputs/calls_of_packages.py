@@ -207,6 +207,16 @@ add(
     "exchange:to_pymdp",
     lambda: {"problem": exchange.from_pymdp([np.eye(2)], [np.full((2, 2, 2), 0.5)], [np.zeros(2)], horizon=2)},
 )
+add(
+    "exchange:policy_from_predict",
+    lambda: {
+        "agent": learner(),
+        "env": lake(),
+        "observations": np.arange(3),
+        "num_samples": 2,
+        "seed": 0,
+    },
+)
 add("exchange:feasible_prior", lambda: {"mdp": mdp()})
 add(
     "exchange:from_quantecon",

@@ -1,5 +1,6 @@
 """Unbiased estimates with standard errors, for guides without a tabular form, where exact scores are unavailable."""
 
+import functools
 import html
 import math
 from collections.abc import Callable
@@ -192,7 +193,7 @@ def _in_the_true_world(
     process, mdp = process_of(model, guide), model.mdp
     if process is None:
         assert not isinstance(guide, Process)
-        found = traced(model, lambda: _TrueWorld(model)(guide)(), n, generator)
+        found = traced(model, functools.wraps(guide)(lambda: _TrueWorld(model)(guide)()), n, generator)
         return _True(found.trajectories, -found.log_policy)
     trajectories = simulate(process, mdp, n, generator, MarkovProcess(model.blocks()))
     return _True(trajectories, policy_entropy(process, mdp, trajectories))

@@ -25,6 +25,7 @@ from ...runtime.programs import require_callable
 from ...runtime.randomness import generator_of, seeded
 from ...trajectories.action_measure import log_mass
 from ...trajectories.blocks import MarkovModel, require_model
+from ...trajectories.function_tables import announce_loop, reason
 from ...trajectories.own_parameters import own_parameters
 from ...trajectories.process import MarkovProcess, Process, log_probability, process_of, simulate
 from ...trajectories.program import require_sites, sites
@@ -57,7 +58,8 @@ def log_weights(
     Args:
         model: the tabular model.
         guide: any guide. One with `blocks()` or with a memory (`process()`) is sampled in one batch. Any other Pyro
-            guide is run once per draw, all runs side by side if its code does not branch on the values drawn.
+            guide is run once per draw, all runs side by side by `torch.vmap`; in a loop if its code branches on the
+            values drawn, which the logger "pgm_control" says.
         num_samples: the number of draws, at least 1.
         seed: an integer, a generator, or None for torch's global generator.
 
@@ -138,8 +140,11 @@ def traced(model: MarkovModel, guide: Callable[[], Any], num_samples: int, gener
     run, like = _run(guide, model.mdp), model.mdp.initial
     seed = None if drawn is None else int(drawn)
     with seeded(seed, like.device), own_parameters(guide):
+        run()  # makes the parameters of a function, which Pyro cannot make in a batch
+    with seeded(seed, like.device), own_parameters(guide):
         runs = _all_at_once(run, like.new_zeros(num_samples))
-    if runs is None:
+    if isinstance(runs, str):
+        announce_loop(guide, num_samples, runs)
         with seeded(seed, like.device), own_parameters(guide):
             runs = tuple(map(torch.stack, zip(*(run() for _ in range(num_samples)), strict=True)))
     values, log_q, log_policy = runs
@@ -185,8 +190,8 @@ def _run(guide: Callable[[], Any], mdp: TabularMDP) -> Callable[..., _Run]:
     return run
 
 
-def _all_at_once(run: Callable[..., _Run], batch: Float[Tensor, " batch"]) -> _Run | None:
-    """Independent runs side by side, or None if that fails; one by one, each then gives its result or its own error.
+def _all_at_once(run: Callable[..., _Run], batch: Float[Tensor, " batch"]) -> _Run | str:
+    """Independent runs side by side, or the reason why that fails; one by one, each then gives its result or its error.
 
     `torch.vmap` gives every run its own random numbers, and raises where Python code would branch on a value. Random
     numbers from outside of torch would be shared by all runs: they change the global state of their generator or, if
@@ -198,10 +203,10 @@ def _all_at_once(run: Callable[..., _Run], batch: Float[Tensor, " batch"]) -> _R
             found = torch.func.vmap(lambda _: run(), randomness="different")(batch)
             first = found[0][:_REPEATED]
             again = [torch.func.vmap(run, randomness="different")(first)[1] for _ in range(_REPEATS)]
-    except Exception:
-        return None
+    except Exception as problem:
+        return reason(problem)
     is_same = all(torch.allclose(each, found[1][:_REPEATED]) for each in again)
-    return found if is_same and before == _foreign_randomness() else None
+    return found if is_same and before == _foreign_randomness() else "random numbers from outside of torch"
 
 
 def _foreign_randomness() -> tuple[Any, ...]:

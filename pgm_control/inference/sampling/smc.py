@@ -25,8 +25,9 @@ from ...problems.mdp import TabularMDP
 from ...runtime.arguments import shown, whole
 from ...runtime.randomness import generator_of
 from ...trajectories.blocks import MarkovModel, require_model
-from ...trajectories.process import Process, arrival, log_probability, process_of, transitions
+from ...trajectories.process import MarkovProcess, Process, arrival, log_probability, process_of, transitions
 from ...trajectories.samples import Occupancy, Trajectories
+from ...trajectories.tabulate import tabulate
 from .iwae import require_particles
 from .log_weights import log_target
 from .particles import Runs, run_smc
@@ -131,7 +132,7 @@ def smc(
 
     Args:
         model: the tabular model.
-        guide: the proposal, with `blocks()` or with a memory (`process()`).
+        guide: the proposal, with `blocks()` or with a memory (`process()`), or a Pyro function (see `tabulate`).
         num_particles: the number of particles, N.
         threshold: in [0, 1]. With 0 the particles are never resampled, which is importance sampling; with 1 they are
             resampled whenever the weights differ.
@@ -214,17 +215,10 @@ def proposal_of(model: MarkovModel, guide: object) -> Process:
     """The guide as a process, which can be sampled one step at a time.
 
     Raises:
-        InvalidArgument: if it has neither blocks nor a memory.
+        InvalidGuide: if it has no blocks and no memory, and is no function that `tabulate` can read.
     """
     require_model(model, in_nats=True, timed=True)
-    process = process_of(model, guide)
-    if process is None:
-        raise InvalidArgument(
-            "`guide` must propose one step at a time, by `blocks()` or `process()`, but "
-            f"{getattr(guide, '__name__', type(guide).__name__)} has neither. Any Pyro guide can be improved without "
-            "resampling: see iwae_bound."
-        )
-    return process
+    return process_of(model, guide) or MarkovProcess(tabulate(model, guide))  # pyright: ignore[reportArgumentType]
 
 
 def weighted_marginals(mdp: TabularMDP, trajectories: Trajectories, weight: Float[Tensor, " batch"]) -> Occupancy:

@@ -318,6 +318,26 @@ def test_a_function_without_branches_runs_once_for_all_draws():
     assert len(runs) < 10
 
 
+def test_parameters_of_the_store_do_not_prevent_a_batch_and_loops_say_so(caplog):
+    runs = []
+
+    def choose(logits, state):
+        runs.append(1)
+        return logits + pyro.param("bias", torch.tensor([0.0, 0.3]))
+
+    model = TabularModel(random_mdp(seed=2, horizon=3), 0.7)
+    one, other = (estimate_elbo(model, program_of(model.blocks(), choose), 100, seed=0) for _ in range(2))
+    assert len(runs) < 60
+    assert one == other, "whether the first call makes the parameters or not"
+    assert not caplog.records
+    pyro.clear_param_store()
+    slow = program_of(model.blocks(), branching)
+    slow.__name__ = "branches"
+    estimate(model, slow, 10, seed=0)
+    (record,) = caplog.records
+    assert "branches is called 10 times. The reason: RuntimeError: " in record.getMessage()
+
+
 @pytest.mark.parametrize("draw", [random.random, np.random.default_rng(0).random, np.random.random])
 def test_random_numbers_from_elsewhere_differ_between_runs(draw):
     """A guide with an unrecorded coin: the log-weights of all draws must not share one throw."""

@@ -455,7 +455,6 @@ REFERENCE = infer(MODEL, FREE).sample(1, seeded())
     [
         (lambda: smc(MODEL, MODEL, 0), "`num_particles` must be a whole number, at least 1"),
         (lambda: smc(MODEL, MODEL, 2, threshold=1.5), "`threshold` must be a number from 0 to 1, but is 1.5"),
-        (lambda: smc(MODEL, lambda: None, 2), "`guide` must propose one step at a time.*see iwae_bound"),
         (lambda: smc(TabularModel(gamble(), 0.0), MODEL, 2), "positive temperature"),
         (lambda: smc(MODEL, MODEL, 2, lookahead=torch.zeros(3, 3)), r"`lookahead` must have shape \(4, 3\)"),
         (lambda: smc(MODEL, MODEL, 2, lookahead=torch.full((4, 3), math.nan)), "finite or −inf"),
@@ -471,7 +470,6 @@ REFERENCE = infer(MODEL, FREE).sample(1, seeded())
             lambda: conditional_smc(ALL_FORBIDDEN, ALL_FORBIDDEN, ALL_FORBIDDEN_PATH, 2),
             "must be possible, but has probability 0 under the model",
         ),
-        (lambda: ImportanceGuide(MODEL, lambda: None, 2), "`guide` must propose one step at a time"),
         (lambda: ImportanceGuide(MODEL, MODEL, 2).bound(1), "`num_samples` must be a whole number, at least 2"),
         (lambda: ImportanceGuide(MODEL, MODEL, 2).sample(0), "`num_samples` must be a whole number, at least 1"),
     ],
@@ -479,6 +477,12 @@ REFERENCE = infer(MODEL, FREE).sample(1, seeded())
 def test_errors_name_the_argument_and_the_remedy(wrong, message):
     with pytest.raises(InvalidArgument, match=message):
         wrong()
+
+
+@pytest.mark.parametrize("run", [smc, ImportanceGuide])
+def test_functions_that_are_no_tables_are_no_proposals(run):
+    with pytest.raises(InvalidGuide, match="`action_0` is missing"):
+        run(MODEL, lambda: None, 2)
 
 
 ALL_FORBIDDEN_PATH = Trajectories(*(torch.zeros(1, n, dtype=torch.int64) for n in (4, 3, 3)))
