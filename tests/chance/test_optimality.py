@@ -1,6 +1,7 @@
 """Likelihoods of optimality: those of the user are checked, and tables that change in place are read again."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ TABLE = torch.linspace(-2.0, 0.0, S * A * K, dtype=torch.float64).reshape(S, A, 
 class Scaled(Optimality):
     """exp(c r/τ), in a form that the test chooses."""
 
-    is_timed = False
+    is_timed = False  # pyright: ignore  # the test changes it
     form = staticmethod(lambda log_likelihood: log_likelihood)
 
     def __init__(self, scale=1.0):
@@ -83,7 +84,7 @@ def test_an_own_likelihood_in_single_precision_is_read_in_that_of_the_model(sche
 
 @pytest.mark.parametrize("kind", ["own", "table", "final"])
 def test_a_likelihood_that_changes_in_place_is_read_again(kind):
-    likelihood = Scaled() if kind == "own" else TableOptimality(TABLE.clone(), TABLE[:, 0, 0].clone())
+    likelihood: Any = Scaled() if kind == "own" else TableOptimality(TABLE.clone(), TABLE[:, 0, 0].clone())
     model, guide = TabularModel(PROBLEM, 1.0, optimality=likelihood), infer(TabularModel(PROBLEM, 1.0), 0.0)
     first = objective(model, guide)
     if kind == "own":

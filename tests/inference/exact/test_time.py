@@ -378,7 +378,7 @@ def test_what_is_kept_notices_a_change_of_temperature_or_of_what_is_observed():
         else:
             model.observed = torch.tensor([True, False, True, True, True])
         observed = None if model.observed is None else model.observed
-        anew = TabularModel(model.mdp, model.temperature.clone(), observed=observed)
+        anew = TabularModel(model.mdp, torch.as_tensor(model.temperature).clone(), observed=observed)
         assert MarkovELBO().loss(model, guide) == pytest.approx(MarkovELBO().loss(anew, guide), abs=1e-12)
         assert infer(model, 1.0).objective == pytest.approx(infer(anew, 1.0).objective, abs=1e-12)
 
