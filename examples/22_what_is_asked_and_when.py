@@ -57,10 +57,10 @@ def main(args: Args) -> None:
         f"step {WHEN} pays in {WHERE}": TabularModel(mdp.replace(reward=waypoint), args.temperature),
         "only the end observed": TabularModel(mdp, args.temperature, observed=[False] * steps + [True]),
     }
-    figure = Figure(figsize=(10.8, 7.6), layout="constrained")
+    spent = {}
     half, late = steps // 2, 3 * steps // 4
     print(f"{'':<24} entropy: t = 0  t = {late}   P({WHERE} after step {WHEN})   P(arrived at {half})  at {steps}")
-    for (name, model), panel in zip(models.items(), figure.subplots(2, 2).flat, strict=True):
+    for name, model in models.items():
         found = infer(model, optimism=0.0)
         visits, policy = found.marginals().state, torch.distributions.Categorical(found.policy)
         inside = visits[:-1, :-1] / visits[:-1, :-1].sum(-1, keepdim=True)  # given that it has not arrived
@@ -71,7 +71,11 @@ def main(args: Args) -> None:
             f"{name:<24} {entropy[0]:>14.3f} {entropy[late]:>7.3f} {there:>24.3f} {arrived[half]:>16.3f} "
             f"{arrived[-1]:>7.3f}"
         )
-        plot.state_map(mdp, visits.sum(0), "visits", title=name, ax=panel, style="slide")
+        spent[name] = visits.sum(0)
+    figure = Figure(figsize=(10.8, 7.6), layout="constrained")
+    most = max(float(each[:-1].max()) for each in spent.values())
+    for (name, each), panel in zip(spent.items(), figure.subplots(2, 2).flat, strict=True):
+        plot.state_map(mdp, each, "visits", title=name, limits=(0.0, most), ax=panel, style="slide")
     figure.savefig(args.picture)
 
 

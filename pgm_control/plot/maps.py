@@ -13,7 +13,7 @@ from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
 from ..problems.mdp import TabularMDP
-from ..runtime.arguments import called, index, named, one_of
+from ..runtime.arguments import called, finite, index, named, one_of, shown
 from ..trajectories.blocks import MarkovModel, require_model
 from ..trajectories.tabulate import Tabulable, tabulate
 from .canvas import Style, one_panel, panels, plotted, style_of
@@ -34,6 +34,7 @@ def state_map(
     label: str,
     *,
     title: str = "",
+    limits: tuple[float, float] | None = None,
     layout: Layout | Sequence[str] | None = None,
     ax: "Axes | None" = None,
     style: str = "paper",
@@ -45,6 +46,7 @@ def state_map(
         values: one number per state, such as `posterior.v[0]`; numbers that are not finite stay white.
         label: the meaning of the numbers, with their unit, such as "soft value (reward units)".
         title: the title of the map.
+        limits: the numbers at the ends of the colours, the same for maps that are compared; default: those of `values`.
         layout: as in `layout_of`.
         ax: where to draw; default: a new figure.
         style: "paper", or "slide", with larger type and thicker lines.
@@ -53,7 +55,8 @@ def state_map(
         The Axes; their first image holds the numbers.
 
     Raises:
-        InvalidArgument: if the problem has no grid, or `values` has another length.
+        InvalidArgument: if the problem has no grid, `values` has another length, or `limits` is not a pair of numbers,
+            the smaller first.
         MissingExtra: without matplotlib.
     """
     sizes, grid = style_of(style), layout_of(mdp, layout)
@@ -66,7 +69,12 @@ def state_map(
             f"`values` must hold one number for each of the {mdp.num_states} states, but has shape {numbers.shape}. "
             "Pick a time step first."
         )
-    draw_grid(axes, mdp, grid, numbers, sizes, title=title, label=label)
+    if limits is not None:
+        pair = tuple(limits) if isinstance(limits, tuple | list) else ()
+        if len(pair) != 2 or not finite("limits", pair[0]) < finite("limits", pair[1]):
+            raise InvalidArgument(f"`limits` must be a pair of numbers, the smaller first, but is {shown(limits)}.")
+        limits = finite("limits", pair[0]), finite("limits", pair[1])
+    draw_grid(axes, mdp, grid, numbers, sizes, title=title, label=label, limits=limits)
     return axes
 
 

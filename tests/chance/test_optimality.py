@@ -30,7 +30,7 @@ TABLE = torch.linspace(-2.0, 0.0, S * A * K, dtype=torch.float64).reshape(S, A, 
 class Scaled(Optimality):
     """exp(c r/τ), in a form that the test chooses."""
 
-    is_timed = False  # pyright: ignore  # the test changes it
+    is_timed = False  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]  # the test changes it
     form = staticmethod(lambda log_likelihood: log_likelihood)
 
     def __init__(self, scale=1.0):

@@ -843,3 +843,12 @@ def test_curves_refuse_wrong_arguments(wrong, words):
     given: Any = {"x": [1.0, 2.0], "rows": {"a": [0.0, 1.0]}, "across": "x", "up": "y"} | wrong
     with pytest.raises(InvalidArgument, match=words):
         plot.curves(**given)
+
+
+def test_maps_that_are_compared_share_their_colours():
+    mdp, values = frozen_lake(), torch.linspace(0.2, 0.7, 17)
+    image = plot.state_map(mdp, values, "visits", limits=(0.0, 2.0)).images[0]
+    assert image.get_clim() == (0.0, 2.0)
+    for limits in ((1.0, 0.0), (0.0,), (0.0, math.nan)):
+        with pytest.raises(InvalidArgument, match="`limits` must be"):
+            plot.state_map(mdp, values, "visits", limits=limits)

@@ -200,7 +200,7 @@ def _normalised(name: str, table: Tensor, own: Tensor) -> Tensor:
         shape = tuple(own.shape)
         raise InvalidArgument(
             f"`{name}` must be a floating tensor of shape {shape}, but is {shown(table)}. Check the order of its "
-            f"axes; of a stationary guide pass guide.blocks().{name}[0], of a result the logarithm of its probabilities."
+            f"axes; of a stationary guide pass guide.blocks().{name}[0], of a result the log of its probabilities."
         )
     values = table.detach()
     if bool((values >= 0).all() & ((values.sum(-1) - 1).abs() < 1e-6).all()):
