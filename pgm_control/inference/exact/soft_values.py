@@ -69,11 +69,11 @@ def soft_values(
     model: MarkovModel,
     optimism: float | np.number | Risk | Optimism | Float[Tensor, "*#batch"] | Float[np.ndarray, "*#batch"],
     *,
-    reward: Float[Tensor, "*#batch state action outcome"] | None = None,
+    reward: Float[Tensor, "... state action outcome"] | None = None,
     final_reward: Float[Tensor, "*#batch state"] | None = None,
     temperature: float | np.number | Float[Tensor, "*#batch"] | Float[np.ndarray, "*#batch"] | None = None,
-    action_prior: Float[Tensor, "*#batch state action"] | Literal["count"] | None = None,
-    probability: Float[Tensor, "*#batch state action outcome"] | None = None,
+    action_prior: Float[Tensor, "... state action"] | Literal["count"] | None = None,
+    probability: Float[Tensor, "... state action outcome"] | None = None,
     initial: Float[Tensor, "*#batch state"] | None = None,
 ) -> SoftValues:
     r"""The values and the objective of `infer`, differentiable, and for a batch of settings in one call.

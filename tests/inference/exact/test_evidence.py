@@ -256,6 +256,7 @@ def test_a_posterior_with_evidence_says_so_moves_and_serves_as_a_guide():
     assert trace.nodes["action_0"]["value"] == 1
 
 
+@pytest.mark.wrong_types
 def test_a_conditioned_model_is_refused_by_what_does_not_take_it():
     model = TabularModel(random_mdp(0), 1.0)
     known = pyro.condition(model, data={"action_0": torch.tensor(0)})

@@ -114,6 +114,7 @@ def test_a_value_that_no_transform_sees_may_be_computed_inside():
     torch.testing.assert_close(found, soft_values(MODEL, 1.0).objective.expand(2), **NEAR)
 
 
+@pytest.mark.wrong_types
 def test_bad_values_are_refused_by_name_inside_a_transform():
     with pytest.raises(InvalidArgument, match="`probability` must hold probabilities"):
         vmap(lambda p: soft_values(MODEL, 1.0, probability=p).objective)(ARGUMENTS[1])
