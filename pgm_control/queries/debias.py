@@ -250,6 +250,6 @@ def _require_digits(
     raise InvalidArgument(
         f"`model` must have outcomes whose values differ by at most about {-math.log(least):.0f} nats, but {where} "
         f"would need a modified probability below {least:.1e}, the smallest number of {dynamics.dtype}. Its value "
-        f"exceeds those of its alternatives by too much at temperature {temperature_words(model)}. Raise it, "
-        "scale the rewards down, or shorten the horizon."
+        f"exceeds those of its alternatives by too much at temperature {temperature_words(model)}. Raise the "
+        "temperature, scale the rewards down, or shorten the horizon."
     )
