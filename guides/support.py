@@ -6,7 +6,7 @@ from pgm_control.chance.optimism import Optimism, OptimismLike
 from pgm_control.inference.exact.infer import infer
 from pgm_control.trajectories.betas import Betas
 from pgm_control.trajectories.blocks import Blocks, MarkovModel
-from pgm_control.trajectories.steps import is_timed, last_worth, worth_at
+from pgm_control.trajectories.steps import forbids
 
 
 def feasible_prior(model: MarkovModel, optimism: OptimismLike) -> Blocks:
@@ -18,9 +18,7 @@ def feasible_prior(model: MarkovModel, optimism: OptimismLike) -> Blocks:
     used, not its probabilities.
     """
     prior, mdp = model.blocks(), model.mdp
-    steps = range(mdp.horizon if is_timed(model) else 1)
-    tables = last_worth(model), *(worth_at(model, t) for t in steps)
-    if not any(bool(torch.isneginf(each).any()) for each in tables):
+    if not forbids(model):
         return prior
     exact, betas = infer(model, optimism).blocks(), Betas.of(mdp, Optimism.of(optimism), model.temperature)
     hostile = [torch.as_tensor(beta).to(prior.log_initial) < 0 for beta in betas.dynamics]

@@ -308,13 +308,15 @@ REFUSED_PROBLEMS = {
 @pytest.mark.wrong_types  # None in place of data
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", REFUSED_MODELS)
-def test_what_is_not_handled_is_refused_by_name(name, kind):
+def test_what_is_not_handled_is_refused_by_name(name, kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises((pc.InvalidArgument, pc.InvalidProblem), match=r"depends? on time|leaves some|likelihood exp"):
         REFUSED_MODELS[name](timed_model(kind, seed=1))
 
 
 @pytest.mark.wrong_types  # an id in place of an environment
 @pytest.mark.parametrize("name", REFUSED_PROBLEMS)
-def test_problems_that_depend_on_time_are_refused_by_name(name):
+def test_problems_that_depend_on_time_are_refused_by_name(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises((pc.InvalidArgument, pc.InvalidProblem), match="depend on time"):
         REFUSED_PROBLEMS[name](timed_model("tables").mdp)

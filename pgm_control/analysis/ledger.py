@@ -28,7 +28,7 @@ from ..trajectories.beliefs import tilted_events
 from ..trajectories.betas import Betas, at_temperatures, sizes_of
 from ..trajectories.blocks import Blocks, MarkovModel, require_model
 from ..trajectories.samples import Occupancy
-from ..trajectories.steps import log_likelihood, temperature_at
+from ..trajectories.steps import log_likelihood, temperature_at, temperatures_of
 from ..trajectories.tabulate import Tabulable, tabulate
 from .clamped import arrivals, continuation, strays
 from .ledger_result import Ledger
@@ -152,8 +152,7 @@ def _optimal_continuation(best: Posterior, betas: Betas) -> Float[Tensor, "time 
 
 def _after(best: Posterior) -> Float[Tensor, "time next_state continuation"]:
     """The values of surviving and of ending, in nats."""
-    later = range(1, best.model.mdp.horizon + 1)
-    v = torch.stack([best.v[t] / temperature_at(best.model, t) for t in later])
+    v = best.v[1:] / best.v.new_tensor(temperatures_of(best.model)[1:])[:, None]
     return torch.stack((v, torch.zeros_like(v)), -1)
 
 

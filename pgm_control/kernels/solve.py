@@ -107,7 +107,7 @@ def begin(values: Array, start: Start, visits: Array, log_start: Array, slope: A
 
     Its derivatives with respect to the values are written into `visits`, and those with respect to temperature,
     optimism of the dynamics and optimism of the start into `slope`, unless `slope` is empty; those with respect to the
-    probabilities into `by_initial`, likewise.
+    probabilities into `by_initial` in the same way.
     """
     initial, temperature, optimism = start
     states = values.shape[0]

@@ -11,7 +11,7 @@ from ..inference.exact.posterior import Posterior
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import index, instance, listed
 from ..text.wording import action_label, state_label
-from ..trajectories.steps import temperature_at
+from ..trajectories.steps import temperatures_of
 from .canvas import Style, one_panel, panels, style_of
 from .labels import colour_bar, finish, full, headline, name_axes, name_ticks, numbered
 
@@ -119,8 +119,8 @@ def message_heatmap(posterior: Posterior, *, axes: Any = None, style: str = "pap
         MissingExtra: without matplotlib.
     """
     sizes, mdp = style_of(style), _exact(posterior).model.mdp
-    taus = [temperature_at(posterior.model, t) for t in range(mdp.horizon + 1)]
-    forward, backward = posterior.forward, posterior.v / posterior.v.new_tensor(taus)[:, None]
+    taus = posterior.v.new_tensor(temperatures_of(posterior.model))
+    forward, backward = posterior.forward, posterior.v / taus[:, None]
     made = panels(axes, 3, sizes, columns=3, inches=_inches(mdp, sizes))
     messages = (("forward message", forward), ("backward message", backward), ("sum of both", forward + backward))
     for panel, (title, table) in zip(made, messages, strict=True):

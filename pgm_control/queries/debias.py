@@ -28,7 +28,15 @@ from ..problems.timed import by_time
 from ..text.wording import action_label, amount, chance, state_label
 from ..trajectories.action_measure import evidence_name
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
-from ..trajectories.steps import has_last_factor, is_plain, last_worth, tables_of, temperature_at, temperature_words
+from ..trajectories.steps import (
+    has_last_factor,
+    is_plain,
+    last_worth,
+    tables_of,
+    temperature_at,
+    temperature_words,
+    temperatures_of,
+)
 from ..trajectories.tabulate import tabulate
 from .unrolled import Folded, fold, true_dynamics, unroll
 
@@ -172,7 +180,7 @@ def debias(model: MarkovModel) -> Debiased:
     """
     require_model(model, in_nats=True, timed=True)
     mdp, truth = model.mdp, by_time(true_dynamics(model.mdp), model.mdp.horizon, 3)
-    paid_now, taus = tables_of(model).reward, [temperature_at(model, t) for t in range(mdp.horizon + 1)]
+    paid_now, taus = tables_of(model).reward, temperatures_of(model)
     tau = taus[0] if is_plain(model) else truth.new_tensor(taus[:-1])[:, None, None]
     _require_room(mdp, truth.shape[-1])
     clamped, log_p, possible = infer(model, 0.0), truth.log(), truth > 0

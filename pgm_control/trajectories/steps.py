@@ -76,6 +76,11 @@ def temperature_at(model: Any, t: int) -> float:
     return tau if type(tau) is float or not isinstance(tau, Tensor) else float(tau[t])
 
 
+def temperatures_of(model: Any) -> list[float]:
+    """The temperature by time and last, in reward units per nat."""
+    return [temperature_at(model, t) for t in range(model.mdp.horizon + 1)]
+
+
 def temperature_words(model: Any) -> str:
     """The temperature, or its range if it depends on time."""
     if not isinstance(model.temperature, Tensor):
@@ -132,6 +137,12 @@ def has_last_factor(model: Any) -> bool:
     return found is not None
 
 
+def forbids(model: Any) -> bool:
+    """Whether a log-likelihood of −inf forbids some outcome or last state."""
+    steps = range(model.mdp.horizon if is_timed(model) else 1)
+    return any(bool(torch.isneginf(each).any()) for each in (last_worth(model), *(worth_at(model, t) for t in steps)))
+
+
 class Tables(NamedTuple):
     """What a backward sweep reads. If something depends on time, everything but the last two has an axis of time."""
 
@@ -148,7 +159,7 @@ def tables_of(model: Any) -> Tables:
     mdp, last = model.mdp, last_worth(model)
     if not is_timed(model):
         return Tables(worth_at(model, 0), last, model.action_prior, model.temperature, mdp.probability, mdp.initial)
-    taus, steps = [temperature_at(model, t) for t in range(mdp.horizon + 1)], mdp.horizon
+    taus, steps = temperatures_of(model), mdp.horizon
     prior, probability = by_time(model.action_prior, steps, 2), by_time(mdp.probability, steps, 3)
     return Tables(worth_by_time(model, mdp.reward), last, prior, taus, probability, mdp.initial)
 

@@ -31,7 +31,7 @@ from ...errors import InvalidArgument
 from ...problems.gradients import detached
 from ...runtime.programs import without_condition
 from ...trajectories.blocks import MarkovModel, require_model
-from ...trajectories.steps import is_plain, is_timed, last_worth, temperature_at, worth_at
+from ...trajectories.steps import forbids, is_plain, is_timed, temperature_at
 from .backward.by_step import MessagesByStep
 from .backward.evidence import Evidence, evidence_of, refuse
 from .backward.messages import backward_messages, messages_fit
@@ -182,6 +182,4 @@ def _is_forbidden(model: MarkovModel, v: Float[Tensor, "time_and_last state"], e
     """Whether values that are not finite are those of states where a reward of −inf or evidence forbids everything."""
     if not bool((v < torch.inf).all()):
         return False
-    steps = range(model.mdp.horizon if is_timed(model) else 1)
-    tables = (last_worth(model), *(worth_at(model, t) for t in steps))
-    return evidence is not None or any(bool(torch.isneginf(each).any()) for each in tables)
+    return evidence is not None or forbids(model)

@@ -26,7 +26,7 @@ from ...trajectories.by_step import StepBlocks, Visits, sampled, visits_of
 from ...trajectories.policy import policy_table
 from ...trajectories.program import run_program
 from ...trajectories.samples import Occupancy, Trajectories, Trajectory
-from ...trajectories.steps import temperature_at, temperature_words
+from ...trajectories.steps import temperature_at, temperature_words, temperatures_of
 from .backward.evidence import Evidence
 from .backward.messages import forward_messages
 from .tables import PosteriorStep, TablesByStep, WholeTables
@@ -182,8 +182,8 @@ class Posterior:
         v = self.v[:-1]
         if self.evidence is not None:  # what V has for the evidence on the state, every action has
             none = torch.zeros_like(v)
-            taus = [temperature_at(self.model, t) for t in range(len(v))]
-            known = torch.stack([self.evidence.states(t, none[t], tau) for t, tau in enumerate(taus)])
+            taus = temperatures_of(self.model)
+            known = torch.stack([self.evidence.states(t, none[t], taus[t]) for t in range(len(v))])
             v = torch.where(known > -torch.inf, v - known, v)
         v = v[..., None]
         return torch.where(v > -torch.inf, self.q - v, 0.0)

@@ -17,7 +17,7 @@ from ...runtime.checkpoint_checks import anything, fields, generator_state, mapp
 from ...runtime.optimiser_states import check_of, restored, states_of
 from ...trajectories.blocks import MarkovModel
 from ...trajectories.remembered import remembered
-from ...trajectories.steps import is_plain, is_timed, last_worth, temperature_at, worth_at
+from ...trajectories.steps import is_plain, is_timed, last_worth, temperatures_of, worth_at
 from .parameters import check_of_state, load_state, parameters_of, state_of
 
 _KIND = "fit"
@@ -156,8 +156,7 @@ def _identity(model: MarkovModel) -> str:
     for t in range(mdp.horizon if is_timed(model) else 1):
         digest.update(worth_at(model, t).detach().cpu().contiguous().numpy().tobytes())
     digest.update(last_worth(model).detach().cpu().contiguous().numpy().tobytes())
-    taus = [temperature_at(model, t) for t in range(mdp.horizon + 1)]
-    digest.update(repr((model.temperature if is_plain(model) else taus, mdp.discount)).encode())
+    digest.update(repr((model.temperature if is_plain(model) else temperatures_of(model), mdp.discount)).encode())
     return f"{model!r} [{digest.hexdigest()[:12]}]"
 
 

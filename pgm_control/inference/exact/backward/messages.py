@@ -24,7 +24,7 @@ from ....problems.timed import at_time, by_time
 from ....runtime.memory import has_room, require_room
 from ....trajectories.betas import Betas, same
 from ....trajectories.blocks import MarkovModel
-from ....trajectories.steps import is_plain, prior_at, tables_of, temperature_at, worth_at
+from ....trajectories.steps import is_plain, prior_at, tables_of, temperature_at, temperatures_of, worth_at
 from .batch import solved
 from .evidence import Evidence
 from .many_settings import tensor_of
@@ -148,7 +148,7 @@ def by_one_setting_and_step(one: OneSetting) -> Messages:
     by_action = (each.reshape(steps, actions, states).swapaxes(1, 2) for each in (q, policy))
     q_found, log_policy, v_found, log_dynamics = (tensor_of(each, model) for each in (*by_action, v, dynamics))
     log_dynamics = log_dynamics.reshape(-1, states, actions, outcomes)
-    coldest = min(temperature_at(model, t) for t in range(steps + 1))
+    coldest = min(temperatures_of(model))
     tau, log_start, beta = temperature_at(model, 0), mdp.initial.log(), float(one.free_start)
     return Messages(
         q_found,
