@@ -11,9 +11,9 @@ from pyro.nn import PyroModule
 from pgm_control.chance.log_tables import row_error, untilted
 from pgm_control.errors import InvalidGuide
 from pgm_control.inference.variational.parameters import announce_parameters
+from pgm_control.programs.own_parameters import keeps_parameters
 from pgm_control.runtime.moving import Place, moved, place_of
 from pgm_control.trajectories.blocks import Blocks, MarkovModel, require_model, require_room_for_policy
-from pgm_control.trajectories.own_parameters import keeps_parameters
 from pgm_control.trajectories.program import run_program
 
 

@@ -12,7 +12,7 @@ PACKAGE = Path(pgm_control.__file__).parent
 FLOORS = (  # from the lowest layer up; folders of one layer do not import each other
     ("errors",),
     ("runtime", "kernels"),
-    ("text", "chance"),
+    ("text", "chance", "programs"),
     ("problems",),
     ("trajectories",),
     ("inference.exact", "inference.infinite_horizon", "inference.variational", "inference.sampling", "environments"),

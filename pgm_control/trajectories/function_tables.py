@@ -16,12 +16,12 @@ from torch.nn.functional import pad
 
 from ..errors import InvalidGuide
 from ..problems.mdp import TabularMDP
+from ..programs.own_parameters import own_parameters
 from ..runtime.memory import require_room
 from ..runtime.programs import require_callable
 from ..runtime.randomness import seeded
 from ..text.wording import action_phrase, state_phrase
 from .blocks import Blocks
-from .own_parameters import own_parameters
 from .program import require_sites, sites, with_end
 
 _DRAWS = 64  # trajectories of the guide itself on which the Markov property is checked

@@ -20,13 +20,13 @@ from ...errors import InvalidGuide
 from ...problems.feasible import ended_states
 from ...problems.mdp import TabularMDP, last_reward
 from ...problems.timed import by_time
+from ...programs.own_parameters import own_parameters
 from ...runtime.arguments import whole
 from ...runtime.programs import require_callable
 from ...runtime.randomness import generator_of, seeded
 from ...trajectories.action_measure import log_mass
 from ...trajectories.blocks import MarkovModel, require_model
 from ...trajectories.function_tables import announce_loop, reason
-from ...trajectories.own_parameters import own_parameters
 from ...trajectories.process import MarkovProcess, Process, log_probability, process_of, simulate
 from ...trajectories.program import require_sites, sites
 from ...trajectories.samples import Trajectories, require_room_for

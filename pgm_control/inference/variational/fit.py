@@ -12,6 +12,7 @@ from pyro.optim import PyroOptim
 from torch import Tensor
 
 from ...errors import InvalidArgument, InvalidCheckpoint, InvalidGuide
+from ...programs.own_parameters import own_parameters
 from ...runtime.arguments import fraction, number, one_of, shown, whole
 from ...runtime.files import path_of
 from ...runtime.loop import Loop
@@ -23,7 +24,6 @@ from ...text.html import counted, curve, heading
 from ...text.one_line import one_line
 from ...text.wording import plus_minus
 from ...trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
-from ...trajectories.own_parameters import own_parameters
 from ...trajectories.program import require_program
 from ...trajectories.tabulate import tabulate
 from .checkpoint import Checkpoint, identity
