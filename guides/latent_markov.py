@@ -17,7 +17,6 @@ from pgm_control.errors import InvalidGuide
 from pgm_control.inference.variational.auxiliary_elbo import best_reverse
 from pgm_control.inference.variational.latent_blocks import LatentBlocks
 from pgm_control.inference.variational.parameters import announce_parameters
-from pgm_control.programs.auxiliary import AUXILIARY
 from pgm_control.programs.own_parameters import keeps_parameters
 from pgm_control.trajectories.program import arrival_logits, survival_logits, with_end
 from pgm_control.trajectories.remembered import prior_of
@@ -78,7 +77,7 @@ class LatentMarkovGuide(TabularGuide):
             successor = torch.cat((successor, torch.full_like(successor[:1], mdp.num_states)))
         survives, stops = survival_logits(prior_of(self.model))
         state = pyro.sample("state_0", dist.Categorical(logits=initial))
-        option = _option(0, first[state], state)
+        option = _drawn("option_0", first[state], state, is_auxiliary=True)
         for t in range(mdp.horizon):
             action = _drawn(f"action_{t}", policy[t][state, option], state)
             outcome = _drawn(f"outcome_{t}", dynamics[t][state, option, action], state)
@@ -86,7 +85,7 @@ class LatentMarkovGuide(TabularGuide):
             logits = arrival_logits(arrived, survives[t], stops[t])
             state = pyro.sample(f"state_{t + 1}", dist.Categorical(logits=logits))
             if t + 1 < mdp.horizon:
-                option = _option(t + 1, after[t][state, option], state)
+                option = _drawn(f"option_{t + 1}", after[t][state, option], state, is_auxiliary=True)
 
     def reverse(self, values: Mapping[str, Tensor]) -> None:
         """Sample the latent variables given a trajectory, the last one first, as a Pyro program."""
@@ -102,16 +101,11 @@ class LatentMarkovGuide(TabularGuide):
             later = pyro.sample(f"option_{t}", dist.Categorical(logits=log_reverse[t][state, action, outcome, later]))
 
 
-def _option(t: int, logits: Float[Tensor, "*batch latent"], state: Int[Tensor, "*batch"]) -> Int[Tensor, "*batch"]:
-    """Sample an auxiliary site."""
-    return _drawn(f"option_{t}", logits, state, AUXILIARY)
-
-
 def _drawn(
-    site: str, logits: Float[Tensor, "*batch value"], state: Int[Tensor, "*batch"], infer: dict[str, bool] | None = None
+    site: str, logits: Float[Tensor, "*batch value"], state: Int[Tensor, "*batch"], is_auxiliary: bool = False
 ) -> Int[Tensor, "*batch"]:
     """Sample a site."""
-    drawn = pyro.sample(site, dist.Categorical(logits=logits), infer=dict(infer or {}))
+    drawn = pyro.sample(site, dist.Categorical(logits=logits), infer={"is_auxiliary": is_auxiliary})
     if drawn.shape != state.shape:
         raise InvalidGuide(
             f"`{site}` of a guide with latent variables cannot be enumerated in parallel, because the reverse model "

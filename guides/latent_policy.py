@@ -16,7 +16,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pgm_control.inference.variational.parameters import announce_parameters
-from pgm_control.programs.auxiliary import AUXILIARY
 from pgm_control.programs.own_parameters import keeps_parameters
 from pgm_control.runtime.arguments import finite, whole
 from pgm_control.runtime.randomness import generator_of
@@ -102,7 +101,7 @@ class LatentPolicyGuide(TabularGuide):
             successor = torch.cat((successor, torch.full_like(successor[:1], mdp.num_states)))
             bias, weights = (torch.cat((each, torch.zeros_like(each[:1]))) for each in (bias, weights))
         survives, stops = survival_logits(prior)
-        latent = pyro.sample("latent", dist.Normal(zeros, 1.0).to_event(1), infer=dict(AUXILIARY))
+        latent = pyro.sample("latent", dist.Normal(zeros, 1.0).to_event(1), infer={"is_auxiliary": True})
         state = pyro.sample("state_0", dist.Categorical(logits=initial))
         for t in range(mdp.horizon):
             logits = policy[t][state] + bias[state] + _dot(weights[state], latent)

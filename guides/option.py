@@ -26,8 +26,10 @@ from .support import feasible_prior
 class OptionGuide(LatentMarkovGuide):
     r"""Learn options: policies that each last until they terminate; keep the model's start distribution and dynamics.
 
-    $$q = p(s_0)\, \mu(z_0 \mid s_0) \prod_t \pi(a_t \mid s_t, z_t)\, p(k_t \mid s_t, a_t)\, q(z_{t+1} \mid s_{t+1},
-        z_t), \qquad q(z' \mid s', z) = (1 - \beta(s', z))\, [z' = z] + \beta(s', z)\, \mu(z' \mid s')$$
+    $$q = p(s_0)\, \mu(z_0 \mid s_0) \prod_t \pi(a_t \mid s_t, z_t)\, p(k_t \mid s_t, a_t)\,
+        q(z_{t+1} \mid s_{t+1}, z_t)$$
+
+    $$q(z' \mid s', z) = (1 - \beta(s', z))\, [z' = z] + \beta(s', z)\, \mu(z' \mid s')$$
 
     The policies π, the terminations β and the choice of the next option μ do not depend on time [sutton1999]. An option
     is an auxiliary variable: the model has none, and the actions without it depend on the past. With one option it is
@@ -94,8 +96,8 @@ class OptionGuide(LatentMarkovGuide):
 class FreeOptionGuide(LatentMarkovGuide):
     r"""Learn options, and for each option the dynamics that it believes in; learn the start distribution.
 
-    $$q = q(s_0)\, \mu(z_0 \mid s_0) \prod_t \pi(a_t \mid s_t, z_t)\, q(k_t \mid s_t, a_t, z_t)\, q(z_{t+1} \mid s_{t+1},
-        z_t)$$
+    $$q = q(s_0)\, \mu(z_0 \mid s_0) \prod_t \pi(a_t \mid s_t, z_t)\, q(k_t \mid s_t, a_t, z_t)\,
+        q(z_{t+1} \mid s_{t+1}, z_t)$$
 
     As `OptionGuide`, but start and dynamics are free, so that its ELBO approaches log p(O) where policy and dynamics of
     the posterior depend on the state and the option alone. It believes in the outcomes that suit its option.

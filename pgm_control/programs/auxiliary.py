@@ -1,4 +1,4 @@
-r"""Auxiliary sites: variables z that a guide samples and its model does not, and the reverse model r that pays for them.
+r"""Auxiliary sites: variables z that a guide samples and its model does not, and the reverse model r of them.
 
 For a model $\tilde p(x)$ and a guide $q(x, z)$, the bound
 
@@ -17,13 +17,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from pyro import poutine
+from pyro.poutine.runtime import InferDict
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from ..errors import InvalidGuide
 
 Program = Callable[..., Any]
-AUXILIARY = {"is_auxiliary": True}  # the argument `infer` of pyro.sample at an auxiliary site
 
 
 @runtime_checkable
@@ -97,11 +97,11 @@ def with_reverse(model: Program, guide: HasReverse) -> tuple[Program, Program]:
     return extended, poutine.infer_config(guide, _ordinary)
 
 
-def _is_variable(node: Mapping[str, Any]) -> bool:
+def _is_variable(node: Any) -> bool:
     """Whether this node of a trace is a variable of the model; a factor is an observation."""
     return node["type"] == "sample" and not site_is_subsample(node) and not node["is_observed"]
 
 
-def _ordinary(site: Mapping[str, Any]) -> dict[str, Any]:
+def _ordinary(site: Mapping[str, Any]) -> InferDict:
     """What `infer` becomes in the extended guide, in which no site is auxiliary: Pyro warns of those in a model."""
     return {"is_auxiliary": False} if is_auxiliary(site) else {}

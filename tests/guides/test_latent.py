@@ -22,6 +22,7 @@ from pgm_control import (
     InvalidArgument,
     InvalidGuide,
     LatentPolicyGuide,
+    LawBroken,
     OptionGuide,
     StationaryGuide,
     TabularModel,
@@ -36,6 +37,7 @@ from pgm_control import (
     tabulate,
     with_reverse,
 )
+from pgm_control.testing import check_guide
 from pgm_control.trajectories.process import log_probability
 from pgm_control.trajectories.samples import Trajectories
 
@@ -273,12 +275,15 @@ def test_without_the_reverse_model_the_entropy_of_the_options_enters():
     assert wrong > oracles.enumerate_posterior(problem_of_model(MODEL)).log_evidence
 
 
+STATIONARY = StationaryGuide(MODEL)
+
+
 class Tossed:
     """A clamped guide of MODEL with a coin as its auxiliary site; a subclass gives it a reverse model."""
 
     def __call__(self):
-        pyro.sample("coin", dist.Bernoulli(torch.tensor(0.5)), infer={"is_auxiliary": True})
-        StationaryGuide(MODEL)()
+        pyro.sample("coin", dist.Categorical(torch.tensor([0.5, 0.5])), infer={"is_auxiliary": True})
+        STATIONARY()
 
 
 def test_an_auxiliary_site_without_a_reverse_model_is_refused():
@@ -286,6 +291,30 @@ def test_an_auxiliary_site_without_a_reverse_model_is_refused():
         fit(MODEL, Tossed(), num_steps=1)
     with pytest.raises(InvalidGuide, match="has none"):
         with_reverse(MODEL, StationaryGuide(MODEL))
+
+
+class Coin(Tossed):
+    """A guide whose reverse model is the distribution of the coin, with mistakes on demand."""
+
+    def __init__(self, site="coin", logit=0.0):
+        self.site, self.logit = site, logit
+
+    def reverse(self, values):
+        assert set(values) == {f"{kind}_{t}" for kind in ("state", "action", "outcome") for t in range(3)} | {"state_3"}
+        pyro.sample(self.site, dist.Categorical(logits=torch.tensor([self.logit, 0.0])))
+
+
+def test_the_laws_know_auxiliary_sites():
+    for guide in (OptionGuide(MODEL, seed=0), FreeOptionGuide(MODEL, seed=0), LatentPolicyGuide(MODEL, seed=0), Coin()):
+        report = check_guide(MODEL, guide, seed=0)
+        assert report.elbo < report.log_evidence
+        assert report.free == (("initial", "dynamics") if isinstance(guide, FreeOptionGuide) else ())
+    with pytest.raises(LawBroken, match="samples `coin` as auxiliary sites, but has no method `reverse`"):
+        check_guide(MODEL, Tossed(), seed=0)
+    with pytest.raises(LawBroken, match="its auxiliary sites and no other, but differs in `coin`, `mood`"):
+        check_guide(MODEL, Coin("mood"), seed=0)
+    with pytest.raises(LawBroken, match="which its reverse model calls impossible"):
+        check_guide(MODEL, Coin(logit=-math.inf), seed=0)
 
 
 def test_one_option_is_a_stationary_policy():
@@ -349,9 +378,9 @@ def test_refusals():
     guide = OptionGuide(MODEL, 2, seed=0)
     with pytest.raises(InvalidGuide, match=r"memory.*estimate\(model, guide\)"):
         tabulate(MODEL, guide)
-    with pytest.raises(InvalidGuide, match="cannot be enumerated in parallel.*AuxiliaryELBO"):
+    with pytest.raises(InvalidGuide, match=r"cannot be enumerated in parallel.*AuxiliaryELBO"):
         TraceEnum_ELBO().loss(MODEL, config_enumerate(guide))
-    with pytest.raises(InvalidGuide, match="`latent_blocks\\(\\)`, such as an OptionGuide"):
+    with pytest.raises(InvalidGuide, match=r"`latent_blocks\(\)`, such as an OptionGuide"):
         fit(MODEL, StationaryGuide(MODEL), AuxiliaryELBO())
     with pytest.raises(InvalidArgument, match="`num_options`"):
         OptionGuide(MODEL, 0)

@@ -34,7 +34,7 @@ def auxiliary_elbo(model: MarkovModel, blocks: LatentBlocks, log_reverse: Revers
         model: the tabular model.
         blocks: the factors of the guide.
         log_reverse: log r by time, s_t, a_t, k_t, z_{t+1} and z_t, normalised over z_t; the index Z of z_{t+1} is that
-            there is none, after the last action or the end of the episode. None is the best one, `best_reverse(blocks)`.
+            there is none, after the last action or the end of the episode. Default: the best, `best_reverse(blocks)`.
 
     Raises:
         InvalidArgument: if the model is not tabular, or at temperature 0.
