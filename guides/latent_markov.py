@@ -34,7 +34,7 @@ class LatentMarkovGuide(TabularGuide):
     The latent variables are the auxiliary sites `option_0`, `option_1`, … of its program; without them the actions
     depend on the whole past. Three numbers are known about such a guide, each at most the next:
 
-    - the auxiliary bound, exact, by one sweep over (s, z): `auxiliary_elbo(model, guide.latent_blocks())`, which `fit`
+    - the auxiliary bound, exact, by one sweep over (s, z): `auxiliary_elbo(model, guide)`, which `fit`
       maximises. Pyro's losses of `with_reverse(model, guide)` estimate it;
     - the marginal ELBO, of trajectories without z: `estimate(model, guide)`, with its standard error;
     - log p(O).
@@ -90,7 +90,7 @@ class LatentMarkovGuide(TabularGuide):
     def reverse(self, values: Mapping[str, Tensor]) -> None:
         """Sample the latent variables given a trajectory, the last one first, as a Pyro program."""
         with pyro.settings.context(module_local_params=True):
-            log_reverse = best_reverse(self.latent_blocks())
+            log_reverse = best_reverse(self)
         ended, none = self.model.mdp.num_states, log_reverse.shape[-1]
         if self.model.mdp.discount < 1:
             log_reverse = with_end(log_reverse, 1)

@@ -16,14 +16,18 @@ Sources:
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from pyro import poutine
 from pyro.poutine.runtime import InferDict
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from ..errors import InvalidGuide
+from ..runtime.arguments import shown
+from ..runtime.programs import require_callable
+from .run import run_with
 
-Program = Callable[..., Any]
+Program = Callable[[], Any]
 
 
 @runtime_checkable
@@ -42,11 +46,6 @@ class HasReverse(Protocol):
 def is_auxiliary(site: Mapping[str, Any]) -> bool:
     """Whether this site of a trace is auxiliary: `pyro.sample(…, infer={"is_auxiliary": True})`."""
     return site["type"] == "sample" and bool(site["infer"].get("is_auxiliary"))
-
-
-def auxiliary_sites(sites: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    """The names of the auxiliary sites among the nodes of a trace."""
-    return {name for name, site in sites.items() if is_auxiliary(site)}
 
 
 def require_reverse(guide: object, auxiliary: Iterable[str]) -> None:
@@ -76,25 +75,42 @@ def with_reverse(model: Program, guide: HasReverse) -> tuple[Program, Program]:
         bound = -Trace_ELBO(num_particles=100).loss(extended, sampler)
 
     Raises:
+        InvalidArgument: if the model cannot be called without arguments.
         InvalidGuide: if the guide has no method `reverse`.
 
     References:
         [agakov2004], [ranganath2016]
     """
-    if not isinstance(guide, HasReverse):
+    require_callable("model", model)
+    if isinstance(guide, type) or not isinstance(guide, HasReverse):
         raise InvalidGuide(
-            f"`guide` must have a reverse model, a method `reverse(values)`, but is a {type(guide).__name__}, which "
-            "has none. For a guide without auxiliary sites pass the model itself."
+            f"`guide` must have a reverse model, a method `reverse(values)`, but is {shown(guide)}. A guide without "
+            "auxiliary sites needs none."
         )
 
-    def extended(*args: Any, **kwargs: Any) -> Any:
+    def extended() -> Any:
         with poutine.trace() as traced:
-            returned = model(*args, **kwargs)
+            returned = model()
         nodes: dict[str, Any] = dict(traced.trace.nodes)
         guide.reverse({name: node["value"] for name, node in nodes.items() if _is_variable(node)})
         return returned
 
     return extended, poutine.infer_config(guide, _ordinary)
+
+
+def log_reverse(guide: HasReverse, values: Mapping[str, Tensor], auxiliary: Mapping[str, Tensor]) -> Tensor:
+    """log r of the auxiliary sites given the values of the sites of the model, in nats.
+
+    Raises:
+        InvalidGuide: if the reverse model samples other sites.
+    """
+    found = run_with(lambda: guide.reverse(values), auxiliary)
+    if odd := sorted(set(found) ^ set(auxiliary)):
+        raise InvalidGuide(
+            f"The reverse model of `guide` must sample its auxiliary sites and no other, but `{odd[0]}` is "
+            f"{'missing' if odd[0] in auxiliary else 'extra'}."
+        )
+    return torch.stack([site.log_probability for site in found.values()]).sum()
 
 
 def _is_variable(node: Any) -> bool:

@@ -223,7 +223,7 @@ def bound(model: MarkovModel, guide: Program, log_evidence: float) -> tuple[floa
         values = torch.tensor([-Trace_ELBO().loss(*pair) for _ in range(_SAMPLES)])
         value, error = float(values.mean()), 5 * float(values.std()) / _SAMPLES**0.5
         if isinstance(guide, HasLatentBlocks):
-            found, value = value, auxiliary_elbo(model, guide.latent_blocks()).item()
+            found, value = value, auxiliary_elbo(model, guide).item()
             if not abs(value - found) <= slack + error:
                 broken.append(
                     f"its program has an auxiliary bound of {found:.4g} ± {error / 5:.2g} nats, but its "

@@ -11,17 +11,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...chance.log_space import expect, relative, weighted
+from ...errors import InvalidArgument
 from ...problems.timed import at_time
+from ...runtime.arguments import shown
 from ...trajectories.action_measure import log_measure
 from ...trajectories.blocks import MarkovModel, require_model
 from ...trajectories.remembered import prior_of
 from ...trajectories.steps import last_worth, log_likelihood, temperature_at
-from .latent_blocks import LatentBlocks
+from .latent_blocks import HasLatentBlocks, latent_blocks_of
 
 Reverse = Float[Tensor, "time state action outcome later latent"]
 
 
-def auxiliary_elbo(model: MarkovModel, blocks: LatentBlocks, log_reverse: Reverse | None = None) -> Float[Tensor, ""]:
+def auxiliary_elbo(model: MarkovModel, guide: HasLatentBlocks, log_reverse: Reverse | None = None) -> Float[Tensor, ""]:
     r"""The exact auxiliary bound with a reverse model that factorises along time, in nats.
 
     $$E_q\Bigl[\log \tilde p(\tau) - \log q(\tau, z) + \sum_t \log r_t(z_t \mid z_{t+1}, s_t, a_t, k_t)\Bigr]$$
@@ -32,18 +34,26 @@ def auxiliary_elbo(model: MarkovModel, blocks: LatentBlocks, log_reverse: Revers
 
     Args:
         model: the tabular model.
-        blocks: the factors of the guide.
+        guide: a guide with a latent variable at each step, such as `OptionGuide`.
         log_reverse: log r by time, s_t, a_t, k_t, z_{t+1} and z_t, normalised over z_t; the index Z of z_{t+1} is that
-            there is none, after the last action or the end of the episode. Default: the best, `best_reverse(blocks)`.
+            there is none, after the last action or the end of the episode. Default: the best, `best_reverse(guide)`.
 
     Raises:
-        InvalidArgument: if the model is not tabular, or at temperature 0.
+        InvalidArgument: if the model is not tabular, at temperature 0, or if `log_reverse` has another shape.
+        InvalidGuide: if the factors of the guide are not normalised, or do not fit the model.
 
     References:
         [agakov2004], [ranganath2016]
     """
     require_model(model, in_nats=True, timed=True)
     prior, mdp = prior_of(model), model.mdp
+    blocks = latent_blocks_of(guide, mdp)
+    due = mdp.horizon, *mdp.successor.shape, blocks.num_latents + 1, blocks.num_latents
+    if log_reverse is not None and (not isinstance(log_reverse, Tensor) or log_reverse.shape != due):
+        raise InvalidArgument(
+            f"`log_reverse` must be a tensor of shape {due}, as best_reverse(guide) returns it, but is "
+            f"{shown(log_reverse)}."
+        )
     paid, measure, target = log_likelihood(model), log_measure(model, prior), mdp.successor.long()
     here = blocks.log_initial.exp()[:, None] * blocks.log_first.exp()
     start = expect(blocks.log_initial, relative(blocks.log_initial, prior.log_initial))
@@ -64,18 +74,18 @@ def auxiliary_elbo(model: MarkovModel, blocks: LatentBlocks, log_reverse: Revers
 
 
 @torch.no_grad()
-def best_reverse(blocks: LatentBlocks) -> Reverse:
+def best_reverse(guide: HasLatentBlocks) -> Reverse:
     r"""The reverse model with the largest auxiliary bound, $\log q(z_t \mid z_{t+1}, s_t, a_t, k_t)$, in nats.
 
     It is the best one for every model. The derivative of the bound by the guide is therefore the same whether r is held
     fixed or follows the guide. Rows of probability 0 are uniform.
+
+    Raises:
+        InvalidGuide: if the factors of the guide are not normalised.
     """
-    here, found = blocks.log_initial.exp()[:, None] * blocks.log_first.exp(), []
-    for t in range(blocks.mdp.horizon):
-        joined = blocks.joined(t, blocks.joint(t, here))
-        found.append(conditional(joined))
-        here = blocks.arrived(joined)
-    return torch.stack(found)
+    blocks = latent_blocks_of(guide)
+    each = enumerate(blocks.marginals())
+    return torch.stack([conditional(blocks.joined(t, blocks.joint(t, here))) for t, here in each])
 
 
 def conditional(

@@ -7,7 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...chance.log_tables import row_error
+from ...errors import InvalidGuide
 from ...problems.mdp import TabularMDP
+from ...runtime.arguments import shown
 
 
 @final
@@ -39,6 +42,13 @@ class LatentBlocks:
     def num_latents(self) -> int:
         """The number of values of the latent variable."""
         return self.log_first.shape[-1]
+
+    def marginals(self) -> Float[Tensor, "time state latent"]:
+        """The probabilities of the pairs, q(s_t, z_t); with a discount they sum to that of being alive."""
+        found = [self.log_initial.exp()[:, None] * self.log_first.exp()]
+        for t in range(self.mdp.horizon - 1):
+            found.append(self.arrived(self.joined(t, self.joint(t, found[t]))))
+        return torch.stack(found)
 
     def joint(self, t: int, here: Float[Tensor, "state latent"]) -> Float[Tensor, "state action outcome latent"]:
         """The probabilities of the pairs at time t, times those of the action and of the outcome."""
@@ -72,3 +82,36 @@ class HasLatentBlocks(Protocol):
     def latent_blocks(self) -> LatentBlocks:
         """The factors, freshly computed; differentiable where the guide has parameters."""
         ...
+
+
+def latent_blocks_of(guide: object, mdp: TabularMDP | None = None) -> LatentBlocks:
+    """The factors of a guide, checked; with a problem, that they are over its outcomes too.
+
+    Raises:
+        InvalidGuide: if the guide has none, or they are not normalised or do not fit; the message names the factor.
+    """
+    if isinstance(guide, type) or not isinstance(guide, HasLatentBlocks):
+        raise InvalidGuide(f"`guide` must have latent_blocks(), as an OptionGuide has, but is {shown(guide)}.")
+    blocks = guide.latent_blocks()
+    own, count = blocks.mdp, blocks.num_latents
+    if mdp is not None and not (own is mdp or torch.equal(own.successor, mdp.successor)):
+        raise InvalidGuide("`guide` must belong to the problem of the model, but was built for another. Build it anew.")
+    steps, (states, actions, outcomes) = own.horizon, own.successor.shape
+    due = {
+        "log_initial": (states,),
+        "log_first": (states, count),
+        "log_policy": (steps, states, count, actions),
+        "log_dynamics": (steps, states, count, actions, outcomes),
+        "log_next": (steps - 1, states, count, count),
+    }
+    for name, shape in due.items():
+        table = getattr(blocks, name)
+        if table.shape != shape:
+            raise InvalidGuide(f"`{name}` of the guide must have shape {shape}, but has {tuple(table.shape)}.")
+        off = row_error(table) if table.numel() else 0.0
+        if not off <= (1e-6 if table.dtype == torch.float64 else 1e-4):
+            raise InvalidGuide(
+                f"`{name}` of the guide must hold normalised log-probabilities, but a row sums to 1 ± {off:.3g} after "
+                "exp. Pass it through torch.log_softmax(…, -1)."
+            )
+    return blocks

@@ -152,4 +152,4 @@ class AuxiliaryELBO(ExactLoss):
 
     def bound(self, model: MarkovModel, guide: HasLatentBlocks) -> Tensor:
         """The bound with the best reverse model, in nats."""
-        return auxiliary_elbo(model, guide.latent_blocks())
+        return auxiliary_elbo(model, guide)
