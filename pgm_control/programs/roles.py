@@ -7,7 +7,7 @@ from typing import Any, Literal, final, get_args
 
 from ..errors import InvalidArgument
 from ..runtime.arguments import shown
-from ..runtime.programs import require_callable, without_condition
+from ..runtime.programs import require_callable, without_handlers
 
 Role = Literal["state", "action", "chance", "optimality"]
 DEFAULT_ROLES: Mapping[str, Role | tuple[Role, ...]] = {
@@ -71,8 +71,8 @@ def _wrong(what: str) -> str:
 
 
 def roles_of(program: Callable[[], Any]) -> Roles:
-    """The roles that a program states, by the attribute `roles` of the program inside of any `pyro.condition`."""
-    return Roles(getattr(without_condition(program)[0], "roles", DEFAULT_ROLES))
+    """The roles that a program states, by the attribute `roles` of the program inside of any handlers."""
+    return Roles(getattr(without_handlers(program), "roles", DEFAULT_ROLES))
 
 
 def require_program(name: str, program: Any, instead: str) -> None:
@@ -86,7 +86,7 @@ def require_program(name: str, program: Any, instead: str) -> None:
 
 def temperature_of(program: Callable[[], Any]) -> float:
     """τ of a program, in reward units per nat: its attribute `temperature`, or 1, where rewards are in nats."""
-    from_program = getattr(without_condition(program)[0], "temperature", 1.0)
+    from_program = getattr(without_handlers(program), "temperature", 1.0)
     try:
         value = float(from_program)
     except (TypeError, ValueError, RuntimeError):

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from pyro.poutine.condition_messenger import ConditionMessenger
+from pyro.poutine.messenger import Messenger
 
 from ..errors import InvalidArgument
 from .arguments import shown
@@ -80,6 +81,13 @@ def without_condition(program: Any) -> tuple[Any, dict[str, Any]]:
             )
         known = {**messenger.data, **known}
     return program, known
+
+
+def without_handlers(program: Any) -> Any:
+    """The program inside of any number of Pyro's handlers, such as `pyro.condition` and `poutine.scale`."""
+    while isinstance(program, functools.partial) and any(isinstance(each, Messenger) for each in program.args):
+        program = program.args[-1]
+    return program
 
 
 def _bound(program: Any) -> tuple[ConditionMessenger, Any] | None:

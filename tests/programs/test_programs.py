@@ -26,6 +26,7 @@ from pgm_control import (
     iwae_bound,
     log_weights,
     smc,
+    with_optimism,
 )
 from pgm_control.programs.roles import DEFAULT_ROLES, Roles
 
@@ -301,3 +302,34 @@ def test_what_is_no_model_is_refused():
         log_weights(optimal_guide(1.0), optimal_guide(1.0))
     with pytest.raises(InvalidArgument, match=r"estimate\(model, guide\)"):
         evaluate(program, optimal_guide(1.0))
+
+
+def test_optimism_scales_the_chance_of_a_program():
+    """The mean of log p~ − log q with prices 1/β is J_β, whose optimum the recursion gives."""
+    for beta in (0.4, 1.0, -0.2):
+        scaled = with_optimism(program, program, beta), with_optimism(optimal_guide(beta), program, beta)
+        found = log_weights(*scaled, 40_000, seed=1)
+        error = float(found.std()) / 200
+        assert abs(float(found.mean()) - linear_gaussian.objective(beta)) <= 4 * error + 1e-9
+    with pytest.raises(InvalidArgument, match="`optimism` must be a number for the dynamics"):
+        with_optimism(program, program, Optimism(dynamics=torch.tensor([[0.5], [0.2]])))
+
+
+def test_roles_are_found_inside_of_handlers():
+    def other():
+        x = pyro.sample("x_0", dist.Normal(0.0, 1.0))
+        u = pyro.sample("u_0", dist.Normal(0.0, 1.0))
+        pyro.factor("cost_0", -(x**2 + u**2))
+
+    def guide():
+        pyro.sample("x_0", dist.Normal(0.0, 1.0))
+        pyro.sample("u_0", dist.Normal(0.0, 1.0))
+
+    other.roles = {"x_*": ("state", "chance"), "u_*": "action", "cost_*": "optimality"}
+    other.temperature = 3.0
+    plain = estimate(other, guide, 100, seed=0)
+    wrapped = estimate(with_optimism(other, other, 1.0), with_optimism(guide, other, 1.0), 100, seed=0)
+    assert str(plain) == str(wrapped)
+    known = pyro.condition(other, data={"x_0": torch.tensor(1.0)})
+    found = estimate(known, lambda: pyro.sample("u_0", dist.Normal(0.0, 1.0)), 4000, seed=0)
+    within(found.true_return, -3.0 * 2.0, most=0.1)
