@@ -13,6 +13,8 @@ from .roles import in_order, roles_of
 from .run import Site, run_with
 from .side_by_side import Named, side_by_side
 
+_SAME = 1e-6  # in nats, up to which two log-densities are equal, relative where they are large
+
 
 class Replay(NamedTuple):
     """Independent draws from a guide, with the log-densities of guide and model by site, in nats.
@@ -48,7 +50,8 @@ class Pair:
         sites: the names of the model's sites, factors and observations included, in order.
         latent: those that the guide draws.
         like: a tensor of the dtype and on the device of the factors.
-        is_determined: whether the guide's sites are determined by auxiliary variables.
+        computed: those of them that the guide computes from the sites before.
+        is_determined: whether the guide computes all of them, from auxiliary variables.
     """
 
     def __init__(self, model: Callable[[], Any], guide: Callable[[], Any]) -> None:
@@ -67,8 +70,8 @@ class Pair:
         _require_same(drawn, scored)
         _require_shapes(drawn, scored, self.latent)
         auxiliary = [name for name, site in drawn.items() if site.is_auxiliary and not site.is_factor]
-        own = [drawn[name] for name in self.latent]
-        self.is_determined = bool(auxiliary) and all(site.is_determined for site in own)
+        self.computed = [name for name in self.latent if drawn[name].is_determined]
+        self.is_determined = bool(auxiliary) and self.computed == self.latent
         if self.is_determined:
             given, computed = _size(drawn, auxiliary), _size(drawn, self.latent)
             if given != computed:
@@ -102,6 +105,13 @@ class Pair:
         values, logs = side_by_side(run, self.guide, num_samples, seed, self.like)
         parts = ({name[2:]: each for name, each in logs.items() if name[0] == kind} for kind in "qp")
         return Replay(values, *parts)
+
+    def changed(self, replay: Replay) -> set[str]:
+        """The sites whose densities differ from the model's along draws; all if auxiliary variables determine them."""
+        if self.is_determined:
+            return set(self.latent)
+        each = ((name, replay.log_guide[name], replay.log_model[name]) for name in self.latent)
+        return {name for name, q, p in each if not torch.allclose(q, p.to(q), rtol=_SAME, atol=_SAME)}
 
     def _require_roles(self, scored: dict[str, Site]) -> None:
         """Require a factor of optimality, and that each site of the model is drawn by the policy or by the world."""

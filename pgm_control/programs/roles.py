@@ -1,7 +1,7 @@
 """The roles of the sites of a Pyro program: which are states, actions, chance, and the factors of optimality."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Literal, final, get_args
 
@@ -57,6 +57,11 @@ class Roles:
     def __call__(self, site: str) -> frozenset[str]:
         """The roles of a site; none if no pattern fits."""
         return next((roles for pattern, roles in self._patterns.items() if fnmatchcase(site, pattern)), frozenset())
+
+    def unused(self, sites: Iterable[str]) -> list[str]:
+        """The patterns that fit no site."""
+        names = list(sites)
+        return [each for each in self._patterns if not any(fnmatchcase(name, each) for name in names)]
 
     def __repr__(self) -> str:
         """The patterns and their roles."""
