@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..errors import InvalidGuide
 from ..inference.sampling.estimate import Estimate, difference
 from ..inference.sampling.of_programs import program_draws
 from ..inference.sampling.resampling import effective_sample_size
@@ -103,13 +104,16 @@ def sampled_scores(
     model: Callable[[], Any], guides: Mapping[str, Any], num_samples: int, seed: int | torch.Generator | None
 ) -> dict[str, SampledScore]:
     """The scores of guides of a Pyro program, all from the same seed if it is an integer."""
-    return {name: _score(model, guide, num_samples, seed) for name, guide in guides.items()}
+    return {name: _score(model, name, guide, num_samples, seed) for name, guide in guides.items()}
 
 
 def _score(
-    model: Callable[[], Any], guide: Callable[[], Any], num_samples: int, seed: int | torch.Generator | None
+    model: Callable[[], Any], name: str, guide: object, num_samples: int, seed: int | torch.Generator | None
 ) -> SampledScore:
-    drawn = program_draws(model, guide, num_samples, seed)
+    try:
+        drawn = program_draws(model, guide, num_samples, seed)
+    except InvalidGuide as problem:
+        raise InvalidGuide(f"{name!r} of `guides`: {problem}") from problem
     imagined, true = Estimate.of(drawn.imagined_return), Estimate.of(drawn.true_return)
     return SampledScore(
         elbo=Estimate.of(drawn.log_weight),

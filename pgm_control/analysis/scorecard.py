@@ -8,11 +8,12 @@ from typing import Any, final, overload
 import torch
 
 from ..chance.optimism import Optimism
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, InvalidGuide
 from ..inference.exact.infer import infer
 from ..inference.sampling.estimate import require_draws
 from ..models.tabular import hard_model
 from ..runtime.arguments import named
+from ..runtime.randomness import require_seed
 from ..text.html import bullets
 from ..text.tables import grid, html_grid
 from ..text.terminal import wrapped
@@ -188,11 +189,12 @@ def scorecard(
         number = require_draws("num_samples", num_samples)
         scores = sampled_scores(model, guides, number, seed)
         return SampledScorecard(scores, number, infer(model, Optimism(1.0, 1.0, 1.0)).log_evidence)
+    require_seed(seed)
     if BEST in guides:
         raise InvalidArgument(f"`guides` must not name a guide {BEST!r}, the name of the last row. Choose another.")
     evidence = infer(model, Optimism(1.0, 1.0, 1.0)).log_evidence
     best = infer(hard_model(model), 0.0)
-    scores = {name: _score(model, guide, evidence) for name, guide in {**guides, BEST: best}.items()}
+    scores = {name: _score(model, name, guide, evidence) for name, guide in {**guides, BEST: best}.items()}
     with torch.no_grad():
         warnings = {name: untrained(model, name, guide, scores[name].true_return) for name, guide in guides.items()}
     found = {name: text for name, text in warnings.items() if text is not None}
@@ -201,8 +203,11 @@ def scorecard(
     )
 
 
-def _score(model: MarkovModel, guide: Tabulable, evidence: float) -> Score:
-    found = evaluate(model, guide)
+def _score(model: MarkovModel, name: str, guide: Tabulable, evidence: float) -> Score:
+    try:
+        found = evaluate(model, guide)
+    except InvalidGuide as problem:
+        raise InvalidGuide(f"{name!r} of `guides`: {problem}") from problem
     return Score(
         elbo=found.elbo,
         gap=0.0 if found.elbo == evidence else evidence - found.elbo,  # 0 even if both are −inf

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InvalidArgument, InvalidGuide
+from ..errors import InvalidArgument, InvalidGuide, PGMControlError
 from .own_parameters import own_parameters
 from .roles import in_order, roles_of
 from .run import Site, run_with
@@ -64,7 +64,7 @@ class Pair:
         self.model, self.guide, self.roles = model, guide, roles_of(model)
         with torch.random.fork_rng(devices=[]), torch.no_grad(), own_parameters(guide):
             drawn = run_with(guide, {})
-            scored = run_with(model, _values(drawn))
+            scored = _scored(model, _values(drawn))
         self.sites, self.latent = list(scored), _latent(scored)
         self._require_roles(scored)
         _require_same(drawn, scored)
@@ -130,6 +130,23 @@ class Pair:
                 )
             if not site.is_latent and found & {"action"}:
                 raise InvalidArgument(f"`{name}` of the model must be drawn, since it is an action, but is observed.")
+
+
+def _scored(model: Callable[[], Any], values: Named) -> dict[str, Site]:
+    """The sites of the model along values of a guide.
+
+    Raises:
+        InvalidGuide: if the model raises an error with them; the message holds it.
+    """
+    try:
+        return run_with(model, values)
+    except PGMControlError:
+        raise
+    except Exception as problem:  # of the user's code
+        raise InvalidGuide(
+            f"`guide` must draw values with which `model` runs, but with its values the model raises "
+            f"{type(problem).__name__}: {problem}. Is it a guide of this model?"
+        ) from problem
 
 
 def _words(roles: frozenset[str]) -> str:

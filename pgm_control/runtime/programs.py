@@ -54,7 +54,10 @@ def require_callable(name: str, value: Any, *takes: str, remedy: str = "") -> No
 
 def _call_of(kind: type) -> str:
     """The call that makes an object of a class, with the names of the arguments that have no default."""
-    parameters = inspect.signature(kind).parameters.values()
+    try:
+        parameters = inspect.signature(kind).parameters.values()
+    except ValueError:  # a class of C, whose signature is unknown
+        return f"{kind.__name__}(…)"
     plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     needed = [each.name for each in parameters if each.kind in plain and each.default is each.empty]
     return f"{kind.__name__}({', '.join(needed)})"
