@@ -19,6 +19,20 @@ def program():
         state = pyro.sample(f"state_{t + 1}", dist.Normal(A * state + B * action, math.sqrt(W)))
 
 
+def certainty_equivalent(optimism, p, variance):
+    """The constant of L_β[−½ p s²] over a normal s: log(1 + β W p)/(2β), and ½ W p at β = 0."""
+    return math.log1p(optimism * variance * p) / (2 * optimism) if optimism else variance * p / 2
+
+
+def objective(optimism):
+    """The optimum of J_β, in nats: the certainty equivalent of the value of the start."""
+    steps, p = gains(optimism)
+    cost = sum(certainty_equivalent(optimism, ahead, W) - 0.5 * math.log(variance) for _, variance, ahead, _ in steps)
+    spread = VARIANCE / (1 + optimism * VARIANCE * p)
+    cost += certainty_equivalent(optimism, p, VARIANCE) + 0.5 * (p - optimism * p * spread * p) * START**2
+    return -cost
+
+
 def gains(optimism):
     """(gain, action variance, curvature of the value of the next state, believed variance) by step, and the curvature
     of the value of the start; temperature 1."""

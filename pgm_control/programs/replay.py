@@ -7,12 +7,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InvalidArgument, InvalidGuide
+from ..errors import InvalidArgument, InvalidGuide, PGMControlError
 from .auxiliary import HasReverse, log_reverse
 from .own_parameters import own_parameters
 from .roles import in_order, roles_of
 from .run import Site, run_with
 from .side_by_side import Named, side_by_side
+
+_SAME = 1e-6  # in nats, up to which two log-densities are equal, relative where they are large
 
 
 class Replay(NamedTuple):
@@ -52,8 +54,9 @@ class Pair:
         sites: the names of the model's sites, factors and observations included, in order.
         latent: those that the guide draws.
         like: a tensor of the dtype and on the device of the factors.
+        computed: those of them that the guide computes from the sites before.
         auxiliary: the auxiliary sites of the guide.
-        is_determined: whether the guide's sites are determined by auxiliary variables.
+        is_determined: whether the guide computes all of them, from auxiliary variables.
     """
 
     def __init__(self, model: Callable[[], Any], guide: Callable[[], Any]) -> None:
@@ -66,14 +69,14 @@ class Pair:
         self.model, self.guide, self.roles = model, guide, roles_of(model)
         with torch.random.fork_rng(devices=[]), torch.no_grad(), own_parameters(guide):
             drawn = run_with(guide, {})
-            scored = run_with(model, _values(drawn))
+            scored = _scored(model, _values(drawn))
         self.sites, self.latent = list(scored), _latent(scored)
         self._require_roles(scored)
         _require_same(drawn, scored)
         _require_shapes(drawn, scored, self.latent)
         auxiliary = [name for name, site in drawn.items() if site.is_auxiliary and not site.is_factor]
-        own = [drawn[name] for name in self.latent]
-        self.is_determined = bool(auxiliary) and all(site.is_determined for site in own)
+        self.computed = [name for name in self.latent if drawn[name].is_determined]
+        self.is_determined = bool(auxiliary) and self.computed == self.latent
         if self.is_determined:
             given, computed = _size(drawn, auxiliary), _size(drawn, self.latent)
             if given != computed:
@@ -117,6 +120,13 @@ class Pair:
         known, hidden = ({name: values[name] for name in names} for names in (self.latent, self.auxiliary))
         return log_reverse(self.guide, known, hidden)
 
+    def changed(self, replay: Replay) -> set[str]:
+        """The sites whose densities differ from the model's along draws; all if auxiliary variables determine them."""
+        if self.is_determined:
+            return set(self.latent)
+        each = ((name, replay.log_guide[name], replay.log_model[name]) for name in self.latent)
+        return {name for name, q, p in each if not torch.allclose(q, p.to(q), rtol=_SAME, atol=_SAME)}
+
     def _require_roles(self, scored: dict[str, Site]) -> None:
         """Require a factor of optimality, and that each site of the model is drawn by the policy or by the world."""
         if not any(self.has_role(name, "optimality") and not site.is_latent for name, site in scored.items()):
@@ -134,6 +144,23 @@ class Pair:
                 )
             if not site.is_latent and found & {"action"}:
                 raise InvalidArgument(f"`{name}` of the model must be drawn, since it is an action, but is observed.")
+
+
+def _scored(model: Callable[[], Any], values: Named) -> dict[str, Site]:
+    """The sites of the model along values of a guide.
+
+    Raises:
+        InvalidGuide: if the model raises an error with them; the message holds it.
+    """
+    try:
+        return run_with(model, values)
+    except PGMControlError:
+        raise
+    except Exception as problem:  # of the user's code
+        raise InvalidGuide(
+            f"`guide` must draw values with which `model` runs, but with its values the model raises "
+            f"{type(problem).__name__}: {problem}. Is it a guide of this model?"
+        ) from problem
 
 
 def _words(roles: frozenset[str]) -> str:

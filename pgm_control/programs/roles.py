@@ -1,13 +1,13 @@
 """The roles of the sites of a Pyro program: which are states, actions, chance, and the factors of optimality."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Literal, final, get_args
 
 from ..errors import InvalidArgument
 from ..runtime.arguments import shown
-from ..runtime.programs import require_callable, without_condition
+from ..runtime.programs import require_callable, without_handlers
 
 Role = Literal["state", "action", "chance", "optimality"]
 DEFAULT_ROLES: Mapping[str, Role | tuple[Role, ...]] = {
@@ -58,6 +58,11 @@ class Roles:
         """The roles of a site; none if no pattern fits."""
         return next((roles for pattern, roles in self._patterns.items() if fnmatchcase(site, pattern)), frozenset())
 
+    def unused(self, sites: Iterable[str]) -> list[str]:
+        """The patterns that fit no site."""
+        names = list(sites)
+        return [each for each in self._patterns if not any(fnmatchcase(name, each) for name in names)]
+
     def __repr__(self) -> str:
         """The patterns and their roles."""
         return f"Roles({ {pattern: tuple(sorted(roles)) for pattern, roles in self._patterns.items()} })"
@@ -71,8 +76,8 @@ def _wrong(what: str) -> str:
 
 
 def roles_of(program: Callable[[], Any]) -> Roles:
-    """The roles that a program states, by the attribute `roles` of the program inside of any `pyro.condition`."""
-    return Roles(getattr(without_condition(program)[0], "roles", DEFAULT_ROLES))
+    """The roles that a program states, by the attribute `roles` of the program inside of any handlers."""
+    return Roles(getattr(without_handlers(program), "roles", DEFAULT_ROLES))
 
 
 def require_program(name: str, program: Any, instead: str) -> None:
@@ -86,7 +91,7 @@ def require_program(name: str, program: Any, instead: str) -> None:
 
 def temperature_of(program: Callable[[], Any]) -> float:
     """τ of a program, in reward units per nat: its attribute `temperature`, or 1, where rewards are in nats."""
-    from_program = getattr(without_condition(program)[0], "temperature", 1.0)
+    from_program = getattr(without_handlers(program), "temperature", 1.0)
     try:
         value = float(from_program)
     except (TypeError, ValueError, RuntimeError):

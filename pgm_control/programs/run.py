@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
+import pyro
 from pyro import poutine
 from pyro.distributions import Delta, Unit
 from pyro.distributions.util import scale_and_mask
@@ -35,8 +36,10 @@ class Site:
 
     @property
     def log_probability(self) -> Tensor:
-        """Its log-probability or log-factor, summed over its elements, in nats."""
-        return as_tensor(scale_and_mask(self.distribution.log_prob(self.value), self.scale, self.mask)).sum()
+        """Its log-probability or log-factor, summed over its elements, in nats; −inf outside of the support."""
+        with pyro.validation_enabled(False):  # which raises an error there
+            found = self.distribution.log_prob(self.value)
+        return as_tensor(scale_and_mask(found, self.scale, self.mask)).sum()
 
     @property
     def is_determined(self) -> bool:

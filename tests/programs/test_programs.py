@@ -1,6 +1,7 @@
 """Any Pyro program by the roles of its sites: a linear-Gaussian program by hand, and tables written as programs."""
 
 import math
+from typing import Any, cast
 
 import linear_gaussian
 import pyro
@@ -9,6 +10,7 @@ import pytest
 import torch
 from linear_gaussian import CLAMPED_ELBO, LOG_EVIDENCE, STEPS, optimal_guide, program
 from problems import random_mdp
+from pyro.infer import Trace_ELBO
 from pyro.infer.autoguide import AutoDelta, AutoDiagonalNormal, AutoMultivariateNormal, AutoNormal
 
 from pgm_control import (
@@ -26,6 +28,7 @@ from pgm_control import (
     iwae_bound,
     log_weights,
     smc,
+    with_optimism,
 )
 from pgm_control.programs.roles import DEFAULT_ROLES, Roles
 
@@ -47,8 +50,14 @@ def as_program(model):
     def hidden():
         model()
 
-    hidden.temperature = model.temperature
-    return hidden
+    return stated(hidden, temperature=model.temperature)
+
+
+def stated(program: Any, **attributes):
+    """The program with attributes, such as its roles."""
+    for name, value in attributes.items():
+        setattr(program, name, value)
+    return program
 
 
 def within(found, exact, errors=4.0, most=0.02):
@@ -126,7 +135,7 @@ def test_conditional_smc_leaves_the_posterior_as_it_is():
         trace = pyro.poutine.trace(exact).get_trace()
         reference = {name: trace.nodes[name]["value"][None] for name in trace.stochastic_nodes}
         run = conditional_smc(program, optimal_guide(0.0), reference, 5, seed=i)
-        chain.append(float(run.sample(1, seed=i)["action_0"][0]))
+        chain.append(float(cast("Any", run.sample(1, seed=i))["action_0"][0]))
     pyro.set_rng_seed(0)
     drawn = torch.stack([pyro.poutine.trace(exact).get_trace().nodes["action_0"]["value"] for _ in range(2000)])
     error = math.sqrt(float(torch.tensor(chain).var()) / 300 + float(drawn.var()) / 2000)
@@ -134,7 +143,7 @@ def test_conditional_smc_leaves_the_posterior_as_it_is():
 
 
 def test_conditional_smc_keeps_its_reference():
-    reference = smc(program, optimal_guide(0.0), 50, seed=0).sample(1, seed=0)
+    reference: Any = smc(program, optimal_guide(0.0), 50, seed=0).sample(1, seed=0)
     run = conditional_smc(program, optimal_guide(0.0), reference, 20, seed=1, threshold=1.0)
     assert bool(run.resampled.any())
     for name, value in reference.items():
@@ -146,7 +155,7 @@ def test_autoguides_are_scored_by_their_joint_density(build):
     """The log-weights of ten draws, recomputed by Pyro's own ELBO from the same draws."""
     guide = build(program)
     found = estimate(program, guide, 4000, seed=0)
-    losses = torch.tensor([-pyro.infer.Trace_ELBO().loss(program, guide) for _ in range(1000)])
+    losses = torch.tensor([-Trace_ELBO().loss(program, guide) for _ in range(1000)])
     error = math.hypot(found.elbo.standard_error, float(losses.std()) / math.sqrt(1000))
     assert abs(found.elbo.mean - float(losses.mean())) <= 4 * error
     assert found.policy_entropy is None
@@ -189,9 +198,9 @@ def test_roles_of_other_names_and_a_temperature():
 
     with pytest.raises(InvalidArgument, match="roles = "):
         estimate(renamed, guide)
-    renamed.roles = {"speed_*": ("state", "chance"), "torque_*": "action", "cost_*": "optimality"}
+    stated(renamed, roles={"speed_*": ("state", "chance"), "torque_*": "action", "cost_*": "optimality"})
     in_nats = estimate(renamed, guide, 500, seed=0)
-    renamed.temperature = 2.0
+    stated(renamed, temperature=2.0)
     in_units = estimate(renamed, guide, 500, seed=0)
     assert in_units.true_return.mean == pytest.approx(2 * in_nats.true_return.mean)
     assert in_units.elbo.mean == pytest.approx(in_nats.elbo.mean)
@@ -301,3 +310,34 @@ def test_what_is_no_model_is_refused():
         log_weights(optimal_guide(1.0), optimal_guide(1.0))
     with pytest.raises(InvalidArgument, match=r"estimate\(model, guide\)"):
         evaluate(program, optimal_guide(1.0))
+
+
+def test_optimism_scales_the_chance_of_a_program():
+    """The mean of log p~ − log q with prices 1/β is J_β, whose optimum the recursion gives."""
+    for beta in (0.4, 1.0, -0.2):
+        scaled = with_optimism(program, program, beta), with_optimism(optimal_guide(beta), program, beta)
+        found = log_weights(*scaled, 40_000, seed=1)
+        error = float(found.std()) / 200
+        assert abs(float(found.mean()) - linear_gaussian.objective(beta)) <= 4 * error + 1e-9
+    with pytest.raises(InvalidArgument, match="`optimism` must be a number for the dynamics"):
+        with_optimism(program, program, Optimism(dynamics=torch.tensor([[0.5], [0.2]])))
+
+
+def test_roles_are_found_inside_of_handlers():
+    def other():
+        x = pyro.sample("x_0", dist.Normal(0.0, 1.0))
+        u = pyro.sample("u_0", dist.Normal(0.0, 1.0))
+        pyro.factor("cost_0", -(x**2 + u**2))
+
+    def guide():
+        pyro.sample("x_0", dist.Normal(0.0, 1.0))
+        pyro.sample("u_0", dist.Normal(0.0, 1.0))
+
+    roles = {"x_*": ("state", "chance"), "u_*": "action", "cost_*": "optimality"}
+    stated(other, roles=roles, temperature=3.0)
+    plain = estimate(other, guide, 100, seed=0)
+    wrapped = estimate(with_optimism(other, other, 1.0), with_optimism(guide, other, 1.0), 100, seed=0)
+    assert str(plain) == str(wrapped)
+    known = pyro.condition(other, data={"x_0": torch.tensor(1.0)})
+    found = estimate(known, lambda: pyro.sample("u_0", dist.Normal(0.0, 1.0)), 4000, seed=0)
+    within(found.true_return, -3.0 * 2.0, most=0.1)

@@ -183,7 +183,7 @@ def _score(
         elbo=Estimate.of(log_weight),
         imagined_return=believed,
         true_return=earned,
-        delusion=_difference(believed, earned),
+        delusion=difference(believed, earned),
         policy_entropy=None if policy_entropy is None else Estimate.of(policy_entropy),
     )
 
@@ -193,7 +193,7 @@ def require_draws(name: str, draws: int) -> int:
     return whole(name, draws, 2, remedy="The standard error is computed from the spread of the draws. Use 1000, say.")
 
 
-def _difference(one: Estimate, other: Estimate) -> Estimate:
+def difference(one: Estimate, other: Estimate) -> Estimate:
     """The difference of independent estimates; 0 if they are equal, even at −inf."""
     mean = 0.0 if one.mean == other.mean else one.mean - other.mean
     return Estimate(mean, math.hypot(one.standard_error, other.standard_error), one.num_samples)

@@ -59,7 +59,7 @@ def program_log_weights(
 
 
 def program_draws(
-    model: Callable[[], Any], guide: Callable[[], Any], num_samples: int, seed: int | torch.Generator | None
+    model: Callable[[], Any], guide: object, num_samples: int, seed: int | torch.Generator | None
 ) -> ProgramDraws:
     """The draws from which the score of a guide of a Pyro program is estimated."""
     pair, tau, generator = pair_of(model, guide), temperature_of(model), generator_of(seed)
