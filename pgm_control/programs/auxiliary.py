@@ -44,8 +44,8 @@ class HasReverse(Protocol):
 
 
 def is_auxiliary(site: Mapping[str, Any]) -> bool:
-    """Whether this site of a trace is auxiliary: `pyro.sample(…, infer={"is_auxiliary": True})`."""
-    return site["type"] == "sample" and bool(site["infer"].get("is_auxiliary"))
+    """Whether this site of a trace is drawn and auxiliary: `pyro.sample(…, infer={"is_auxiliary": True})`."""
+    return site["type"] == "sample" and not site["is_observed"] and bool(site["infer"].get("is_auxiliary"))
 
 
 def require_reverse(guide: object, auxiliary: Iterable[str]) -> None:
