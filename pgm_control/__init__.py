@@ -106,6 +106,9 @@ if TYPE_CHECKING:
     from .guides import FreeWindowGuide as FreeWindowGuide
     from .guides import ImportanceGuide as ImportanceGuide
     from .guides import SMCGuide as SMCGuide
+    from .guides import OptionGuide as OptionGuide
+    from .guides import FreeOptionGuide as FreeOptionGuide
+    from .guides import LatentPolicyGuide as LatentPolicyGuide
     from .guides import SimulatedGuide as SimulatedGuide
     from .guides import guide_zoo as guide_zoo
     from .guides import guide_entry as guide_entry
@@ -114,6 +117,9 @@ if TYPE_CHECKING:
     # A guide of your own
     from .guides import MarkovGuide as MarkovGuide
     from .guides import MemoryGuide as MemoryGuide
+    from .guides import LatentMarkovGuide as LatentMarkovGuide
+    from .inference.variational.latent_blocks import LatentBlocks as LatentBlocks
+    from .programs.auxiliary import HasReverse as HasReverse
     from .trajectories.process import Process as Process
     from .trajectories.clamped_process import ClampedProcess as ClampedProcess
     from .trajectories.process import MarkovProcess as MarkovProcess
@@ -176,6 +182,10 @@ if TYPE_CHECKING:
     from .inference.variational.svi_losses import MarkovELBO as MarkovELBO
     from .inference.variational.svi_losses import MarkovObjective as MarkovObjective
     from .inference.variational.svi_losses import MarkovRenyi as MarkovRenyi
+    from .inference.variational.svi_losses import AuxiliaryELBO as AuxiliaryELBO
+    from .inference.variational.auxiliary_elbo import auxiliary_elbo as auxiliary_elbo
+    from .inference.variational.auxiliary_elbo import best_reverse as best_reverse
+    from .programs.auxiliary import with_reverse as with_reverse
     from .inference.variational.to_go_elbo import ToGoELBO as ToGoELBO
     from .inference.variational.optimism_scaling import with_optimism as with_optimism
     from .runtime.progress import PrintEvery as PrintEvery

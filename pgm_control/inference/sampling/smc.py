@@ -11,6 +11,7 @@ Sources:
         Learning Representations, 2019.
 """
 
+import dataclasses
 import html
 import math
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from ...errors import InvalidArgument
 from ...problems.mdp import TabularMDP
+from ...programs.auxiliary import HasReverse
 from ...runtime.arguments import shown, whole
 from ...runtime.randomness import generator_of
 from ...trajectories.blocks import MarkovModel, require_model
@@ -31,7 +33,7 @@ from ...trajectories.program import is_program
 from ...trajectories.samples import Occupancy, Trajectories
 from ...trajectories.tabulate import tabulate
 from .iwae import require_particles
-from .log_weights import log_target
+from .log_weights import log_target, trajectories_of
 from .of_programs import pair_of
 from .particles import Runs, run_smc
 from .program_particles import run_program_smc
@@ -147,7 +149,8 @@ def smc(
 
     Args:
         model: the tabular model, or any Pyro program with `roles`; see `log_weights`.
-        guide: the proposal, with `blocks()` or with a memory (`process()`), or a Pyro function (see `tabulate`).
+        guide: the proposal, with `blocks()` or with a memory (`process()`), or a Pyro function (see `tabulate`). One
+            with auxiliary sites and no process, such as `LatentPolicyGuide`, is run as a program.
         num_particles: the number of particles, N.
         threshold: in [0, 1]. With 0 the particles are never resampled, which is importance sampling; with 1 they are
             resampled whenever the weights differ.
@@ -167,6 +170,10 @@ def smc(
     if is_program(model):
         return _of_program(model, guide, particles, threshold, generator_of(seed), lookahead)
     model = require_model(model, in_nats=True, timed=True)
+    if isinstance(guide, HasReverse) and process_of(model, guide) is None:
+        generator = generator_of(seed, model.mdp.initial.device)
+        found = _of_program(model, guide, particles, threshold, generator, lookahead)
+        return dataclasses.replace(found, trajectories=trajectories_of(model.mdp, found.trajectories))
     process, generator = proposal_of(model, guide), generator_of(seed, model.mdp.initial.device)
     return _only(model, run_smc(model, process, particles, 1, threshold, generator, lookahead))
 

@@ -169,8 +169,9 @@ def fit(
         guide: a guide, such as `FreeGuide(model)`; its parameters are changed in place. For a guide function they are
             in Pyro's parameter store.
         loss: for SVI: any Pyro ELBO that computes its value, or a function of the model and the guide. Default: the
-            exact `MarkovELBO()` if model and guide have `blocks()`, otherwise the sampled `Trace_ELBO()`. With
-            `TraceEnum_ELBO` the sites of the guide are enumerated.
+            exact `MarkovELBO()` if model and guide have `blocks()`, the exact `AuxiliaryELBO()` if the guide has
+            `latent_blocks()`, otherwise the sampled `Trace_ELBO()`. With `TraceEnum_ELBO` the sites of the guide are
+            enumerated. A guide with a method `reverse` has the auxiliary bound of `with_reverse(model, guide)`.
         optim: for SVI: any Pyro optimiser; a scheduler of learning rates makes a step after every step. Default: Adam
             with learning rate 0.1. Its betas are (0.9, 0.9) for the exact loss, so that the scale of the first
             gradients is soon forgotten, and (0.9, 0.99) for a loss that samples.
@@ -197,7 +198,8 @@ def fit(
 
     Raises:
         InvalidArgument: if an argument is invalid; the message names it.
-        InvalidGuide: if the guide is no distribution over the model's sites, or cannot run to make its parameters.
+        InvalidGuide: if the guide is no distribution over the model's sites, has an auxiliary site without a reverse
+            model, or cannot run to make its parameters.
         InvalidCheckpoint: if `resume` cannot be read, or belongs to another model, guide, method, loss or optimiser.
     """
     blocks = _check_pair(model, guide, loss)

@@ -13,15 +13,17 @@ from pyro.optim import PyroOptim
 from torch import Tensor
 
 from ...errors import InvalidArgument
+from ...programs.auxiliary import HasReverse, with_reverse
 from ...runtime.optimiser_states import described_optimiser, require_optimiser, step_schedulers
 from ...trajectories.blocks import Assignable, Blocks, HasBlocks, MarkovModel
 from .elbo import objective_of
 from .em import em_parameters, em_step
+from .latent_blocks import HasLatentBlocks
 from .losses import Loss, checked_loss, described_loss, objective_name, objective_value
 from .natural_gradient import improved
 from .optimisers import Adam
 from .parameters import announced
-from .svi_losses import MarkovELBO, MarkovLoss, MarkovObjective
+from .svi_losses import AuxiliaryELBO, ExactLoss, MarkovELBO, MarkovObjective
 
 WINDOW = 100  # SVI steps whose mean ELBO is compared with that of the steps before
 
@@ -61,7 +63,7 @@ def svi(
             'method="natural_gradient" or "exact", if its blocks can be assigned.'
         )
     if optim is None:
-        betas = (0.9, 0.9) if isinstance(loss, MarkovLoss) else (0.9, 0.99)
+        betas = (0.9, 0.9) if isinstance(loss, ExactLoss) else (0.9, 0.99)
         optim = PyroOptim(Adam, {"lr": 0.1, "betas": betas, "fused": True})
     require_optimiser(optim, num_steps)
     if isinstance(guide, torch.nn.Module) and (callable(optim.pt_optim_args) or callable(optim.pt_clip_args)):
@@ -69,7 +71,10 @@ def svi(
             "`optim` must have a dictionary of settings for a guide that is a module, but has a function of a "
             "parameter's name: the parameters of a module are not in Pyro's store, and so have no names there."
         )
-    program = guide if isinstance(loss, MarkovLoss) else announced(guide)
+    program, name = guide if isinstance(loss, ExactLoss) else announced(guide), objective_name(loss)
+    if isinstance(guide, HasReverse) and not isinstance(loss, ExactLoss):
+        model, program = with_reverse(model, guide)
+        name = AuxiliaryELBO.objective_name if name == "ELBO" else name
     step = SVI(
         model,
         config_enumerate(program) if isinstance(loss, TraceEnum_ELBO) else program,
@@ -84,7 +89,7 @@ def svi(
         return value
 
     description = {"method": "svi", "loss": described_loss(loss), "optimiser": described_optimiser(optim)}
-    return Method(update, _is_flat, description, optim, objective_name(loss))
+    return Method(update, _is_flat, description, optim, name)
 
 
 def natural_gradient(model: object, guide: object, step_size: float, blocks: Blocks | None = None) -> Method:
@@ -144,7 +149,9 @@ def exact(model: object, guide: object, blocks: Blocks | None = None) -> Method:
 
 
 def default_loss(model: object, guide: object) -> ELBO:
-    """The exact objective if model and guide have blocks, else the ELBO by sampling."""
+    """The exact objective if the factors of model and guide are tables, else the ELBO by sampling."""
+    if isinstance(model, HasBlocks) and isinstance(guide, HasLatentBlocks):
+        return AuxiliaryELBO()
     if not isinstance(model, HasBlocks) or not isinstance(guide, HasBlocks):
         return Trace_ELBO()
     if isinstance(guide, Assignable) and not guide.optimism.is_elbo:
