@@ -60,6 +60,12 @@ def own_parameters(guide: object) -> Iterator[None]:
 
 
 def _free(names: set[str]) -> None:
+    """Take names out of the store. A parameter of Pyro's flows has two, of which `del store[name]` takes only one."""
     store = pyro.get_param_store()
-    for name in names & set(store.keys()):
-        del store[name]
+    if names & set(store.keys()):
+        kept = {
+            part: {name: each for name, each in held.items() if name not in names}
+            for part, held in store.get_state().items()
+        }
+        store.clear()
+        store.set_state(kept)
