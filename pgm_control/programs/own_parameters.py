@@ -63,9 +63,9 @@ def _free(names: set[str]) -> None:
     """Take names out of the store. A parameter of Pyro's flows has two, of which `del store[name]` takes only one."""
     store = pyro.get_param_store()
     if names & set(store.keys()):
-        kept = {
-            part: {name: each for name, each in held.items() if name not in names}
-            for part, held in store.get_state().items()
-        }
+        state = store.get_state()
+        for held in (state["params"], state["constraints"]):
+            for name in names & set(held):
+                del held[name]
         store.clear()
-        store.set_state(kept)
+        store.set_state(state)

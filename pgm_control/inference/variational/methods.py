@@ -13,13 +13,14 @@ from pyro.optim import PyroOptim
 from torch import Tensor
 
 from ...errors import InvalidArgument, InvalidGuide
+from ...programs.point_sites import point_sites
 from ...runtime.optimiser_states import described_optimiser, require_optimiser, step_schedulers
 from ...trajectories.blocks import Assignable, Blocks, HasBlocks, MarkovModel
 from ...trajectories.samples import Occupancy
 from ..exact.infer import infer
 from .elbo import FREE, objective_of
 from .em import em_parameters, em_step, parameters_for
-from .losses import Loss, checked_loss, described_loss, objective_name, objective_value
+from .losses import Loss, checked_loss, described_loss, objective_name, objective_value, require_suitable
 from .natural_gradient import improved
 from .optimisers import Adam
 from .parameters import announced
@@ -59,9 +60,10 @@ def svi(
     """Fitting by steps of `pyro.infer.SVI`; the ELBO is a Monte Carlo estimate if the loss is computed from samples.
 
     Raises:
-        InvalidArgument: if the guide has no parameters, or the optimiser wants names that they do not have or cannot
-            run for `num_steps` steps.
+        InvalidArgument: if the guide has no parameters, if the loss does not suit the pair, or if the optimiser wants
+            names that the parameters do not have or cannot run for `num_steps` steps.
     """
+    require_suitable(loss, model, guide)
     if isinstance(guide, torch.nn.Module) and not any(each.requires_grad for each in guide.parameters()):
         raise InvalidArgument(
             f'`guide` must have parameters that a gradient can move for method="svi", but {_name(guide)} has none. Use '
@@ -91,7 +93,9 @@ def svi(
         return value
 
     description = {"method": "svi", "loss": described_loss(loss), "optimiser": described_optimiser(optim)}
-    return Method(update, _is_flat, description, optim, objective_name(loss))
+    at_points = not isinstance(model, MarkovModel) and bool(point_sites(model, guide))
+    name = f"{objective_name(loss)} with point values" if at_points else objective_name(loss)
+    return Method(update, _is_flat, description, optim, name)
 
 
 def natural_gradient(model: object, guide: object, step_size: float, blocks: Blocks | None = None) -> Method:
@@ -157,22 +161,22 @@ def forward(model: object, guide: object) -> Method:
     tabular, with_blocks = _tabular(model, "forward"), _with_blocks(guide, "forward")
     target = _posterior(tabular)
     visits = target.marginals()
-    takes_blocks = isinstance(guide, Assignable)
-    parameters = [] if takes_blocks else parameters_for("forward", guide)
-    if not takes_blocks:
+    table = guide if isinstance(guide, Assignable) else None
+    parameters = parameters_for("forward", guide) if table is None else []
+    if table is None:
         _require_support(target, visits, with_blocks)
 
     def update() -> float:
         with torch.no_grad():
             old = with_blocks.blocks()
             before = -float(forward_kl(target, visits, old))
-        if takes_blocks:
-            _take(guide, target, visits, old)
-        else:
+        if table is None:
             move_towards(target, visits, with_blocks, parameters)
+        else:
+            _take(table, target, visits, old)
         return before
 
-    has_converged = (lambda history, tolerance: True) if takes_blocks else _rests
+    has_converged = _rests if table is None else lambda history, tolerance: True
     return Method(update, has_converged, {"method": "forward"}, objective_name="negative forward KL")
 
 

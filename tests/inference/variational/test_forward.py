@@ -170,7 +170,7 @@ def test_restricted_free_guides_against_numerical_minimisation(guide_class):
         optimiser.zero_grad()
         found = other.blocks()
         blocks = found.log_initial, found.log_policy, found.log_dynamics, found.survival
-        value = -sum(share * log_density(path, blocks, problem) for path, share in ways)
+        value = -torch.stack([share * log_density(path, blocks, problem) for path, share in ways]).sum()
         value.backward()
         return value
 
