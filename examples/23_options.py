@@ -14,19 +14,16 @@ from pathlib import Path
 
 import torch
 import tyro
-from matplotlib.figure import Figure
 from pyro.infer import Trace_ELBO
 
 from pgm_control import (
     Estimate,
     OptionGuide,
-    StationaryGuide,
     TabularModel,
     auxiliary_elbo,
     estimate_elbo,
     fit,
     infer,
-    plot,
     with_reverse,
 )
 from pgm_control.exchange import Cell, grid_world

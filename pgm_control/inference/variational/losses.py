@@ -1,17 +1,35 @@
-"""What the losses of SVI report: of which objective minus the loss is an estimate, and as which number."""
+"""What the losses of SVI report: of which objective minus the loss is an estimate, and as which number.
 
+Sources:
+    [bornschein2015] J. Bornschein and Y. Bengio, Reweighted wake-sleep. International Conference on Learning
+        Representations, 2015. arXiv:1406.2751
+"""
+
+import inspect
 from collections.abc import Callable
 from typing import Any
 
+import pyro
+import torch
+from pyro import poutine
+from pyro.distributions import Unit
 from pyro.infer import (
+    EnergyDistance,
+    JitTrace_ELBO,
+    JitTraceEnum_ELBO,
+    JitTraceGraph_ELBO,
+    JitTraceMeanField_ELBO,
     RenyiELBO,
     ReweightedWakeSleep,
     Trace_ELBO,
     TraceEnum_ELBO,
     TraceGraph_ELBO,
     TraceTailAdaptive_ELBO,
+    TraceTMC_ELBO,
 )
+from pyro.infer.autoguide import AutoGuide
 from pyro.infer.elbo import ELBO
+from pyro.nn import PyroModule
 from torch import Tensor
 
 from ...errors import InvalidArgument
@@ -19,6 +37,7 @@ from ...runtime.arguments import shown
 from ...runtime.programs import require_callable
 
 Loss = ELBO | Callable[..., Any]
+_COMPILED = JitTrace_ELBO, JitTraceEnum_ELBO, JitTraceGraph_ELBO, JitTraceMeanField_ELBO
 # settings of Pyro's losses that do not change their value, or that they change themselves
 _NO_MATTER = {"max_plate_nesting", "strict_enumeration_warning", "ignore_jit_warnings", "tail_adaptive_beta"}
 
@@ -39,6 +58,56 @@ def require_loss(loss: object) -> None:
         require_callable("loss", loss, "the model", "the guide", remedy=remedy)
 
 
+def require_suitable(loss: Loss, model: Callable[[], Any], guide: Callable[[], Any]) -> None:
+    """Require a loss that can learn the posterior of this model with this guide.
+
+    The sleep phase of wake-sleep fits the guide to draws from the model, of which it must see the observations
+    [bornschein2015]; a reward that enters by `pyro.factor` is not drawn, and the guide would learn the prior.
+
+    Raises:
+        InvalidArgument: if a sleep phase or an energy distance has no observations to draw, if the guide does not see
+            them, or if a compiled loss does not find the parameters of the guide.
+    """
+    insomnia = loss.insomnia if isinstance(loss, ReweightedWakeSleep) else 1.0
+    sleeps = insomnia < 1
+    if (sleeps or isinstance(loss, EnergyDistance)) and (factors := _factors(model)):
+        raise InvalidArgument(
+            f"`loss` must not draw the observations of a model with pyro.factor, such as `{factors[0]}`, but is "
+            f"{described_loss(loss)}: a factor cannot be drawn, and the guide would learn the prior. Take an ELBO, "
+            "or ReweightedWakeSleep(insomnia=1.0)."
+        )
+    if sleeps:
+        for name, program in (("model", model), ("guide", guide)):
+            if not _takes_observations(program):
+                raise InvalidArgument(
+                    f"`{name}` must take the keyword `observations` for a loss with insomnia={insomnia:g}, whose "
+                    "sleep phase draws them from the model and shows them to the guide, but does not. Write def "
+                    f"{name}(observations=None), or take insomnia=1.0."
+                )
+    in_store = isinstance(guide, PyroModule) and not getattr(type(guide).forward, "keeps_parameters", False)
+    if isinstance(loss, _COMPILED) and isinstance(guide, torch.nn.Module) and not in_store:
+        raise InvalidArgument(
+            f"`loss` must not be compiled for a guide whose parameters are not in Pyro's store, but is {_name(loss)}, "
+            f"and {type(guide).__name__} keeps its own. Take {_name(loss).removeprefix('Jit')}."
+        )
+
+
+def _factors(model: Callable[[], Any]) -> list[str]:
+    """The names of the `pyro.factor` statements of a model, which is run."""
+    store = pyro.get_param_store()
+    with store.scope(store.get_state()), torch.random.fork_rng(devices=[]), torch.no_grad(), poutine.block():
+        sites: Any = poutine.trace(model).get_trace().nodes
+    return [name for name, site in sites.items() if site["type"] == "sample" and isinstance(site["fn"], Unit)]
+
+
+def _takes_observations(program: Any) -> bool:
+    """Whether a program can be called with `observations`. Pyro's AutoGuides can, and ignore them."""
+    if isinstance(program, AutoGuide):
+        return False
+    taken = inspect.signature(program.forward if isinstance(program, torch.nn.Module) else program).parameters
+    return "observations" in taken or any(each.kind is each.VAR_KEYWORD for each in taken.values())
+
+
 def objective_name(loss: Loss) -> str:
     """What minus the loss is, or estimates."""
     given = getattr(loss, "objective_name", None)
@@ -47,9 +116,11 @@ def objective_name(loss: Loss) -> str:
     if isinstance(loss, Trace_ELBO | TraceEnum_ELBO | TraceGraph_ELBO):
         return "ELBO"
     if isinstance(loss, RenyiELBO):
-        return "Rényi bound"
+        return "Rényi bound" if loss.alpha else "importance-weighted bound"
     if isinstance(loss, ReweightedWakeSleep):
         return "importance-weighted bound" if _has_bound(loss) else "minus the sleep loss"
+    if isinstance(loss, TraceTMC_ELBO):
+        return "tensor Monte Carlo bound"
     return f"minus {_name(loss)}"
 
 

@@ -396,5 +396,7 @@ def test_bad_arguments_are_named(arguments, message):
 def test_an_unknown_method_is_named():
     """The test calls `_way`, because in `fit` the type checker of the tests raises first."""
     model = TabularModel(gamble())
-    with pytest.raises(ValueError, match="`method` must be one of svi, natural_gradient, em, exact, but is 'newton'"):
+    with pytest.raises(
+        ValueError, match="`method` must be one of svi, natural_gradient, em, exact, forward, but is 'newton'"
+    ):
         _way("newton", model, FreeGuide(model), None, None, 1.0, 10, None)
