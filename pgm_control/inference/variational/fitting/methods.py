@@ -12,22 +12,22 @@ from pyro.infer.elbo import ELBO
 from pyro.optim import PyroOptim
 from torch import Tensor
 
-from ...errors import InvalidArgument, InvalidGuide
-from ...programs.auxiliary import HasReverse, with_reverse
-from ...programs.point_sites import point_sites
-from ...runtime.optimiser_states import described_optimiser, require_optimiser, step_schedulers
-from ...trajectories.blocks import Assignable, Blocks, HasBlocks, MarkovModel
-from ...trajectories.samples import Occupancy
-from ..exact.infer import infer
-from .elbo import FREE, objective_of
-from .em import em_parameters, em_step, parameters_for
-from .latent_blocks import HasLatentBlocks
+from ....errors import InvalidArgument, InvalidGuide
+from ....programs.auxiliary import HasReverse, with_reverse
+from ....programs.point_sites import point_sites
+from ....runtime.optimiser_states import described_optimiser, require_optimiser, step_schedulers
+from ....trajectories.blocks import Assignable, Blocks, HasBlocks, MarkovModel
+from ....trajectories.samples import Occupancy
+from ...exact.infer import infer
+from ..elbo import FREE, objective_of
+from ..em import em_parameters, em_step, parameters_for
+from ..latent_blocks import HasLatentBlocks
+from ..natural_gradient import improved
+from ..optimisers import Adam
+from ..parameters import announced
+from ..projection import excluded, forward_kl, move_towards
+from ..svi_losses import AuxiliaryELBO, ExactLoss, MarkovELBO, MarkovObjective
 from .losses import Loss, checked_loss, described_loss, objective_name, objective_value, require_suitable
-from .natural_gradient import improved
-from .optimisers import Adam
-from .parameters import announced
-from .projection import excluded, forward_kl, move_towards
-from .svi_losses import AuxiliaryELBO, ExactLoss, MarkovELBO, MarkovObjective
 
 _INFINITE = (
     '`guide` must have mass wherever the exact posterior has for method="forward", but has not, so that the forward KL '

@@ -13,23 +13,23 @@ from typing import Any, Literal, TypeVar, get_args
 import torch
 from pyro.optim import PyroOptim
 
-from ...errors import InvalidArgument, InvalidCheckpoint, InvalidGuide
-from ...programs.own_parameters import own_parameters
-from ...runtime.arguments import fraction, number, one_of, shown, whole
-from ...runtime.files import path_of
-from ...runtime.loop import Loop
-from ...runtime.programs import require_callable, without_condition
-from ...runtime.progress import Progress, silent
-from ...runtime.randomness import require_seed, seeded
-from ...trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
-from ...trajectories.program import require_program
-from ...trajectories.tabulate import tabulate
+from ....errors import InvalidArgument, InvalidCheckpoint, InvalidGuide
+from ....programs.own_parameters import own_parameters
+from ....runtime.arguments import fraction, number, one_of, shown, whole
+from ....runtime.files import path_of
+from ....runtime.loop import Loop
+from ....runtime.programs import require_callable, without_condition
+from ....runtime.progress import Progress, silent
+from ....runtime.randomness import require_seed, seeded
+from ....trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
+from ....trajectories.program import require_program
+from ....trajectories.tabulate import tabulate
+from ..elbo import elbo as exact_elbo
+from ..parameters import together
 from .checkpoint import Checkpoint, identity
-from .elbo import elbo as exact_elbo
 from .fit_result import Callback, Fit, FitStatus, FitStep
 from .losses import Loss, require_loss
 from .methods import Method, default_loss, exact, expectation_maximisation, forward, natural_gradient, svi
-from .parameters import together
 
 G = TypeVar("G", bound=Callable[[], Any])
 MethodName = Literal["svi", "natural_gradient", "em", "exact", "forward"]
