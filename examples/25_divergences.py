@@ -3,10 +3,9 @@
 A clamped guide has the true dynamics. The ELBO, KL(q ‖ p), makes it sensible: it avoids actions that are good only with
 luck. The forward KL, KL(p ‖ q), copies the actions of the free posterior, which had luck, and the optimism is back.
 Wake-sleep follows the forward KL by weighted samples. In between are the Rényi bounds of order α, whose best clamped
-guide has the optimism β = 1 − α. The importance-weighted bound (IWAE) is the ELBO for one particle; with eight the guide
-only proposes, and may hope. A mean-field guide believes that states and actions are independent: every divergence
-deludes it. Pyro's own IWAE has no gradient for discrete sites, so that it is written here, with the baselines of VIMCO.
-Printed:
+guide has the optimism β = 1 − α. The importance-weighted bound (IWAE) is the ELBO for one particle; with eight the
+guide only proposes, and may hope. A mean-field guide, with independent states and actions, is deluded by each of them.
+Pyro's own IWAE has no gradient for discrete sites, so that it is written here, with the baselines of VIMCO. Printed:
 
 guide       divergence         ELBO  imagined    true  delusion
 Clamped     ELBO               4.72      5.07    5.07      0.00
