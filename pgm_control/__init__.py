@@ -106,6 +106,9 @@ if TYPE_CHECKING:
     from .guides import FreeWindowGuide as FreeWindowGuide
     from .guides import ImportanceGuide as ImportanceGuide
     from .guides import SMCGuide as SMCGuide
+    from .guides import OptionGuide as OptionGuide
+    from .guides import FreeOptionGuide as FreeOptionGuide
+    from .guides import LatentPolicyGuide as LatentPolicyGuide
     from .guides import SimulatedGuide as SimulatedGuide
     from .guides import guide_zoo as guide_zoo
     from .guides import guide_entry as guide_entry
@@ -114,6 +117,9 @@ if TYPE_CHECKING:
     # A guide of your own
     from .guides import MarkovGuide as MarkovGuide
     from .guides import MemoryGuide as MemoryGuide
+    from .guides import LatentMarkovGuide as LatentMarkovGuide
+    from .inference.variational.latent_blocks import LatentBlocks as LatentBlocks
+    from .programs.auxiliary import HasReverse as HasReverse
     from .trajectories.process import Process as Process
     from .trajectories.clamped_process import ClampedProcess as ClampedProcess
     from .trajectories.process import MarkovProcess as MarkovProcess
@@ -168,14 +174,18 @@ if TYPE_CHECKING:
     from .inference.infinite_horizon.stationary_elbo import elbo_rate as elbo_rate
 
     # An inference: by SVI
-    from .inference.variational.fit import fit as fit
-    from .inference.variational.fit_result import Fit as Fit
-    from .inference.variational.fit_result import FitStep as FitStep
-    from .inference.variational.fit_result import FitStatus as FitStatus
+    from .inference.variational.fitting.fit import fit as fit
+    from .inference.variational.fitting.fit_result import Fit as Fit
+    from .inference.variational.fitting.fit_result import FitStep as FitStep
+    from .inference.variational.fitting.fit_result import FitStatus as FitStatus
     from .inference.variational.svi_losses import MarkovLoss as MarkovLoss
     from .inference.variational.svi_losses import MarkovELBO as MarkovELBO
     from .inference.variational.svi_losses import MarkovObjective as MarkovObjective
     from .inference.variational.svi_losses import MarkovRenyi as MarkovRenyi
+    from .inference.variational.svi_losses import AuxiliaryELBO as AuxiliaryELBO
+    from .inference.variational.auxiliary_elbo import auxiliary_elbo as auxiliary_elbo
+    from .inference.variational.auxiliary_elbo import best_reverse as best_reverse
+    from .programs.auxiliary import with_reverse as with_reverse
     from .inference.variational.to_go_elbo import ToGoELBO as ToGoELBO
     from .inference.variational.optimism_scaling import with_optimism as with_optimism
     from .runtime.progress import PrintEvery as PrintEvery
@@ -201,8 +211,10 @@ if TYPE_CHECKING:
     from .analysis.scorecard import scorecard as scorecard
     from .analysis.scorecard import Scorecard as Scorecard
     from .analysis.scorecard import Score as Score
-    from .analysis.ledger import ledger as ledger
-    from .analysis.ledger import Ledger as Ledger
+    from .analysis.sampled_scorecard import SampledScore as SampledScore
+    from .analysis.sampled_scorecard import SampledScorecard as SampledScorecard
+    from .analysis.ledgers.ledger import ledger as ledger
+    from .analysis.ledgers.ledger import Ledger as Ledger
     from .analysis.frontier import frontier as frontier
     from .analysis.frontier import Frontier as Frontier
     from .analysis.frontier import FrontierPoint as FrontierPoint
@@ -258,7 +270,7 @@ if TYPE_CHECKING:
     from .trajectories.blocks import MarkovModel as MarkovModel
     from .trajectories.blocks import HasBlocks as HasBlocks
     from .environments.rollout import Predictor as Predictor
-    from .analysis.ledger_result import Totals as Totals
+    from .analysis.ledgers.ledger_result import Totals as Totals
     from .queries.unrolled import Folded as Folded
 
     # Packages of their own

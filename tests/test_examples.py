@@ -27,6 +27,7 @@ FITTED = (
     "11_your_own_guide",
     "19_thin_ice",
     "25_divergences",
+    "27_a_program_by_hand",
 )  # SVI and NUTS depend on the processor
 pytestmark = [
     pytest.mark.slow,

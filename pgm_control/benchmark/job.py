@@ -15,13 +15,13 @@ import pyro
 import torch
 
 from ..analysis.evaluate import evaluate, true_return
-from ..analysis.ledger import ledger
+from ..analysis.ledgers.ledger import ledger
 from ..guides.zoo import GuideEntry
 from ..inference.exact.infer import infer
 from ..inference.sampling.estimate import Estimate, estimate
 from ..inference.variational.elbo import FREE, objective_of
-from ..inference.variational.fit import fit
-from ..inference.variational.fit_result import Fit, FitStatus, FitStep
+from ..inference.variational.fitting.fit import fit
+from ..inference.variational.fitting.fit_result import Fit, FitStatus, FitStep
 from ..models.zoo import ZooEntry
 from ..runtime.randomness import seeded
 from ..trajectories.blocks import Assignable, HasBlocks, MarkovModel

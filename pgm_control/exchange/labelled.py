@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from ..analysis.compare import Comparison
-from ..analysis.ledger_result import Ledger
+from ..analysis.ledgers.ledger_result import Ledger
 from ..analysis.scorecard import Score, Scorecard
 from ..errors import InvalidArgument, MissingExtra
 from ..inference.exact.posterior import Posterior
-from ..inference.variational.fit_result import Fit
+from ..inference.variational.fitting.fit_result import Fit
 from ..problems.mdp import TabularMDP, last_reward
 from ..trajectories.blocks import Blocks, HasBlocks
 from ..trajectories.policy import TabularPolicy

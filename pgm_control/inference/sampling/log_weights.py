@@ -5,12 +5,9 @@ Sources:
         arXiv:1805.00909
 """
 
-import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-import pyro
 import torch
 from jaxtyping import Float, Int
 from pyro import poutine
@@ -20,19 +17,18 @@ from ...errors import InvalidGuide
 from ...problems.feasible import ended_states
 from ...problems.mdp import TabularMDP, last_reward
 from ...problems.timed import by_time
-from ...programs.own_parameters import own_parameters
+from ...programs.auxiliary import HasReverse, is_auxiliary, log_reverse
+from ...programs.side_by_side import Named, Run, side_by_side
 from ...runtime.arguments import whole
 from ...runtime.programs import require_callable
-from ...runtime.randomness import generator_of, seeded
+from ...runtime.randomness import generator_of
 from ...trajectories.action_measure import log_mass
 from ...trajectories.blocks import MarkovModel, require_model
-from ...trajectories.function_tables import announce_loop, reason
 from ...trajectories.process import MarkovProcess, Process, log_probability, process_of, simulate
-from ...trajectories.program import require_sites, sites
+from ...trajectories.program import is_program, require_sites, sites
 from ...trajectories.samples import Trajectories, require_room_for
 from ...trajectories.steps import last_worth, log_likelihood, temperature_at
-
-_REPEATED, _REPEATS = 16, 5  # draws whose density is computed again, and how often
+from .of_programs import program_log_weights, seed_of
 
 
 class Weighted(NamedTuple):
@@ -43,7 +39,7 @@ class Weighted(NamedTuple):
 
 
 def log_weights(
-    model: MarkovModel,
+    model: MarkovModel | Callable[[], Any],
     guide: Callable[[], Any] | Process,
     num_samples: int = 1000,
     seed: int | torch.Generator | None = None,
@@ -55,8 +51,27 @@ def log_weights(
     Their mean estimates the ELBO, and the mean of their exponentials estimates p(O). For the exact posterior all are
     equal to log p(O). A draw that the model forbids has the log-weight −inf.
 
+    The model may be any Pyro program whose factors `pyro.factor("optimality_0", reward / temperature)` are the
+    optimality variables, such as
+
+        def program():
+            state = pyro.sample("state_0", dist.Normal(1.0, 0.7))
+            for t in range(6):
+                action = pyro.sample(f"action_{t}", dist.Normal(0.0, 1.0))
+                pyro.factor(f"optimality_{t}", -(state**2 + action**2) / 2)
+                state = pyro.sample(f"state_{t + 1}", dist.Normal(state + action, 0.5))
+
+    Sites with other names have their roles stated: `program.roles = {"speed_*": ("state", "chance"), "torque_*":
+    "action", "cost_*": "optimality"}`; "chance" is what the world draws. Rewards are in units of the attribute
+    `program.temperature` per nat, 1 if there is none. The guide, a Pyro program too, draws the same sites.
+    A guide may also have auxiliary sites z, marked `infer={"is_auxiliary": True}`. If it has a method `reverse` (see
+    `with_reverse`), log w = log p~ + log r(z | trajectory) − log q(trajectory, z), whose mean is the auxiliary bound.
+    Otherwise they are left out of log q, as if r were the distribution that they are drawn from: a looser bound. But
+    if all other sites are computed from them, as in Pyro's AutoGuides, they have the density. Guides with `process()`,
+    such as `OptionGuide`, have the density of trajectories without z.
+
     Args:
-        model: the tabular model.
+        model: the tabular model, or a Pyro program.
         guide: any guide. One with `blocks()` or with a memory (`process()`) is sampled in one batch. Any other Pyro
             guide is run once per draw, all runs side by side by `torch.vmap`; in a loop if its code branches on the
             values drawn, which the logger "pgm_control" says.
@@ -70,7 +85,9 @@ def log_weights(
     References:
         [levine2018]
     """
-    require_model(model, in_nats=True, timed=True)
+    if is_program(model):
+        return program_log_weights(model, guide, num_samples, seed)
+    model = require_model(model, in_nats=True, timed=True)
     return draw_weighted(model, guide, num_samples, generator_of(seed, model.mdp.initial.device)).log_weight
 
 
@@ -79,7 +96,7 @@ def draw_weighted(
     model: MarkovModel, guide: Callable[[], Any] | Process, num_samples: int, generator: torch.Generator | None = None
 ) -> Weighted:
     """The draws of `log_weights`, together with their trajectories."""
-    require_model(model, in_nats=True, timed=True)
+    model = require_model(model, in_nats=True, timed=True)
     process = process_of(model, guide)
     if process is None:
         assert not isinstance(guide, Process)
@@ -116,10 +133,17 @@ def _summed(trajectories: Trajectories, of_outcome: Tensor, of_state: Tensor, of
     return torch.where(alive[:, :-1], paid, 0.0).sum(-1) + torch.where(alive[:, -1], of_last[here[:, -1]], 0.0)
 
 
+def trajectories_of(mdp: TabularMDP, values: Named) -> Trajectories:
+    """The trajectories with these values of the sites, by name, one row a trajectory."""
+    rows = torch.stack([values[name] for name in sites(mdp.horizon)], 1).to(mdp.successor.device)
+    return Trajectories(*rows.split([mdp.horizon + 1, mdp.horizon, mdp.horizon], 1))
+
+
 class Traced(NamedTuple):
     """Runs of a Pyro guide: the trajectories, their log-density, and that of their decisions, in nats.
 
-    Actions after the end of an episode are no decisions.
+    Actions after the end of an episode are no decisions. With auxiliary sites z the log-density is log q(τ, z) − log r,
+    where r is the reverse model of the guide; if it has none, their own conditionals, so that log q(τ | z) remains.
     """
 
     trajectories: Trajectories
@@ -128,7 +152,7 @@ class Traced(NamedTuple):
 
 
 def traced(model: MarkovModel, guide: Callable[[], Any], num_samples: int, generator: torch.Generator | None) -> Traced:
-    """Draws from a Pyro guide: independent runs, all at once by `torch.vmap` if its code allows it.
+    """Draws from a Pyro guide of a tabular model: independent runs, all at once by `torch.vmap` if its code allows it.
 
     Raises:
         InvalidArgument: if the guide cannot be called without arguments.
@@ -136,27 +160,13 @@ def traced(model: MarkovModel, guide: Callable[[], Any], num_samples: int, gener
     """
     num_samples = require_room_for("num_samples", whole("num_samples", num_samples), model.mdp.horizon)
     require_callable("guide", guide)
-    drawn = None if generator is None else torch.randint(2**62, (), generator=generator, device=generator.device)
-    run, like = _run(guide, model.mdp), model.mdp.initial
-    seed = None if drawn is None else int(drawn)
-    with seeded(seed, like.device), own_parameters(guide):
-        run()  # makes the parameters of a function, which Pyro cannot make in a batch
-    with seeded(seed, like.device), own_parameters(guide):
-        runs = _all_at_once(run, like.new_zeros(num_samples))
-    if isinstance(runs, str):
-        announce_loop(guide, num_samples, runs)
-        with seeded(seed, like.device), own_parameters(guide):
-            runs = tuple(map(torch.stack, zip(*(run() for _ in range(num_samples)), strict=True)))
-    values, log_q, log_policy = runs
-    steps = model.mdp.horizon
-    trajectories = Trajectories(*values.to(model.mdp.successor.device).split([steps + 1, steps, steps], 1))
-    return Traced(trajectories, log_q.to(like), log_policy.to(like))
+    like, steps = model.mdp.initial, model.mdp.horizon
+    values, logs = side_by_side(_run(guide, model.mdp), guide, num_samples, seed_of(generator), like)
+    trajectories = trajectories_of(model.mdp, _by_name(sites(steps), values["sites"].T))
+    return Traced(trajectories, logs["log_q"].to(like), logs["log_policy"].to(like))
 
 
-_Run = tuple[Int[Tensor, " site"], Float[Tensor, ""], Float[Tensor, ""]]
-
-
-def _run(guide: Callable[[], Any], mdp: TabularMDP) -> Callable[..., _Run]:
+def _run(guide: Callable[[], Any], mdp: TabularMDP) -> Run:
     """A function that runs the guide, with values of its sites if any are given.
 
     It returns the values of the sites, their log-probability, and that of the actions until the episode has ended.
@@ -164,8 +174,9 @@ def _run(guide: Callable[[], Any], mdp: TabularMDP) -> Callable[..., _Run]:
     steps, ended = mdp.horizon, torch.nn.functional.pad(ended_states(mdp), (0, 1), value=True)
     due = sites(steps)
 
-    def run(given: Int[Tensor, " site"] | None = None) -> _Run:
-        program = guide if given is None else poutine.condition(guide, dict(zip(due, given, strict=True)))
+    def run(given: Mapping[str, Tensor]) -> tuple[Named, Named]:
+        hidden: Named = {name: value for name, value in given.items() if name != "sites"}
+        program = poutine.condition(guide, _by_name(due, given["sites"]) | hidden) if given else guide
         trace = poutine.trace(program).get_trace()
         try:
             trace.compute_log_prob()
@@ -173,7 +184,8 @@ def _run(guide: Callable[[], Any], mdp: TabularMDP) -> Callable[..., _Run]:
             raise problem.__cause__ if isinstance(problem.__cause__, InvalidGuide) else problem from None
         everything: dict[str, Any] = dict(trace.nodes)
         nodes = {name: node for name, node in everything.items() if node["type"] == "sample"}
-        require_sites(nodes, steps)
+        hidden |= {name: torch.as_tensor(node["value"]) for name, node in nodes.items() if is_auxiliary(node)}
+        require_sites(set(nodes) - set(hidden), steps)
         values = {name: torch.as_tensor(nodes[name]["value"]) for name in due}
         for name, value in values.items():
             if value.numel() != 1:
@@ -185,31 +197,14 @@ def _run(guide: Callable[[], Any], mdp: TabularMDP) -> Callable[..., _Run]:
         actions = torch.stack([log_q[f"action_{t}"] for t in range(steps)])
         rows = torch.stack([value.reshape(()).long() for value in values.values()])
         decided = torch.where(ended.to(rows.device)[rows[:steps]], 0.0, actions)
-        return rows, torch.stack(list(log_q.values())).sum(), decided.sum()
+        total = torch.stack(list(log_q.values())).sum()
+        if hidden and isinstance(guide, HasReverse):
+            drawn = torch.stack([torch.as_tensor(nodes[name]["log_prob_sum"]) for name in hidden]).sum()
+            total = total + drawn - log_reverse(guide, _by_name(due, rows), hidden)
+        return {"sites": rows, **hidden}, {"log_q": total, "log_policy": decided.sum()}
 
     return run
 
 
-def _all_at_once(run: Callable[..., _Run], batch: Float[Tensor, " batch"]) -> _Run | str:
-    """Independent runs side by side, or the reason why that fails; one by one, each then gives its result or its error.
-
-    `torch.vmap` gives every run its own random numbers, and raises where Python code would branch on a value. Random
-    numbers from outside of torch would be shared by all runs: they change the global state of their generator or, if
-    they have one of their own, the density of the same values.
-    """
-    before = _foreign_randomness()
-    try:
-        with pyro.validation_enabled(False):  # which branches on values
-            found = torch.func.vmap(lambda _: run(), randomness="different")(batch)
-            first = found[0][:_REPEATED]
-            again = [torch.func.vmap(run, randomness="different")(first)[1] for _ in range(_REPEATS)]
-    except Exception as problem:
-        return reason(problem)
-    is_same = all(torch.allclose(each, found[1][:_REPEATED]) for each in again)
-    return found if is_same and before == _foreign_randomness() else "random numbers from outside of torch"
-
-
-def _foreign_randomness() -> tuple[Any, ...]:
-    """The states of the global generators of Python and numpy."""
-    _, keys, *rest = np.random.get_state()  # noqa: NPY002  the state that guides may draw from
-    return random.getstate(), np.asarray(keys).tobytes(), rest
+def _by_name(names: list[str], values: Int[Tensor, "site ..."]) -> Named:
+    return dict(zip(names, values, strict=True))

@@ -63,7 +63,7 @@ from pgm_control import (
 )
 from pgm_control.guides import MixtureELBO, MixtureGuide, NeuralGuide, OpenLoopGuide, guide_entry, guide_zoo
 from pgm_control.inference.variational.elbo import elbo
-from pgm_control.inference.variational.losses import objective_name
+from pgm_control.inference.variational.fitting.losses import objective_name
 
 pytestmark = pytest.mark.wrong_types
 MODEL = TabularModel(gamble())

@@ -30,9 +30,9 @@ from pgm_control import (
     fit,
     infer,
 )
-from pgm_control.inference.variational.checkpoint import Checkpoint
 from pgm_control.inference.variational.elbo import elbo
-from pgm_control.inference.variational.fit import _way
+from pgm_control.inference.variational.fitting.checkpoint import Checkpoint
+from pgm_control.inference.variational.fitting.fit import _way
 from pgm_control.inference.variational.natural_gradient import improved
 from pgm_control.models import restaurant, risky_path, slippery_cliff
 from pgm_control.trajectories.blocks import Assignable

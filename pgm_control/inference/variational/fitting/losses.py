@@ -33,9 +33,9 @@ from pyro.nn import PyroModule
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
-from ...errors import InvalidArgument
-from ...runtime.arguments import shown
-from ...runtime.programs import require_callable
+from ....errors import InvalidArgument
+from ....runtime.arguments import shown
+from ....runtime.programs import require_callable
 
 Loss = ELBO | Callable[..., Any]
 _COMPILED = JitTrace_ELBO, JitTraceEnum_ELBO, JitTraceGraph_ELBO, JitTraceMeanField_ELBO

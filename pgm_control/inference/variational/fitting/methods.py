@@ -12,20 +12,22 @@ from pyro.infer.elbo import ELBO
 from pyro.optim import PyroOptim
 from torch import Tensor
 
-from ...errors import InvalidArgument, InvalidGuide
-from ...programs.point_sites import point_sites
-from ...runtime.optimiser_states import described_optimiser, require_optimiser, step_schedulers
-from ...trajectories.blocks import Assignable, Blocks, HasBlocks, MarkovModel
-from ...trajectories.samples import Occupancy
-from ..exact.infer import infer
-from .elbo import FREE, objective_of
-from .em import em_parameters, em_step, parameters_for
+from ....errors import InvalidArgument, InvalidGuide
+from ....programs.auxiliary import HasReverse, with_reverse
+from ....programs.point_sites import point_sites
+from ....runtime.optimiser_states import described_optimiser, require_optimiser, step_schedulers
+from ....trajectories.blocks import Assignable, Blocks, HasBlocks, MarkovModel
+from ....trajectories.samples import Occupancy
+from ...exact.infer import infer
+from ..elbo import FREE, objective_of
+from ..em import em_parameters, em_step, parameters_for
+from ..latent_blocks import HasLatentBlocks
+from ..natural_gradient import improved
+from ..optimisers import Adam
+from ..parameters import announced
+from ..projection import excluded, forward_kl, move_towards
+from ..svi_losses import AuxiliaryELBO, ExactLoss, MarkovELBO, MarkovObjective
 from .losses import Loss, checked_loss, described_loss, objective_name, objective_value, require_suitable
-from .natural_gradient import improved
-from .optimisers import Adam
-from .parameters import announced
-from .projection import excluded, forward_kl, move_towards
-from .svi_losses import MarkovELBO, MarkovLoss, MarkovObjective
 
 _INFINITE = (
     '`guide` must have mass wherever the exact posterior has for method="forward", but has not, so that the forward KL '
@@ -70,7 +72,7 @@ def svi(
             'method="natural_gradient" or "exact", if its blocks can be assigned.'
         )
     if optim is None:
-        betas = (0.9, 0.9) if isinstance(loss, MarkovLoss) else (0.9, 0.99)
+        betas = (0.9, 0.9) if isinstance(loss, ExactLoss) else (0.9, 0.99)
         optim = PyroOptim(Adam, {"lr": 0.1, "betas": betas, "fused": True})
     require_optimiser(optim, num_steps)
     if isinstance(guide, torch.nn.Module) and (callable(optim.pt_optim_args) or callable(optim.pt_clip_args)):
@@ -78,7 +80,12 @@ def svi(
             "`optim` must have a dictionary of settings for a guide that is a module, but has a function of a "
             "parameter's name: the parameters of a module are not in Pyro's store, and so have no names there."
         )
-    program = guide if isinstance(loss, MarkovLoss) else announced(guide)
+    program, name = guide if isinstance(loss, ExactLoss) else announced(guide), objective_name(loss)
+    if not isinstance(model, MarkovModel) and point_sites(model, guide):
+        name = f"{name} with point values"
+    if isinstance(guide, HasReverse) and not isinstance(loss, ExactLoss):
+        model, program = with_reverse(model, guide)
+        name = AuxiliaryELBO.objective_name if name == "ELBO" else name
     step = SVI(
         model,
         config_enumerate(program) if isinstance(loss, TraceEnum_ELBO) else program,
@@ -93,8 +100,6 @@ def svi(
         return value
 
     description = {"method": "svi", "loss": described_loss(loss), "optimiser": described_optimiser(optim)}
-    at_points = not isinstance(model, MarkovModel) and bool(point_sites(model, guide))
-    name = f"{objective_name(loss)} with point values" if at_points else objective_name(loss)
     return Method(update, _is_flat, description, optim, name)
 
 
@@ -181,7 +186,9 @@ def forward(model: object, guide: object) -> Method:
 
 
 def default_loss(model: object, guide: object) -> ELBO:
-    """The exact objective if model and guide have blocks, else the ELBO by sampling."""
+    """The exact objective if the factors of model and guide are tables, else the ELBO by sampling."""
+    if isinstance(model, HasBlocks) and isinstance(guide, HasLatentBlocks):
+        return AuxiliaryELBO()
     if not isinstance(model, HasBlocks) or not isinstance(guide, HasBlocks):
         return Trace_ELBO()
     if isinstance(guide, Assignable) and not guide.optimism.is_elbo:

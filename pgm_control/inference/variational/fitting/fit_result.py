@@ -9,10 +9,10 @@ from typing import Any, Generic, TypeVar, final
 from jaxtyping import Float
 from torch import Tensor
 
-from ...runtime.status import Status
-from ...text.html import counted, curve, heading
-from ...text.one_line import one_line
-from ...text.wording import plus_minus
+from ....runtime.status import Status
+from ....text.html import counted, curve, heading
+from ....text.one_line import one_line
+from ....text.wording import plus_minus
 from .checkpoint import Checkpoint
 from .methods import WINDOW, noise
 

@@ -13,23 +13,23 @@ from typing import Any, Literal, TypeVar, get_args
 import torch
 from pyro.optim import PyroOptim
 
-from ...errors import InvalidArgument, InvalidCheckpoint, InvalidGuide
-from ...programs.own_parameters import own_parameters
-from ...runtime.arguments import fraction, number, one_of, shown, whole
-from ...runtime.files import path_of
-from ...runtime.loop import Loop
-from ...runtime.programs import require_callable, without_condition
-from ...runtime.progress import Progress, silent
-from ...runtime.randomness import require_seed, seeded
-from ...trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
-from ...trajectories.program import require_program
-from ...trajectories.tabulate import tabulate
+from ....errors import InvalidArgument, InvalidCheckpoint, InvalidGuide
+from ....programs.own_parameters import own_parameters
+from ....runtime.arguments import fraction, number, one_of, shown, whole
+from ....runtime.files import path_of
+from ....runtime.loop import Loop
+from ....runtime.programs import require_callable, without_condition
+from ....runtime.progress import Progress, silent
+from ....runtime.randomness import require_seed, seeded
+from ....trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
+from ....trajectories.program import require_program
+from ....trajectories.tabulate import tabulate
+from ..elbo import elbo as exact_elbo
+from ..parameters import together
 from .checkpoint import Checkpoint, identity
-from .elbo import elbo as exact_elbo
 from .fit_result import Callback, Fit, FitStatus, FitStep
 from .losses import Loss, require_loss
 from .methods import Method, default_loss, exact, expectation_maximisation, forward, natural_gradient, svi
-from .parameters import together
 
 G = TypeVar("G", bound=Callable[[], Any])
 MethodName = Literal["svi", "natural_gradient", "em", "exact", "forward"]
@@ -73,10 +73,11 @@ def fit(
         guide: a guide, such as `FreeGuide(model)`; its parameters are changed in place. For a guide function they are
             in Pyro's parameter store.
         loss: for SVI: any Pyro ELBO that computes its value, or a function of the model and the guide. Default: the
-            exact `MarkovELBO()` if model and guide have `blocks()`, otherwise the sampled `Trace_ELBO()`. With
-            `TraceEnum_ELBO` the sites of the guide are enumerated. A guide that fixes a continuous site at a point,
-            such as Pyro's `AutoDelta`, has no ELBO: its history is the log-density at the point, "ELBO with point
-            values", which is no bound.
+            exact `MarkovELBO()` if model and guide have `blocks()`, the exact `AuxiliaryELBO()` if the guide has
+            `latent_blocks()`, otherwise the sampled `Trace_ELBO()`. With `TraceEnum_ELBO` the sites of the guide are
+            enumerated. A guide with a method `reverse` has the auxiliary bound of `with_reverse(model, guide)`. A
+            guide that fixes a continuous site at a point, such as Pyro's `AutoDelta`, has no ELBO: its history is the
+            log-density at the point, "ELBO with point values", which is no bound.
         optim: for SVI: any Pyro optimiser; a scheduler of learning rates makes a step after every step. Default: Adam
             with learning rate 0.1. Its betas are (0.9, 0.9) for the exact loss, so that the scale of the first
             gradients is soon forgotten, and (0.9, 0.99) for a loss that samples.
@@ -104,7 +105,8 @@ def fit(
 
     Raises:
         InvalidArgument: if an argument is invalid; the message names it.
-        InvalidGuide: if the guide is no distribution over the model's sites, or cannot run to make its parameters.
+        InvalidGuide: if the guide is no distribution over the model's sites, has an auxiliary site without a reverse
+            model, or cannot run to make its parameters.
         InvalidCheckpoint: if `resume` cannot be read, or belongs to another model, guide, method, loss or optimiser.
 
     References:
