@@ -30,6 +30,7 @@ from pyro.infer import (
 from pyro.infer.autoguide import AutoGuide
 from pyro.infer.elbo import ELBO
 from pyro.nn import PyroModule
+from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from ....errors import InvalidArgument
@@ -66,7 +67,7 @@ def require_suitable(loss: Loss, model: Callable[[], Any], guide: Callable[[], A
 
     Raises:
         InvalidArgument: if a sleep phase or an energy distance has no observations to draw, if the guide does not see
-            them, or if a compiled loss does not find the parameters of the guide.
+            them, if the gradient of IWAE is 0, or if a compiled loss does not find the parameters of the guide.
     """
     insomnia = loss.insomnia if isinstance(loss, ReweightedWakeSleep) else 1.0
     sleeps = insomnia < 1
@@ -84,6 +85,13 @@ def require_suitable(loss: Loss, model: Callable[[], Any], guide: Callable[[], A
                     "sleep phase draws them from the model and shows them to the guide, but does not. Write def "
                     f"{name}(observations=None), or take insomnia=1.0."
                 )
+    if isinstance(loss, RenyiELBO) and loss.alpha == 0 and (sites := _by_score(guide)):
+        raise InvalidArgument(
+            "`loss` must have an order other than 0 for a guide with a site that is not reparameterised, such as "
+            f"`{sites[0]}`, but is {described_loss(loss)}. Its gradient is 0 there, because Pyro takes that of "
+            "infinitely many particles, where the bound is log p(O) whatever the guide. Take alpha=0.1, or a loss of "
+            "your own."
+        )
     in_store = isinstance(guide, PyroModule) and not getattr(type(guide).forward, "keeps_parameters", False)
     if isinstance(loss, _COMPILED) and isinstance(guide, torch.nn.Module) and not in_store:
         raise InvalidArgument(
@@ -94,10 +102,23 @@ def require_suitable(loss: Loss, model: Callable[[], Any], guide: Callable[[], A
 
 def _factors(model: Callable[[], Any]) -> list[str]:
     """The names of the `pyro.factor` statements of a model, which is run."""
+    return [name for name, site in _sites(model).items() if isinstance(site["fn"], Unit)]
+
+
+def _by_score(guide: Callable[[], Any]) -> list[str]:
+    """The names of the sites of a guide, which is run, that have parameters and are not reparameterised."""
+    sites = _sites(guide).items()
+    return [
+        name for name, site in sites if not site["fn"].has_rsample and site["fn"].log_prob(site["value"]).requires_grad
+    ]
+
+
+def _sites(program: Callable[[], Any]) -> dict[str, Any]:
+    """The sample sites of a run, which leaves generators and Pyro's parameters as they are."""
     store = pyro.get_param_store()
-    with store.scope(store.get_state()), torch.random.fork_rng(devices=[]), torch.no_grad(), poutine.block():
-        sites: Any = poutine.trace(model).get_trace().nodes
-    return [name for name, site in sites.items() if site["type"] == "sample" and isinstance(site["fn"], Unit)]
+    with store.scope(store.get_state()), torch.random.fork_rng(devices=[]), poutine.block():
+        sites: Any = poutine.trace(program).get_trace().nodes
+    return {name: site for name, site in sites.items() if site["type"] == "sample" and not site_is_subsample(site)}
 
 
 def _takes_observations(program: Any) -> bool:
