@@ -174,10 +174,10 @@ if TYPE_CHECKING:
     from .inference.infinite_horizon.stationary_elbo import elbo_rate as elbo_rate
 
     # An inference: by SVI
-    from .inference.variational.fit import fit as fit
-    from .inference.variational.fit import Fit as Fit
-    from .inference.variational.fit import FitStep as FitStep
-    from .inference.variational.fit import FitStatus as FitStatus
+    from .inference.variational.fitting.fit import fit as fit
+    from .inference.variational.fitting.fit_result import Fit as Fit
+    from .inference.variational.fitting.fit_result import FitStep as FitStep
+    from .inference.variational.fitting.fit_result import FitStatus as FitStatus
     from .inference.variational.svi_losses import MarkovLoss as MarkovLoss
     from .inference.variational.svi_losses import MarkovELBO as MarkovELBO
     from .inference.variational.svi_losses import MarkovObjective as MarkovObjective

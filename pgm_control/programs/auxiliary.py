@@ -19,6 +19,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from pyro import poutine
+from pyro.distributions import Unit
 from pyro.poutine.runtime import InferDict
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
@@ -45,8 +46,8 @@ class HasReverse(Protocol):
 
 
 def is_auxiliary(site: Mapping[str, Any]) -> bool:
-    """Whether this site of a trace is drawn and auxiliary: `pyro.sample(…, infer={"is_auxiliary": True})`."""
-    return site["type"] == "sample" and not site["is_observed"] and bool(site["infer"].get("is_auxiliary"))
+    """Whether this site of a trace is auxiliary: `pyro.sample(…, infer={"is_auxiliary": True})`, not a factor."""
+    return site["type"] == "sample" and bool(site["infer"].get("is_auxiliary")) and not isinstance(site["fn"], Unit)
 
 
 def require_reverse(guide: object, auxiliary: Iterable[str]) -> None:

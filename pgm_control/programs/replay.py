@@ -111,8 +111,8 @@ class Pair:
 
         values, logs = side_by_side(run, self.guide, num_samples, seed, self.like)
         log_reverse = logs.pop("r")
-        parts = ({name[2:]: each for name, each in logs.items() if name[0] == kind} for kind in "qp")
-        return Replay(values, *parts, log_reverse)
+        log_guide, log_model = ({name[2:]: each for name, each in logs.items() if name[0] == kind} for kind in "qp")
+        return Replay(values, log_guide, log_model, log_reverse)
 
     def _log_reverse(self, values: Mapping[str, Tensor]) -> Float[Tensor, ""]:
         if not self.auxiliary or not isinstance(self.guide, HasReverse):

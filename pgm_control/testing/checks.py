@@ -71,7 +71,7 @@ def check_model(model: MarkovModel | Callable[[], Any], seed: int | torch.Genera
     if is_program(model):
         number = _integer_of(seed)
         _raise(program_laws.model_laws(model, number), getattr(model, "__name__", type(model).__name__))
-        return ModelReport(tuple(laws.latent(laws.play(model, number))), None)
+        return ModelReport(program_laws.latent_sites(model, number), None)
     model = require_model(model, in_nats=True, timed=True)
     number = _integer_of(seed)
     sites = laws.play(model, number)

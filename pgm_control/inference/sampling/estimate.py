@@ -21,6 +21,8 @@ from .log_weights import draw_weighted, log_weights, returns
 from .of_programs import program_draws
 from .true_world import in_the_true_world
 
+_ROUNDINGS = 32  # of a number, in its precision, by which equal draws may differ
+
 
 @final
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class Estimate:
 
     Attributes:
         mean: an unbiased estimate of the quantity.
-        standard_error: the standard error of the mean, in the same unit; 0 if the mean is −inf, which a single draw
-            proves.
+        standard_error: the standard error of the mean, in the same unit; 0 if the draws are equal up to rounding, or
+            the mean is −inf, which a single draw proves.
         num_samples: the number of draws.
     """
 
@@ -46,8 +48,9 @@ class Estimate:
             InvalidArgument: if there is only one, whose standard error is unknown.
         """
         n = require_draws("num_samples", len(values))
+        rounding = _ROUNDINGS * torch.finfo(values.dtype).eps
         values = values.detach().double()
-        if not values.isfinite().all():
+        if not values.isfinite().all() or bool(values.std() <= rounding * values.abs().max()):
             return cls(float(values.mean()), 0.0, n)
         return cls(float(values.mean()), float(values.std()) / n**0.5, n)
 
