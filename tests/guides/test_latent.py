@@ -290,6 +290,10 @@ class Tossed:
 def test_an_auxiliary_site_without_a_reverse_model_is_refused():
     with pytest.raises(InvalidGuide, match=r"reverse model for its auxiliary site `coin`.*`reverse\(values\)`"):
         fit(MODEL, Tossed(), num_steps=1)
+
+
+@pytest.mark.wrong_types
+def test_a_guide_without_a_reverse_model_has_no_pair():
     with pytest.raises(InvalidGuide, match=r"a method `reverse\(values\)`, but is"):
         with_reverse(MODEL, StationaryGuide(MODEL))
 
