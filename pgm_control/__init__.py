@@ -44,6 +44,7 @@ Packages of their own
     guides                guides, and the base class to write others
     learners              soft actor-critic and others, which learn in a simulator
     inverse_rl            inverse reinforcement learning: the reward that explains demonstrations
+    behaviour             people's choices: optimism, temperature, reward weights and lapses, with a hierarchy
     plot                  pictures on matplotlib's Axes
     exchange              files of results; to and from xarray, ArviZ, QuantEcon, pymdptoolbox, pymdp and seals
     testing               the laws of models and guides, as tests for your own
@@ -266,6 +267,7 @@ if TYPE_CHECKING:
     from . import guides as guides
     from . import learners as learners
     from . import inverse_rl as inverse_rl
+    from . import behaviour as behaviour
     from . import plot as plot
     from . import exchange as exchange
     from . import testing as testing

@@ -1,19 +1,19 @@
 """Choices of people as a tidy table: one row for each action, with its person, trial, problem and state."""
 
 import csv
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-import numpy as np
-
 from ..errors import InvalidArgument
-from ..runtime.arguments import shown
+from ..runtime.arguments import plain_number, shown
 from ..runtime.files import path_of, write_whole
 from ..text.csv_table import csv_table
 
 COLUMNS = ("person", "trial", "problem", "state", "action")
+_MISSING = ("", "na", "nan", "<na>", "nat")  # in tables
 _FORM = f"a table with the columns {', '.join(COLUMNS)}"
 
 
@@ -38,6 +38,22 @@ class Choices:
     state: tuple[str, ...]
     action: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        """Check the columns, and keep their entries as text.
+
+        Raises:
+            InvalidArgument: if there is no row, an entry is empty or nan, or the lengths differ; the message names the
+                column and the row.
+        """
+        for name in COLUMNS:
+            object.__setattr__(self, name, _texts(name, getattr(self, name)))  # the dataclass is frozen
+        lengths = {name: len(getattr(self, name)) for name in COLUMNS}
+        if len(set(lengths.values())) > 1:
+            name = next(each for each in COLUMNS if lengths[each] != lengths["person"])
+            raise InvalidArgument(
+                f"`{name}` must have as many rows as `person`, {lengths['person']}, but has {lengths[name]}."
+            )
+
     @classmethod
     def from_table(cls, table: Any) -> "Choices":
         """Return the choices in a mapping from names to columns: a DataFrame of pandas, or a dictionary of lists.
@@ -48,15 +64,10 @@ class Choices:
             InvalidArgument: if a column is missing, an entry is empty or nan, or there is no row; the message names the
                 column and the row.
         """
-        if not (isinstance(table, Mapping) or (hasattr(table, "columns") and hasattr(table, "__getitem__"))):
+        if not (isinstance(table, Mapping) or hasattr(table, "columns")):
             raise InvalidArgument(f"`table` must be {_FORM}, such as a pandas DataFrame, but is {shown(table)}.")
-        names = [str(each) for each in (table if isinstance(table, Mapping) else table.columns)]
-        _require_columns("table", names)
-        columns = {name: _entries(name, table[name]) for name in COLUMNS}
-        lengths = {name: len(each) for name, each in columns.items()}
-        if len(set(lengths.values())) > 1:
-            raise InvalidArgument(f"`table` must have columns of one length, but their lengths are {lengths}.")
-        return cls(**{name: _texts("table", name, each) for name, each in columns.items()})
+        _require_columns("table", [str(each) for each in (table if isinstance(table, Mapping) else table.columns)])
+        return cls(**{name: table[name] for name in COLUMNS})
 
     @classmethod
     def from_csv(cls, path: str | Path) -> "Choices":
@@ -83,7 +94,7 @@ class Choices:
                     f"{len(row)}. Quote entries that contain commas."
                 )
         places = {name: head.index(name) for name in COLUMNS}
-        return cls(**{name: _texts("path", name, [row[at] for row in rows]) for name, at in places.items()})
+        return cls(**{name: tuple(row[at] for row in rows) for name, at in places.items()})
 
     @property
     def people(self) -> tuple[str, ...]:
@@ -134,26 +145,23 @@ def _require_columns(argument: str, names: list[str]) -> None:
         )
 
 
-def _entries(name: str, column: Any) -> list[Any]:
-    if isinstance(column, str | bytes | Mapping) or not isinstance(column, Iterable):
-        raise InvalidArgument(f"`table` must hold columns of entries, but column {name!r} is {shown(column)}.")
-    return list(column)
+def _texts(name: str, column: Any) -> tuple[str, ...]:
+    if isinstance(column, str | bytes | Mapping) or not isinstance(column, Iterable) or getattr(column, "ndim", 1) != 1:
+        raise InvalidArgument(f"`{name}` must be a column with an entry for each row, but is {shown(column)}.")
+    found = tuple(_text(name, i, each) for i, each in enumerate(column))
+    if not found:
+        raise InvalidArgument(f"`{name}` must have at least one row, but is empty.")
+    return found
 
 
-def _texts(argument: str, name: str, entries: list[Any]) -> tuple[str, ...]:
-    if not entries:
-        raise InvalidArgument(f"`{argument}` must hold at least one row, but is empty.")
-    return tuple(_text(argument, name, i, each) for i, each in enumerate(entries))
-
-
-def _text(argument: str, name: str, row: int, entry: Any) -> str:
+def _text(name: str, row: int, entry: Any) -> str:
     """One entry as text; whole numbers that a table keeps as floats are written without a point."""
-    is_float = isinstance(entry, float | np.floating)
-    text = str(int(entry)) if is_float and float(entry).is_integer() else str(entry).strip()
-    is_missing = entry is None or text in ("", "<NA>", "NaT") or (is_float and not np.isfinite(entry))
-    if is_missing or text.lower() == "nan":
+    value = plain_number(entry)
+    is_whole = isinstance(value, float) and value.is_integer()
+    text = str(int(value)) if is_whole and value is not None else str(entry if value is None else value).strip()
+    if entry is None or text.lower() in _MISSING or (isinstance(value, float) and not math.isfinite(value)):
         raise InvalidArgument(
-            f"`{argument}` must have an entry in every row, but column {name!r} has {shown(entry)} in row {row + 1}. "
-            "Leave out trials without a choice."
+            f"`{name}` must have an entry in every row, but has {shown(entry)} in row {row + 1}. Leave out trials "
+            "without a choice."
         )
     return text

@@ -93,8 +93,8 @@ def compare_people_models(
 
     Both integrals are by importance sampling: populations around the Laplace approximation, and 50 draws of each person
     from a Gaussian at its posterior for that population. The evidence counts what a more flexible model could have
-    predicted instead: "dial" contains "clamped" and "free", and loses to them where they hold. In problems with a single
-    decision "clamped" and "boltzmann" are the same model: they differ in how they expect to act later.
+    predicted instead: "dial" contains "clamped", and loses to it where it holds. In problems with a single decision
+    "clamped" and "boltzmann" are the same model: they differ in how they expect to act later.
 
     Args:
         models, data, prior, features: as for `fit_people`. The evidence depends on the prior, so choose it

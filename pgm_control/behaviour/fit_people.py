@@ -145,11 +145,11 @@ def _by_svi(coordinates: PeopleCoordinates, gaussian: Laplace, number: int, prog
 
     start = init_to_value(values={"z": gaussian.peak.new_zeros(size)})
     guide = AutoMultivariateNormal(model, init_loc_fn=start, init_scale=1.0)
-    optimiser = pyro.optim.ClippedAdam({"lr": _RATE, "lrd": _DECAY ** (1 / _STEPS)})  # pyright: ignore
+    optimiser = pyro.optim.ClippedAdam({"lr": _RATE, "lrd": _DECAY ** (1 / _STEPS)})  # pyright: ignore[reportAttributeAccessIssue]
     svi = SVI(model, guide, optimiser, Trace_ELBO(_PARTICLES, max_plate_nesting=0, vectorize_particles=True))
     with pyro.get_param_store().scope():
         for step in range(1, _STEPS + 1):
-            progress(step, {"elbo": -svi.step()})
+            progress(step, {"elbo": -float(svi.step())})  # pyright: ignore[reportArgumentType]  a number
         with torch.no_grad():
             z = guide.get_posterior().sample((number,))
     return coordinates.values(gaussian.at(z))

@@ -24,8 +24,7 @@ def expansion(program: PeopleProgram, u: Float[Tensor, "person parameter"]) -> E
     seen, ways = program.tables.seen, torch.eye(u.shape[-1], dtype=u.dtype)
     rows = [torch.func.jvp(program.log_probabilities, (u.clone(),), (way.expand_as(u).clone(),)) for way in ways]
     log_p = rows[0][0]
-    possible = log_p > -torch.inf
-    slopes = torch.stack([torch.where(possible, slope, 0.0) for _, slope in rows], -1)  # choice, action, parameter
+    slopes = torch.stack([torch.where(log_p > -torch.inf, row[1], 0.0) for row in rows], -1)
     chosen = slopes[torch.arange(len(seen.action)), seen.action]
     each = torch.einsum("ca,cai,caj->cij", log_p.exp(), slopes, slopes)
     gradient = u.new_zeros(u.shape).index_add(0, seen.person, chosen)

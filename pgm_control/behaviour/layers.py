@@ -85,9 +85,7 @@ class Layers:
         return to_go, self.offset[to_go, person, problem] + table[problem, time * states[problem] + state]
 
 
-def layers_of(
-    models: Mapping[str, MarkovModel], features: Mapping[str, Mapping[str, Any]], seen: Located
-) -> Layers:
+def layers_of(models: Mapping[str, MarkovModel], features: Mapping[str, Mapping[str, Any]], seen: Located) -> Layers:
     """Return the decision graph of all people from the places of their choices on.
 
     Raises:
@@ -120,17 +118,15 @@ def layers_of(
         of_problem = sizes[n].cumsum(0) - sizes[n]
         stacked = _stacked(n, list(models.values()), tables, allowed, needed, first)
         at = of_problem[problem[rows]] + inside
-        parts = [each[at] for each in stacked]
-        successor = parts[4] + starts[n - 1][rows][:, None, None]
-        made.append(Layer(person[rows], *parts[:4], successor, parts[5]))
+        log_prior, log_p, reward, feature, successor, discount = (each[at] for each in stacked)
+        successor = successor + starts[n - 1][rows][:, None, None]
+        made.append(Layer(person[rows], log_prior, log_p, reward, feature, successor, discount))
     last = torch.cat([last_reward(m.mdp)[each[-1]].double() for m, each in zip(models.values(), needed, strict=True)])
     rows = torch.repeat_interleave(torch.arange(len(problem)), counts[0])
     of_problem = sizes[0].cumsum(0) - sizes[0]
     inside = torch.arange(len(rows)) - torch.repeat_interleave(starts[0], counts[0])
     num_weights = tables[0].shape[-1]
-    return Layers(
-        len(seen.people), num_weights, last[of_problem[problem[rows]] + inside], tuple(made), first, offset
-    )
+    return Layers(len(seen.people), num_weights, last[of_problem[problem[rows]] + inside], tuple(made), first, offset)
 
 
 def _stacked(
@@ -201,7 +197,7 @@ def _allowed(name: str, model: MarkovModel) -> Bool[Tensor, "state action"]:
     forbidden = ((mdp.reward == -torch.inf) | ~possible).all(-1)
     if not bool((finite | forbidden).all()) or not bool(last_reward(mdp).isfinite().all()):
         raise InvalidArgument(
-            f"`models[{name!r}]` must have finite rewards, or −inf for all outcomes of an action, which forbids it, but "
+            f"`models[{name!r}]` must have finite rewards, or −inf for all outcomes of an action, to forbid it, but "
             "has another infinite reward. Use a large negative number."
         )
     found = (model.action_prior > 0) & finite

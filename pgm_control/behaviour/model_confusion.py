@@ -44,9 +44,7 @@ class ModelConfusion:
 
     def _table(self) -> tuple[tuple[tuple[str, ...]], list[tuple[str, ...]]]:
         head = (("simulated by, explained best by", *self.names),)
-        return head, [
-            (name, *map(str, row)) for name, row in zip(self.names, self.counts.tolist(), strict=True)
-        ]
+        return head, [(name, *map(str, row)) for name, row in zip(self.names, self.counts.tolist(), strict=True)]
 
     def __str__(self) -> str:
         """The matrix for a terminal."""

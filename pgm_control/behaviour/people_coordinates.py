@@ -10,8 +10,8 @@ from torch.distributions import Normal
 from .information import expansion
 from .people_program import PeopleProgram
 
-_ROUNDS = 200
-_TOLERANCE = 1e-6
+_ROUNDS = 50
+_TOLERANCE = 1e-4
 _NARROWEST = 0.02  # spread of a population, as a share of the scale of its prior, in the search
 
 

@@ -37,7 +37,7 @@ class PeopleStatus(Status):
         "The draws are too few, or the chains differ: r̂ is above 1.05, or a parameter has fewer than 100 effective "
         "draws. Raise `num_samples` and `num_warmup`."
     )
-    complete = "The Gaussian was fitted; its accuracy is unknown. Compare it with method=\"nuts\"."
+    complete = 'The Gaussian was fitted; its accuracy is unknown. Compare it with method="nuts".'
 
 
 @final
@@ -133,7 +133,7 @@ class PeopleFit:
 
         | group | contents |
         |---|---|
-        | `posterior` | the identified quantities by `person`; `population_mean` and `population_spread` of the parameters u |
+        | `posterior` | the identified quantities by person; `population_mean` and `population_spread` of u |
         | `log_likelihood` | `choice`: the log-probability of each choice |
         | `observed_data` | `choice`: the index of the action |
         | `constant_data` | the person, problem, state and time of each choice, as indices |
@@ -149,21 +149,21 @@ class PeopleFit:
             raise MissingExtra(
                 "Draws for ArviZ need arviz-base, which is missing: pip install arviz-base xarray"
             ) from problem
-        seen = self.program.tables.seen
+        seen, columns = self.program.tables.seen, ("person", "problem", "state", "time")
         of_people = {_identifier(name): self.draws(name).numpy() for name in self.names}
         of_population = {f"population_{name}": self.samples[name].numpy() for name in ("mean", "spread")}
         groups = {
             "posterior": {**of_population, **of_people},
             "log_likelihood": {"choice": self.log_likelihood.numpy()},
             "observed_data": {"choice": seen.action.numpy()},
-            "constant_data": {name: getattr(seen, name).numpy() for name in ("person", "problem", "state", "time")},
+            "constant_data": {name: getattr(seen, name).numpy() for name in columns},
         }
         return arviz_base.from_dict(
             groups,
             dims={
-                **dict.fromkeys(of_people, ["person_name"]),
-                **dict.fromkeys(of_population, ["parameter"]),
-                **dict.fromkeys(("choice", "person", "problem", "state", "time"), ["choice_index"]),
+                **{name: ["person_name"] for name in of_people},
+                **{name: ["parameter"] for name in of_population},
+                **{name: ["choice_index"] for name in ("choice", *columns)},
             },
             coords={
                 "person_name": list(self.people),
@@ -177,9 +177,7 @@ class PeopleFit:
     @cached_property
     def effective_draws(self) -> dict[str, Float[Tensor, " person"]]:
         """The effective number of independent draws of each quantity of each person."""
-        return {
-            name: effective_sample_size(each, chain_dim=0, sample_dim=1) for name, each in self._quantities.items()
-        }
+        return {name: effective_sample_size(each, chain_dim=0, sample_dim=1) for name, each in self._quantities.items()}
 
     @cached_property
     def r_hat(self) -> dict[str, Float[Tensor, " person"]]:

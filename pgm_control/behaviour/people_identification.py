@@ -21,9 +21,9 @@ _ALONG = 1e-4  # share of a quantity's gradient along a flat direction below whi
 class PeopleIdentification:
     r"""Which parameters of people their choices determine. Printing it prints sentences.
 
-    The result follows from the Fisher information of all choices of all people about one parameter vector u, that of
-    the population's mean. A quantity f(u) is identified if it does not change along the flat directions. An example:
-    if nothing is random, no choice depends on θ; and if all rewards have unknown weights, only their ratio to τ matters.
+    The result follows from the Fisher information of all choices of all people about one parameter vector u, the mean
+    of the population. A quantity f(u) is identified if it does not change along the flat directions. Examples: if
+    nothing is random, no choice depends on θ; if all rewards have unknown weights, only their ratio to τ matters.
 
     Attributes:
         names: the parameters of a person, as in `PeoplePrior`.
@@ -67,7 +67,7 @@ class PeopleIdentification:
             lines.append("All parameters are identified by the choices of all people.")
         if self.num_unclear_people:
             lines.append(
-                f"For {self.num_unclear_people} people, their own choices determine less; the population tells the rest."
+                f"The choices of {self.num_unclear_people} people alone determine less; the population adds the rest."
             )
         return " ".join(lines)
 
@@ -99,7 +99,5 @@ def people_identification(program: PeopleProgram, u: Float[Tensor, " parameter"]
         found["optimism"] = is_identified(ways["risk"] + at["risk"] * ways["temperature"])  # of θτ, over τ
     for name in program.prior.weights or {}:
         if not found[name]:
-            found[f"{name} / temperature"] = is_identified(
-                ways[name] - u[names.index(name)] * ways["temperature"]
-            )
+            found[f"{name} / temperature"] = is_identified(ways[name] - u[names.index(name)] * ways["temperature"])
     return PeopleIdentification(names, total, flat, found, unclear)

@@ -17,8 +17,8 @@ from ..trajectories.blocks import MarkovModel
 from .layers import require_features
 from .likelihood import ChoiceTables
 from .located import located, require_models
-from .person_parameters import PersonParameters
 from .people_prior import DEMONSTRATORS, Parameter, PeoplePrior, require_prior
+from .person_parameters import PersonParameters
 
 
 @final

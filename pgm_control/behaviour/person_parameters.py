@@ -50,7 +50,7 @@ def parameters_of(
 
 def _by_person(name: str, value: Any, count: int) -> Float[Tensor, "*batch person"]:
     try:
-        found = torch.as_tensor(value).double()
+        found = torch.as_tensor(value, dtype=torch.float64)
     except (TypeError, ValueError, RuntimeError) as problem:
         raise InvalidArgument(f"`{name}` must be a number, or one for each person: {problem}.") from problem
     if found.ndim and found.shape[-1] not in (1, count):
@@ -69,7 +69,7 @@ def _weights(weights: Any, number: int, count: int) -> Float[Tensor, "*batch per
         raise InvalidArgument(f"`weights` must hold one number for each of `features`, but {given}.")
     if weights is None:
         return None
-    found = torch.as_tensor(weights).double()
+    found = torch.as_tensor(weights, dtype=torch.float64)
     if found.ndim == 1:
         found = found[None]
     if found.ndim < 2 or found.shape[-1] != number or found.shape[-2] not in (1, count):

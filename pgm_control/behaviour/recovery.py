@@ -103,8 +103,8 @@ def recovery(
         models: the problems of the design by name; each person plays each.
         prior: the prior of the fit.
         population: the true centre and spread of each parameter: "temperature": the median of τ and the standard
-            deviation of log τ; "risk": mean and deviation of θ; "lapse": the median of λ and the deviation of its logit;
-            and mean and deviation of each reward weight. Default for those left out: drawn from the prior.
+            deviation of log τ; "risk": mean and deviation of θ; "lapse": the median of λ and the deviation of its
+            logit; and mean and deviation of each reward weight. Default for those left out: drawn from the prior.
         demonstrator: the model of simulation and fit, as for `fit_people`.
         num_people: the number of people.
         num_repeats: how often each plays each problem.
@@ -184,8 +184,8 @@ def _population(
     if set(given) - known:
         name = sorted(set(given) - known)[0]
         raise InvalidArgument(
-            f"`population` must name parameters of the prior, {sorted(known)}, but names {name!r}. Leave it out, or add "
-            "it to the prior."
+            f"`population` must name parameters of the prior, {sorted(known)}, but names {name!r}. Leave it out, or "
+            "add it to the prior."
         )
     rows = []
     for each in parameters:

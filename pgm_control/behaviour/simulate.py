@@ -66,12 +66,16 @@ def simulate_people(
     steps = []
     for i, model in enumerate(found.values()):
         mdp = model.mdp
-        who, repeat = (each.flatten() for each in torch.meshgrid(*map(torch.arange, (num_people, num_repeats)), indexing="ij"))
+        who, repeat = (
+            each.flatten() for each in torch.meshgrid(*map(torch.arange, (num_people, num_repeats)), indexing="ij")
+        )
         s = torch.multinomial(mdp.initial, len(who), True, generator=generator)
         for t in range(mdp.horizon):
             to_go, cell = layers.place(who, torch.full_like(who, i), torch.full_like(who, t), s)
             a = torch.multinomial(policies[int(to_go[0]) - 1][cell], 1, generator=generator)[:, 0]
-            steps += zip(who.tolist(), repeat.tolist(), [i] * len(who), [t] * len(who), s.tolist(), a.tolist(), strict=True)
+            steps += zip(
+                who.tolist(), repeat.tolist(), [i] * len(who), [t] * len(who), s.tolist(), a.tolist(), strict=True
+            )
             k = torch.multinomial(mdp.probability[s, a], 1, generator=generator)[:, 0]
             lives = torch.rand(len(who), generator=generator) < mdp.discount
             who, repeat, s = who[lives], repeat[lives], mdp.successor[s, a, k].long()[lives]

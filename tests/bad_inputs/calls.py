@@ -17,6 +17,7 @@ import pgm_control as pgm
 from pgm_control import (
     PartiallyObservedModel,
     TabularModel,
+    behaviour,
     exchange,
     guides,
     infer,
@@ -33,6 +34,7 @@ PACKAGES: dict[str, ModuleType] = {
     "guides": guides,
     "learners": learners,
     "inverse_rl": inverse_rl,
+    "behaviour": behaviour,
     "plot": plot,
     "exchange": exchange,
     "testing": testing,

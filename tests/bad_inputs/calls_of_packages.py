@@ -189,6 +189,13 @@ add(
     drawn="true",
     slow=True,
 )
+add(
+    "plot:recovered_parameters",
+    lambda: {"true": {"a": [0.0, 1.0]}, "estimates": {"a": np.array([[0.0, -1.0, 1.0], [1.0, 0.0, 2.0]])}},
+    anything="axes",
+    slow=True,
+)
+add("plot:confusion", lambda: {"counts": np.eye(2), "names": ["a", "b"]}, anything="ax", slow=True)
 add("plot:elbo_curves", lambda: {"model": model(), "fits": {"clamped": fitted()}}, anything="axes", slow=True)
 add("plot:learning_curves", lambda: {"learnings": learned()}, anything="ax", slow=True)
 

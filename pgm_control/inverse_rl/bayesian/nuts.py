@@ -21,11 +21,11 @@ class HasDensity(Protocol):
         """The start of a search for the mode."""
         ...
 
-    def log_density(self, u: Float[Tensor, "*draw coordinate"]) -> Float[Tensor, "*draw"]:
+    def log_density(self, u: Float[Tensor, "*draw coordinate"], /) -> Float[Tensor, "*draw"]:
         """Return the log-density in these coordinates, in nats, up to a constant."""
         ...
 
-    def values(self, u: Float[Tensor, "*draw coordinate"]) -> dict[str, Tensor]:
+    def values(self, u: Float[Tensor, "*draw coordinate"], /) -> dict[str, Tensor]:
         """Return the values of the sites."""
         ...
 
