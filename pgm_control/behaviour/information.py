@@ -21,11 +21,15 @@ def expansion(program: PeopleProgram, u: Float[Tensor, "person parameter"]) -> E
 
     $$I_i = \sum_{\text{choices of } i} \sum_a p(a) \nabla_u \log p(a)\, \nabla_u \log p(a)^\top$$
     """
-    seen, ways = program.tables.seen, torch.eye(u.shape[-1], dtype=u.dtype)
-    rows = [torch.func.jvp(program.log_probabilities, (u.clone(),), (way.expand_as(u).clone(),)) for way in ways]
-    log_p = rows[0][0]
-    slopes = torch.stack([torch.where(log_p > -torch.inf, row[1], 0.0) for row in rows], -1)
+    seen, size = program.tables.seen, u.shape[-1]
+    at = u.detach().clone().requires_grad_()
+    log_p = program.log_probabilities(at)
+    # Each choice depends on its person only: Σ w ∂log p/∂u along one parameter of all people, differentiated by w.
+    weight = torch.zeros_like(log_p, requires_grad=True)
+    (by_people,) = torch.autograd.grad(torch.where(log_p > -torch.inf, log_p, 0.0), at, weight, create_graph=True)
+    columns = [torch.autograd.grad(by_people[:, i].sum(), weight, retain_graph=True)[0] for i in range(size)]
+    slopes, p = torch.stack(columns, -1), log_p.detach().exp()
     chosen = slopes[torch.arange(len(seen.action)), seen.action]
-    each = torch.einsum("ca,cai,caj->cij", log_p.exp(), slopes, slopes)
+    each = torch.einsum("ca,cai,caj->cij", p, slopes, slopes)
     gradient = u.new_zeros(u.shape).index_add(0, seen.person, chosen)
-    return Expansion(gradient, u.new_zeros(*u.shape, u.shape[-1]).index_add(0, seen.person, each))
+    return Expansion(gradient, u.new_zeros(*u.shape, size).index_add(0, seen.person, each))

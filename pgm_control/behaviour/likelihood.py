@@ -104,4 +104,6 @@ class ChoiceTables:
         if people.log_lapse is None:
             return found
         lapses, attends = (each[..., person] for each in people.log_lapse)
-        return torch.logaddexp(attends + found, lapses + log_prior)
+        possible = log_prior > -torch.inf  # elsewhere the derivative of logaddexp is nan
+        found, log_prior = (torch.where(possible, each, 0.0) for each in (found, log_prior))
+        return torch.where(possible, torch.logaddexp(attends + found, lapses + log_prior), -torch.inf)

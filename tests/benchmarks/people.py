@@ -3,8 +3,8 @@
 python -m tests.benchmarks.people [--sets N] [--method nuts] [--confusion N]
 
 40 simulated people make 60 decisions each between a gamble and a safe amount. Their τ is log-normal with the median 0.8
-and a deviation of 0.6 in its logarithm; their θ = β/τ is normal with mean −.1 and deviation .2. The confusion of the four
-models of the demonstrator is over data sets of 20 people, with 30 lotteries and 30 menus of two decisions.
+and a deviation of 0.6 in its logarithm; their θ = β/τ is normal with mean −.1 and deviation .2. The confusion of the
+four models of the demonstrator is over data sets of 20 people, with 30 lotteries and 30 menus of two decisions.
 """
 
 import argparse
