@@ -29,8 +29,8 @@ class PeopleProgram:
     $$\mu \sim \mathcal N(c, s^2), \quad \sigma \sim \mathcal N^+(0, s^2), \quad z_i \sim \mathcal N(0, 1), \qquad
     u_i = \mu + \sigma z_i, \qquad \text{factor } \log p(\text{choices}_i \mid u_i)$$
 
-    Sites: `mean`, μ, and `spread`, σ, of each parameter; `z` in the plate `people`; and the factor `choices` in a plate
-    of the same name, of one entry for each choice. See `PeoplePrior` for the parameters.
+    Sites: `mean`, μ, and `spread`, σ, of each parameter; `z` in the plate `people`; and the factor `choice` in the
+    plate `choices`, with one entry for each choice. See `PeoplePrior` for the parameters.
 
     Attributes:
         tables: the choices in their problems.
@@ -78,7 +78,7 @@ class PeopleProgram:
         with pyro.plate("people", len(self.people), dim=-1):
             drawn["z"] = pyro.sample("z", dist.Normal(*self._standard).to_event(1))
         with pyro.plate("choices", len(self.tables.seen.person), dim=-1):
-            pyro.factor("choices", self.by_choice(self.individuals(drawn)))
+            pyro.factor("choice", self.by_choice(self.individuals(drawn)))
 
     @cached_property
     def _standard(self) -> tuple[Tensor, Tensor]:
