@@ -202,8 +202,10 @@ if TYPE_CHECKING:
     from .analysis.scorecard import scorecard as scorecard
     from .analysis.scorecard import Scorecard as Scorecard
     from .analysis.scorecard import Score as Score
-    from .analysis.ledger import ledger as ledger
-    from .analysis.ledger import Ledger as Ledger
+    from .analysis.sampled_scorecard import SampledScore as SampledScore
+    from .analysis.sampled_scorecard import SampledScorecard as SampledScorecard
+    from .analysis.ledgers.ledger import ledger as ledger
+    from .analysis.ledgers.ledger import Ledger as Ledger
     from .analysis.frontier import frontier as frontier
     from .analysis.frontier import Frontier as Frontier
     from .analysis.frontier import FrontierPoint as FrontierPoint
@@ -259,7 +261,7 @@ if TYPE_CHECKING:
     from .trajectories.blocks import MarkovModel as MarkovModel
     from .trajectories.blocks import HasBlocks as HasBlocks
     from .environments.rollout import Predictor as Predictor
-    from .analysis.ledger_result import Totals as Totals
+    from .analysis.ledgers.ledger_result import Totals as Totals
     from .queries.unrolled import Folded as Folded
 
     # Packages of their own

@@ -21,7 +21,13 @@ FOLDER = Path(__file__).parent.parent / "examples"
 EXAMPLES = sorted(set(FOLDER.glob("*.py")) - {FOLDER / "notebook.py"})  # the notebook has its own test
 GALLERY = [path for path in EXAMPLES if path.name[0].isdigit()]
 LONG = ("13_at_scale", "15_against_a_simulator")  # these run for half a minute and print times or results of learning
-FITTED = ("03_cliff", "06_the_dial", "11_your_own_guide", "19_thin_ice")  # SVI and NUTS depend on the processor
+FITTED = (
+    "03_cliff",
+    "06_the_dial",
+    "11_your_own_guide",
+    "19_thin_ice",
+    "27_a_program_by_hand",
+)  # SVI and NUTS depend on the processor
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not EXAMPLES, reason="the examples are not shipped with the package"),

@@ -1,26 +1,30 @@
 """The scorecard: a table of guides with ELBO, gap to the exact posterior, imagined and true return."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, final
+from typing import Any, final, overload
 
 import torch
 
 from ..chance.optimism import Optimism
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, InvalidGuide
 from ..inference.exact.infer import infer
+from ..inference.sampling.estimate import require_draws
 from ..models.tabular import hard_model
 from ..runtime.arguments import named
+from ..runtime.randomness import require_seed
 from ..text.html import bullets
 from ..text.tables import grid, html_grid
 from ..text.terminal import wrapped
 from ..text.wording import above_rounding
 from ..trajectories.action_measure import evidence_name
 from ..trajectories.blocks import MarkovModel, require_model
+from ..trajectories.program import is_program
 from ..trajectories.steps import is_plain, temperature_at
 from ..trajectories.tabulate import Tabulable
 from .evaluate import evaluate
+from .sampled_scorecard import SampledScorecard, sampled_scores
 from .untrained import untrained
 
 BEST = "best policy"
@@ -133,30 +137,64 @@ def _head() -> list[list[str]]:
     return [["", *titles], ["", *(f"[{unit}]" for unit in units)]]
 
 
-def scorecard(model: MarkovModel, guides: Mapping[str, Tabulable]) -> Scorecard:
-    r"""Score guides against the exact posterior of their model.
+@overload
+def scorecard(
+    model: MarkovModel, guides: Mapping[str, Tabulable], *, num_samples: None = None, seed: None = None
+) -> Scorecard: ...
+
+
+@overload
+def scorecard(
+    model: Callable[[], Any],
+    guides: Mapping[str, Callable[[], Any]],
+    *,
+    num_samples: int | None = None,
+    seed: int | torch.Generator | None = None,
+) -> SampledScorecard: ...
+
+
+def scorecard(
+    model: MarkovModel | Callable[[], Any],
+    guides: Mapping[str, Tabulable],
+    *,
+    num_samples: int | None = None,
+    seed: int | torch.Generator | None = None,
+) -> Scorecard | SampledScorecard:
+    r"""Score guides against the exact posterior of their model; by sampling for any other Pyro program.
 
     Args:
-        model: the tabular model.
+        model: the tabular model, or any Pyro program with `roles` (see `log_weights`).
         guides: the guides by name, each as in `evaluate`. A posterior counts as a guide, so exact and fitted ones
-            can be compared.
+            can be compared. For sampling: Pyro programs, as in `estimate`.
+        num_samples: the number of draws of each guide, at least 2. None is exact for a tabular model, and 1000 for
+            another program; with a number the scores of a tabular model are estimated too, so that guides which no
+            table holds, with a memory or auxiliary variables, can be compared.
+        seed: for sampling: an integer, a generator, or None for torch's global generator.
 
     Returns:
-        A `Scorecard`; print it, or show it in a notebook. Its last row is the "best policy": that of the largest true
-        return among all that see time and state, by value iteration at temperature 0 over the actions that the prior
-        allows. It shows what a temperature costs.
+        For a program, or with `num_samples`, a `SampledScorecard`. Otherwise a `Scorecard`; print it, or show it in a
+        notebook. Its last row is the "best policy": that of the largest true return among all that see time and state,
+        by value iteration at temperature 0 over the actions that the prior allows. It shows what a temperature costs.
 
     Raises:
         InvalidArgument: if `guides` is empty, one is named "best policy", or the temperature is 0.
         InvalidGuide: if a guide's factors do not fit the model.
     """
-    require_model(model, in_nats=True, timed=True)
     guides = named("guides", guides)
+    if is_program(model):
+        number = require_draws("num_samples", 1000 if num_samples is None else num_samples)
+        return SampledScorecard(sampled_scores(model, guides, number, seed), number, None)
+    model = require_model(model, in_nats=True, timed=True)
+    if num_samples is not None:
+        number = require_draws("num_samples", num_samples)
+        scores = sampled_scores(model, guides, number, seed)
+        return SampledScorecard(scores, number, infer(model, Optimism(1.0, 1.0, 1.0)).log_evidence)
+    require_seed(seed)
     if BEST in guides:
         raise InvalidArgument(f"`guides` must not name a guide {BEST!r}, the name of the last row. Choose another.")
     evidence = infer(model, Optimism(1.0, 1.0, 1.0)).log_evidence
     best = infer(hard_model(model), 0.0)
-    scores = {name: _score(model, guide, evidence) for name, guide in {**guides, BEST: best}.items()}
+    scores = {name: _score(model, name, guide, evidence) for name, guide in {**guides, BEST: best}.items()}
     with torch.no_grad():
         warnings = {name: untrained(model, name, guide, scores[name].true_return) for name, guide in guides.items()}
     found = {name: text for name, text in warnings.items() if text is not None}
@@ -165,8 +203,11 @@ def scorecard(model: MarkovModel, guides: Mapping[str, Tabulable]) -> Scorecard:
     )
 
 
-def _score(model: MarkovModel, guide: Tabulable, evidence: float) -> Score:
-    found = evaluate(model, guide)
+def _score(model: MarkovModel, name: str, guide: Tabulable, evidence: float) -> Score:
+    try:
+        found = evaluate(model, guide)
+    except InvalidGuide as problem:
+        raise InvalidGuide(f"{name!r} of `guides`: {problem}") from problem
     return Score(
         elbo=found.elbo,
         gap=0.0 if found.elbo == evidence else evidence - found.elbo,  # 0 even if both are −inf

@@ -15,7 +15,7 @@ import pyro
 import torch
 
 from ..analysis.evaluate import evaluate, true_return
-from ..analysis.ledger import ledger
+from ..analysis.ledgers.ledger import ledger
 from ..guides.zoo import GuideEntry
 from ..inference.exact.infer import infer
 from ..inference.sampling.estimate import Estimate, estimate

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..analysis.compare import Comparison
-from ..analysis.ledger_result import Ledger
+from ..analysis.ledgers.ledger_result import Ledger
 from ..analysis.scorecard import Score, Scorecard
 from ..errors import InvalidArgument, MissingExtra
 from ..inference.exact.posterior import Posterior

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from ..analysis.ledger_result import Ledger
+from ..analysis.ledgers.ledger_result import Ledger
 from ..runtime.arguments import instance, one_of, whole
 from ..text.wording import amount, state_label
 from .canvas import Look, ink, one_panel, style_of

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, final
@@ -13,18 +13,21 @@ from pyro.infer.inspect import get_model_relations
 from ..chance.optimism import Optimism
 from ..chance.risk import Risk
 from ..errors import InvalidArgument, MissingExtra
+from ..inference.sampling.of_programs import pair_of
 from ..problems.mdp import TabularMDP
+from ..programs.own_parameters import own_parameters
 from ..runtime.arguments import is_number, number, shown, whole
 from ..runtime.arguments import named as checked_names
 from ..runtime.files import path_of, write_whole
 from ..trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
-from ..trajectories.program import run_program
+from ..trajectories.program import is_program, run_program
 from ..trajectories.tabulate import tabulate
 
 _TEXTS, _IMAGES = (".mmd", ".md", ".gv", ".dot"), (".svg", ".png", ".pdf")
 _LEGEND = "bold: clamped to the model; dashed: certain given the sites before"
 _SLACK = 1e-6  # tolerance in probability within which a block counts as equal to the model's, hence clamped
 _REST = "…"
+_DRAWS = 200  # along which the densities of a guide and a program are compared
 
 
 @final
@@ -104,7 +107,7 @@ class _Graph(NamedTuple):
 
 
 def render(
-    model: MarkovModel,
+    model: MarkovModel | Callable[[], Any],
     guides: Mapping[str, object] | None = None,
     *,
     horizon: int = 2,
@@ -116,12 +119,15 @@ def render(
     rectangles). Bold edges lead to sites that a guide clamps to the model, dashed edges to sites that are certain given
     the sites before.
 
+    Of a Pyro program without tables (see `log_weights`) all sites are drawn. A guide of it, a Pyro program too, clamps
+    the sites of chance whose densities are the model's along 200 draws.
+
     Args:
-        model: a tabular model.
+        model: a tabular model, or any Pyro program with `roles`.
         guides: by name: an object with `blocks()`, an `Optimism`, or 1 for free and 0 for clamped. A guide clamps the
             blocks with β = 0 in its `optimism`; without an `optimism`, the blocks that are equal to the model's.
-            Default: free and clamped. Empty: the model alone.
-        horizon: the number of steps that are drawn; "…" replaces the rest.
+            Default: free and clamped. Empty, the default for a program without tables: the model alone.
+        horizon: the number of steps of a tabular model that are drawn; "…" replaces the rest.
 
     Returns:
         A `Drawing`.
@@ -130,8 +136,11 @@ def render(
         InvalidArgument: if `horizon` is not a positive whole number, or a guide has no blocks.
         InvalidGuide: if a guide does not fit the model.
     """
-    require_model(model, timed=True)
     horizon = whole("horizon", horizon, remedy="Two show the pattern.")
+    if is_program(model):
+        graphs = _of_program(model, checked_names("guides", guides or {}, least=0))
+        return Drawing(_mermaid(graphs), _dot(graphs))
+    model = require_model(model, timed=True)
     named = {"free": 1.0, "clamped": 0.0} if guides is None else checked_names("guides", guides, least=0)
     small, ends_here = _smallest(model.mdp, horizon), model.mdp.horizon <= horizon
     program = _Smallest(small)
@@ -140,6 +149,18 @@ def render(
         clamped = _clamped(model, name, guide, small)
         graphs.append(_graph(name, program.as_guide, ends_here, clamped, _certain(small)))
     return Drawing(_mermaid(graphs), _dot(graphs))
+
+
+def _of_program(model: Callable[[], Any], guides: Mapping[str, Any]) -> list[_Graph]:
+    """The graphs of a program without tables and of its guides."""
+    pairs = {name: pair_of(model, guide) for name, guide in guides.items()}
+    graphs = [_graph("model", model, ends_here=True)]
+    for name, pair in pairs.items():
+        changed = pair.changed(pair.replayed(_DRAWS, seed=0))
+        clamped = frozenset(site for site in pair.latent if pair.has_role(site, "chance") and site not in changed)
+        with own_parameters(guides[name]):
+            graphs.append(_graph(name, guides[name], True, clamped, frozenset(pair.computed)))
+    return graphs
 
 
 def has_graphviz() -> bool:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from ..analysis.compare import Comparison
 from ..analysis.explain import explain
 from ..analysis.frontier import frontier
-from ..analysis.ledger import ledger
-from ..analysis.ledger_result import Ledger
+from ..analysis.ledgers.ledger import ledger
+from ..analysis.ledgers.ledger_result import Ledger
 from ..analysis.return_distribution import return_distribution
 from ..analysis.scorecard import Scorecard, scorecard
 from ..errors import InvalidArgument

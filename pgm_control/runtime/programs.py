@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 import torch
 from pyro.poutine.condition_messenger import ConditionMessenger
+from pyro.poutine.messenger import Messenger
 
 from ..errors import InvalidArgument
 from .arguments import shown
@@ -53,7 +54,10 @@ def require_callable(name: str, value: Any, *takes: str, remedy: str = "") -> No
 
 def _call_of(kind: type) -> str:
     """The call that makes an object of a class, with the names of the arguments that have no default."""
-    parameters = inspect.signature(kind).parameters.values()
+    try:
+        parameters = inspect.signature(kind).parameters.values()
+    except ValueError:  # a class of C, whose signature is unknown
+        return f"{kind.__name__}(…)"
     plain = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     needed = [each.name for each in parameters if each.kind in plain and each.default is each.empty]
     return f"{kind.__name__}({', '.join(needed)})"
@@ -80,6 +84,13 @@ def without_condition(program: Any) -> tuple[Any, dict[str, Any]]:
             )
         known = {**messenger.data, **known}
     return program, known
+
+
+def without_handlers(program: Any) -> Any:
+    """The program inside of any number of Pyro's handlers, such as `pyro.condition` and `poutine.scale`."""
+    while isinstance(program, functools.partial) and any(isinstance(each, Messenger) for each in program.args):
+        program = program.args[-1]
+    return program
 
 
 def _bound(program: Any) -> tuple[ConditionMessenger, Any] | None:

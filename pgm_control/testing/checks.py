@@ -21,16 +21,17 @@ from ..inference.exact.infer import infer
 from ..runtime.programs import require_callable
 from ..runtime.randomness import integer_of, seeded
 from ..trajectories.blocks import MarkovModel, require_model
-from . import laws
+from ..trajectories.program import is_program
+from . import laws, program_laws
 
 
 @final
 @dataclass(frozen=True)
 class ModelReport:
-    """The report of `check_model`: the sites in order, and log p(O) in nats."""
+    """The report of `check_model`: the sites in order, and log p(O) in nats, None for a program without tables."""
 
     sites: tuple[str, ...]
-    log_evidence: float
+    log_evidence: float | Any
 
 
 @final
@@ -41,30 +42,37 @@ class GuideReport:
     Attributes:
         free: the blocks of chance that the guide can change, out of "initial", "dynamics" and "survival".
         elbo: the ELBO at the given parameters, in nats; estimated by sampling if it cannot be computed exactly.
-        log_evidence: log p(O), in nats.
+        log_evidence: log p(O), in nats; None for a program without tables, where it is not known.
     """
 
     free: tuple[str, ...]
     elbo: float
-    log_evidence: float
+    log_evidence: float | Any
 
 
-def check_model(model: MarkovModel, seed: int | torch.Generator | None = None) -> ModelReport:
-    """Check that a tabular model satisfies the laws, the requirements that the library relies on.
+def check_model(model: MarkovModel | Callable[[], Any], seed: int | torch.Generator | None = None) -> ModelReport:
+    """Check that a model satisfies the laws, the requirements that the library relies on.
 
     The Pyro sites must come in the right order, their factors must be those of the blocks, equal seeds must give equal
     samples, and the evidence must be exact.
 
     If the problem is small enough, the evidence of the Pyro program by enumeration must equal that of `infer`.
 
+    Of a Pyro program without tables, each site must have a role (see `log_weights`) and a log-probability below +inf,
+    each pattern of `roles` a site, and equal seeds must give equal samples.
+
     Args:
-        model: the model.
+        model: the model, tabular or any Pyro program with `roles`.
         seed: an integer, a generator, or None for torch's global generator.
 
     Raises:
         LawBroken: listing every broken law.
     """
-    require_model(model, in_nats=True, timed=True)
+    if is_program(model):
+        number = _integer_of(seed)
+        _raise(program_laws.model_laws(model, number), getattr(model, "__name__", type(model).__name__))
+        return ModelReport(tuple(laws.latent(laws.play(model, number))), None)
+    model = require_model(model, in_nats=True, timed=True)
     number = _integer_of(seed)
     sites = laws.play(model, number)
     evidence = infer(model, Optimism(1.0, 1.0, 1.0)).log_evidence
@@ -73,7 +81,9 @@ def check_model(model: MarkovModel, seed: int | torch.Generator | None = None) -
     return ModelReport(tuple(laws.latent(sites)), evidence)
 
 
-def check_guide(model: MarkovModel, guide: Callable[[], Any], seed: int | torch.Generator | None = None) -> GuideReport:
+def check_guide(
+    model: MarkovModel | Callable[[], Any], guide: Callable[[], Any], seed: int | torch.Generator | None = None
+) -> GuideReport:
     """Check that a guide satisfies the laws, the requirements that the library relies on.
 
     The Pyro sites must be those of the model, in the right order, gradients must be finite, equal seeds must give equal
@@ -95,8 +105,12 @@ def check_guide(model: MarkovModel, guide: Callable[[], Any], seed: int | torch.
     Raises:
         LawBroken: listing every broken law.
     """
-    require_model(model, in_nats=True, timed=True)
     require_callable("guide", guide, remedy="Pass a Pyro guide, such as FreeGuide(model).")
+    if is_program(model):
+        found = program_laws.guide_laws(model, guide, _integer_of(seed))
+        _raise(found.broken, getattr(guide, "__name__", type(guide).__name__))
+        return GuideReport(tuple(name for name in laws.BLOCKS if name in found.free), found.elbo, None)
+    model = require_model(model, in_nats=True, timed=True)
     broken: list[str] = []
     free: set[str] = set()
     bounds: list[float] = []

@@ -255,8 +255,8 @@ _trusted: set[type] = set()  # those whose blocks are the tables of their proble
 
 def require_model(
     model: object, in_nats: bool = False, name: str = "model", timed: bool = False, graph: bool = False
-) -> None:
-    r"""Check that the argument `name` is a tabular model and, if `in_nats`, that its temperature is positive.
+) -> "MarkovModel":
+    r"""The argument `name`, checked to be a tabular model and, if `in_nats`, to have a positive temperature.
 
     Unless `timed`, all its steps must have the same tables and the factor $\exp(r/\tau)$.
 
@@ -272,6 +272,8 @@ def require_model(
         reason = f" {why()}" if callable(why) else ""
         if not isinstance(model, type) and without_condition(model)[1]:
             reason = " Only infer takes `pyro.condition` of one. Pass the model itself."
+        elif callable(model) and not isinstance(model, type) and not reason:
+            reason = " For a Pyro program without tables, estimate(model, guide) and smc(model, guide, …) sample."
         raise InvalidArgument(
             f"`{name}` must be a tabular model, such as TabularModel(mdp, temperature), but is {kind}.{reason}"
         )
@@ -288,6 +290,7 @@ def require_model(
             "Use a small one, or evaluate the policy in TabularModel(mdp, temperature) with another temperature: its "
             "returns are the same."
         )
+    return model  # pyright: ignore[reportReturnType]  checked above
 
 
 def require_room_for_policy(model: MarkovModel) -> None:

@@ -1,7 +1,6 @@
 """A guide written as a Pyro function, read as tables: the distribution of each site given the values before it."""
 
 import functools
-import logging
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, NoReturn
 
@@ -17,6 +16,7 @@ from torch.nn.functional import pad
 from ..errors import InvalidGuide
 from ..problems.mdp import TabularMDP
 from ..programs.own_parameters import own_parameters
+from ..programs.side_by_side import announce_loop, reason
 from ..runtime.memory import require_room
 from ..runtime.programs import require_callable
 from ..runtime.randomness import seeded
@@ -26,7 +26,6 @@ from .program import require_sites, sites, with_end
 
 _DRAWS = 64  # trajectories of the guide itself on which the Markov property is checked
 _AT_ONCE = 4_000_000  # entries of the distributions of one site that are computed side by side
-_announced: set[str] = set()  # names of guides that are run in a loop
 
 
 class Conditionals(NamedTuple):
@@ -206,20 +205,6 @@ class FunctionTables:
             f"{allowed.get(kind, 'the state that the outcome leads to')}, to be stored in tables, but it depends on "
             f"{cause}. Score it by estimate(model, guide); for smc write a Process, which may have a memory."
         )
-
-
-def announce_loop(guide: Callable[[], Any], runs: int, why: str) -> None:
-    """Log that a guide is run in a loop, and why; once for each name of a guide."""
-    name = getattr(guide, "__name__", type(guide).__name__)
-    if name not in _announced:
-        _announced.add(name)
-        text = "`guide` cannot be run in one batch by torch.vmap: %s is called %s times. The reason: %s"
-        logging.getLogger("pgm_control").warning(text, name, f"{runs:,}", why)
-
-
-def reason(problem: Exception) -> str:
-    """The class and the first line of an error."""
-    return f"{type(problem).__name__}: {problem}".partition("\n")[0]
 
 
 class _Reader(Messenger):

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..errors import InvalidGuide
 from ..problems.mdp import TabularMDP
 from ..problems.timed import at_time
+from ..runtime.programs import without_condition
 from .action_measure import log_mass
 from .blocks import Blocks, MarkovModel
 from .steps import has_last_factor, is_observed, is_timed, last_worth, temperature_at, worth_at
@@ -52,6 +53,14 @@ def require_program(model: MarkovModel, guide: Any) -> None:
         return  # its first step raises it again, and says what the guide must be
     sites = [(name, site) for name, site in trace.nodes.items() if site["type"] == "sample"]
     require_sites((name for name, site in sites if not site_is_subsample(site)), model.mdp.horizon)
+
+
+def is_program(model: object) -> bool:
+    """Whether a model is a Pyro program without tables, of which everything is known by sampling only."""
+    if isinstance(model, type) or not callable(model):
+        return False
+    inner = without_condition(model)[0]
+    return not isinstance(inner, MarkovModel) and not hasattr(inner, "why_clamped")
 
 
 def run_program(blocks: Blocks, optimality: MarkovModel | None = None) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from linear_gaussian import CLAMPED_ELBO, LOG_EVIDENCE, optimal_guide, program
 from problems import gamble, random_mdp
 
 from pgm_control import (
@@ -186,3 +187,32 @@ def test_temperature_zero_is_refused_by_name():
     model = TabularModel(gamble(), 0.0)
     with pytest.raises(ValueError, match="`model` must have a positive temperature"):
         scorecard(model, {"hard": infer(model, 0.0)})
+
+
+def test_a_program_without_tables_is_scored_by_sampling():
+    card = scorecard(program, {"free": optimal_guide(1.0), "clamped": optimal_guide(0.0)}, num_samples=4000, seed=0)
+    free, clamped = card.scores["free"], card.scores["clamped"]
+    assert card.log_evidence is None
+    assert free.elbo.mean == pytest.approx(LOG_EVIDENCE, abs=1e-5)
+    assert free.effective_sample_size == pytest.approx(4000, rel=1e-3)
+    assert abs(clamped.elbo.mean - CLAMPED_ELBO) <= 4 * clamped.elbo.standard_error
+    assert clamped.dynamics_kl.mean == pytest.approx(0.0, abs=1e-6)
+    assert abs(clamped.delusion.mean) <= 4 * clamped.delusion.standard_error
+    # ELBO = imagined return / τ − KL of policy − KL of dynamics, draw by draw.
+    for score in (free, clamped):
+        parts = score.imagined_return.mean - score.policy_kl.mean - score.dynamics_kl.mean
+        assert parts == pytest.approx(score.elbo.mean, abs=1e-5)
+    assert "not known here" in str(card)
+    assert "4,000 draws" in card._repr_html_()
+    assert card.to_dict()["scores"]["free"]["elbo"]["num_samples"] == 4000
+
+
+def test_a_tabular_model_is_scored_by_sampling_if_asked():
+    model = TabularModel(random_mdp(seed=2, horizon=3), 0.7)
+    guides = {"clamped": infer(model, 0.0), "free": infer(model, 1.0)}
+    exact, found = scorecard(model, guides), scorecard(model, guides, num_samples=20_000, seed=0)
+    assert found.log_evidence == pytest.approx(exact.log_evidence)
+    for name in guides:
+        for key in ("elbo", "imagined_return", "policy_kl", "dynamics_kl", "true_return", "delusion"):
+            estimate, value = getattr(found.scores[name], key), getattr(exact.scores[name], key)
+            assert abs(estimate.mean - value) <= 4 * estimate.standard_error + 1e-6, (name, key)

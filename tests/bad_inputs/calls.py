@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import gymnasium
+import linear_gaussian
 import numpy as np
 import torch
 from problems import random_mdp
@@ -76,7 +77,7 @@ def add(
     slow: bool = False,
     differentiable: str = "",
 ) -> None:
-    package, _, path = name.rpartition(":")
+    package, _, path = name.partition(" of ")[0].rpartition(":")
     function: Any = PACKAGES[package]
     for part in path.split("."):
         function = getattr(function, part)
@@ -295,6 +296,21 @@ add(
 )
 add("estimate", lambda: {"model": model(), "guide": clamped(), "num_samples": 2, "seed": 0})
 add("estimate_elbo", lambda: {"model": model(), "guide": clamped(), "num_samples": 2, "seed": 0})
+
+program, hand = linear_gaussian.program, cache(lambda: linear_gaussian.optimal_guide(0.0))
+pair = {"model": program, "guide": hand(), "seed": 0}
+add("log_weights of a program", lambda: {**pair, "num_samples": 2})
+add("estimate of a program", lambda: {**pair, "num_samples": 2})
+add("iwae_bound of a program", lambda: {**pair, "num_samples": 2, "num_particles": 2})
+add("smc of a program", lambda: {**pair, "num_particles": 2})
+add(
+    "conditional_smc of a program",
+    lambda: {**pair, "reference": pgm.smc(program, hand(), 2, seed=0).sample(1, seed=0), "num_particles": 2},
+)
+add("scorecard of a program", lambda: {"model": program, "guides": {"hand": hand()}, "num_samples": 2, "seed": 0})
+add("testing:check_model of a program", lambda: {"model": program, "seed": 0})
+add("testing:check_guide of a program", lambda: pair)
+add("with_optimism of a program", lambda: {"program": hand(), "model": program, "optimism": 0.5}, anything="program")
 
 # Evaluation
 add("evaluate", lambda: {"model": model(), "guide": clamped(), "world": model()})

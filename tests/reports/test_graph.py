@@ -5,9 +5,12 @@ import shutil
 import sys
 import time
 
+import pyro
+import pyro.distributions as dist
 import pytest
 import torch
 from problems import random_mdp
+from pyro.infer.autoguide import AutoNormal
 from pyro.infer.inspect import get_model_relations
 
 from pgm_control import (
@@ -274,3 +277,35 @@ def test_a_final_reward_is_drawn_only_where_the_episode_ends():
     model = TabularModel(random_mdp(1).replace(final_reward=[0.0, 1.0, 2.0]))
     assert "optimality_2" not in mermaid(render(model, {}, horizon=2))[0][0][1]
     assert "optimality_3" in mermaid(render(model, {}, horizon=3))[0][0][1]
+
+
+def test_a_program_without_tables_is_drawn_by_its_roles():
+    def program():
+        state = pyro.sample("state_0", dist.Normal(0.0, 1.0))
+        action = pyro.sample("action_0", dist.Normal(0.0, 1.0))
+        pyro.factor("optimality_0", -(state**2) - action**2)
+        pyro.sample("state_1", dist.Normal(state + action, 1.0))
+
+    def guide():
+        state = pyro.sample("state_0", dist.Normal(0.5, 1.0))
+        action = pyro.sample("action_0", dist.Normal(-state, 1.0))
+        pyro.sample("state_1", dist.Normal(state + action, 1.0))
+
+    alone = str(render(program))
+    assert 'g0_optimality_0["optimality_0"]' in alone
+    assert "g0_state_0 --> g0_optimality_0" in alone
+    drawn = str(render(program, {"mine": guide}))
+    assert "g1_state_0 --> g1_action_0" in drawn
+    assert "g1_action_0 ==> g1_state_1" in drawn
+    assert "style g1_state_1 stroke-width:4px" in drawn
+    assert "style g1_state_0" not in drawn
+
+
+def test_an_autoguide_of_a_program_is_drawn():
+    def program():
+        state = pyro.sample("state_0", dist.Normal(0.0, 1.0))
+        pyro.sample("action_0", dist.Normal(0.0, 1.0))
+        pyro.factor("optimality_0", -(state**2))
+
+    drawn = str(render(program, {"normal": AutoNormal(program)}))
+    assert "-.-> g1_state_0" in drawn

@@ -1,16 +1,13 @@
 """Unbiased estimates with standard errors, for guides without a tabular form, where exact scores are unavailable."""
 
-import functools
 import html
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 import torch
-from jaxtyping import Float, Int
-from pyro.distributions import Categorical
-from pyro.poutine.messenger import Messenger
+from jaxtyping import Float
 from torch import Tensor
 
 from ...runtime.arguments import whole
@@ -18,9 +15,13 @@ from ...runtime.randomness import generator_of
 from ...text.one_line import one_line
 from ...text.wording import plus_minus
 from ...trajectories.blocks import MarkovModel, require_model
-from ...trajectories.process import MarkovProcess, Process, policy_entropy, process_of, simulate
-from ...trajectories.samples import Trajectories
-from .log_weights import draw_weighted, returns, traced
+from ...trajectories.process import Process
+from ...trajectories.program import is_program
+from .log_weights import draw_weighted, log_weights, returns
+from .of_programs import program_draws
+from .true_world import in_the_true_world
+
+_ROUNDINGS = 32  # of a number, in its precision, by which equal draws may differ
 
 
 @final
@@ -30,8 +31,8 @@ class Estimate:
 
     Attributes:
         mean: an unbiased estimate of the quantity.
-        standard_error: the standard error of the mean, in the same unit; 0 if the mean is −inf, which a single draw
-            proves.
+        standard_error: the standard error of the mean, in the same unit; 0 if the draws are equal up to rounding, or
+            the mean is −inf, which a single draw proves.
         num_samples: the number of draws.
     """
 
@@ -47,8 +48,9 @@ class Estimate:
             InvalidArgument: if there is only one, whose standard error is unknown.
         """
         n = require_draws("num_samples", len(values))
+        rounding = _ROUNDINGS * torch.finfo(values.dtype).eps
         values = values.detach().double()
-        if not values.isfinite().all():
+        if not values.isfinite().all() or bool(values.std() <= rounding * values.abs().max()):
             return cls(float(values.mean()), 0.0, n)
         return cls(float(values.mean()), float(values.std()) / n**0.5, n)
 
@@ -81,14 +83,14 @@ class EstimatedScore:
         true_return: the expected return of its policy under the true dynamics, in reward units.
         delusion: imagined − true return, in reward units.
         policy_entropy: the entropy of its choices of action, summed over the steps of true trajectories until the
-            episode ends, in nats.
+            episode ends, in nats; None if the guide computes its actions from auxiliary variables.
     """
 
     elbo: Estimate
     imagined_return: Estimate
     true_return: Estimate
     delusion: Estimate
-    policy_entropy: Estimate
+    policy_entropy: Estimate | Any  # None for some guides of programs
 
     __repr__ = one_line
 
@@ -98,7 +100,7 @@ class EstimatedScore:
 
     def __str__(self) -> str:
         """A table for a terminal."""
-        rows = [(title, str(getattr(self, key)), unit) for key, (title, unit) in _ROWS.items()]
+        rows = [(title, str(getattr(self, key)), unit) for key, (title, unit) in self._rows().items()]
         name, number, _ = (max(map(len, column)) for column in zip(*rows, strict=True))
         return "\n".join(f"{title:<{name}}  {value:>{number}}  {unit}" for title, value, unit in rows)
 
@@ -107,13 +109,16 @@ class EstimatedScore:
         body = "".join(
             f"<tr><th style='text-align:left'>{title}</th><td style='text-align:right'>"
             f"{html.escape(str(getattr(self, key)))}</td><td>{unit}</td></tr>"
-            for key, (title, unit) in _ROWS.items()
+            for key, (title, unit) in self._rows().items()
         )
         return f"<table><tbody>{body}</tbody></table>"
 
+    def _rows(self) -> dict[str, tuple[str, str]]:
+        return {key: row for key, row in _ROWS.items() if getattr(self, key) is not None}
+
 
 def estimate_elbo(
-    model: MarkovModel,
+    model: MarkovModel | Callable[[], Any],
     guide: Callable[[], Any] | Process,
     num_samples: int = 1000,
     seed: int | torch.Generator | None = None,
@@ -121,7 +126,7 @@ def estimate_elbo(
     r"""An estimate of the ELBO of any guide, $E_q[\log \tilde p - \log q]$, in nats: the mean of its log-weights.
 
     Args:
-        model: the tabular model.
+        model: the tabular model, or any Pyro program with `roles`; see `log_weights`.
         guide: any guide for it; see `log_weights`.
         num_samples: the number of trajectories, at least 2.
         seed: an integer, a generator, or None for torch's global generator.
@@ -129,13 +134,11 @@ def estimate_elbo(
     Raises:
         InvalidArgument, InvalidGuide: as `log_weights`.
     """
-    require_model(model, in_nats=True, timed=True)
-    generator = generator_of(seed, model.mdp.initial.device)
-    return Estimate.of(draw_weighted(model, guide, require_draws("num_samples", num_samples), generator).log_weight)
+    return Estimate.of(log_weights(model, guide, require_draws("num_samples", num_samples), seed))
 
 
 def estimate(
-    model: MarkovModel,
+    model: MarkovModel | Callable[[], Any],
     guide: Callable[[], Any] | Process,
     num_samples: int = 1000,
     seed: int | torch.Generator | None = None,
@@ -146,8 +149,12 @@ def estimate(
     history, while the start, the outcomes and survival are drawn from the model. For a guide with blocks this
     conditional is its policy.
 
+    For a Pyro program, returns are τ times the log-factors of its sites of optimality, τ being its attribute
+    `temperature` (1 if it has none), and the model draws every site of chance. The guide is run up to each action with
+    what has been drawn so far: a guide that draws an auxiliary variable keeps it, and acts by it.
+
     Args:
-        model: the tabular model.
+        model: the tabular model, or any Pyro program with `roles`; see `log_weights`.
         guide: any guide for it; see `log_weights`.
         num_samples: the number of trajectories, at least 2, both from the guide and under the true dynamics.
         seed: an integer, a generator, or None for torch's global generator.
@@ -155,17 +162,30 @@ def estimate(
     Raises:
         InvalidArgument, InvalidGuide: as `log_weights`.
     """
-    require_model(model, in_nats=True, timed=True)
+    num_samples = require_draws("num_samples", num_samples)
+    if is_program(model):
+        drawn = program_draws(model, guide, num_samples, seed)
+        return _score(drawn.log_weight, drawn.imagined_return, drawn.true_return, drawn.policy_entropy)
+    model = require_model(model, in_nats=True, timed=True)
     generator = generator_of(seed, model.mdp.initial.device)
-    imagined, log_weight = draw_weighted(model, guide, require_draws("num_samples", num_samples), generator)
-    true = _in_the_true_world(model, guide, num_samples, generator)
-    believed, earned = Estimate.of(returns(model.mdp, imagined)), Estimate.of(returns(model.mdp, true.trajectories))
+    imagined, log_weight = draw_weighted(model, guide, num_samples, generator)
+    true = in_the_true_world(model, guide, num_samples, generator)
+    return _score(log_weight, returns(model.mdp, imagined), returns(model.mdp, true.trajectories), true.policy_entropy)
+
+
+def _score(
+    log_weight: Float[Tensor, " batch"],
+    imagined: Float[Tensor, " batch"],
+    true: Float[Tensor, " batch"],
+    policy_entropy: Float[Tensor, " batch"] | None,
+) -> EstimatedScore:
+    believed, earned = Estimate.of(imagined), Estimate.of(true)
     return EstimatedScore(
         elbo=Estimate.of(log_weight),
         imagined_return=believed,
         true_return=earned,
-        delusion=_difference(believed, earned),
-        policy_entropy=Estimate.of(true.policy_entropy),
+        delusion=difference(believed, earned),
+        policy_entropy=None if policy_entropy is None else Estimate.of(policy_entropy),
     )
 
 
@@ -174,67 +194,7 @@ def require_draws(name: str, draws: int) -> int:
     return whole(name, draws, 2, remedy="The standard error is computed from the spread of the draws. Use 1000, say.")
 
 
-def _difference(one: Estimate, other: Estimate) -> Estimate:
+def difference(one: Estimate, other: Estimate) -> Estimate:
     """The difference of independent estimates; 0 if they are equal, even at −inf."""
     mean = 0.0 if one.mean == other.mean else one.mean - other.mean
     return Estimate(mean, math.hypot(one.standard_error, other.standard_error), one.num_samples)
-
-
-class _True(NamedTuple):
-    trajectories: Trajectories
-    policy_entropy: Float[Tensor, " batch"]
-
-
-@torch.no_grad()
-def _in_the_true_world(
-    model: MarkovModel, guide: Callable[[], Any] | Process, n: int, generator: torch.Generator | None
-) -> _True:
-    """Trajectories in which the guide draws the actions and the model everything else."""
-    process, mdp = process_of(model, guide), model.mdp
-    if process is None:
-        assert not isinstance(guide, Process)
-        found = traced(model, functools.wraps(guide)(lambda: _TrueWorld(model)(guide)()), n, generator)
-        return _True(found.trajectories, -found.log_policy)
-    trajectories = simulate(process, mdp, n, generator, MarkovProcess(model.blocks()))
-    return _True(trajectories, policy_entropy(process, mdp, trajectories))
-
-
-class _TrueWorld(Messenger):
-    """A handler that replaces the states and outcomes of a guide by draws from the model, given the guide's actions.
-
-    It never branches on a value, so that runs can be made side by side.
-    """
-
-    def __init__(self, model: MarkovModel) -> None:
-        super().__init__()
-        self.mdp, self.truth = model.mdp, model.blocks()
-        self.survival, self.end = self.truth.survival, torch.tensor(model.mdp.num_states)
-        self.state = self.action = self.arrived = self.end
-
-    def _pyro_sample(self, msg: Any) -> None:
-        kind, _, t = str(msg["name"]).partition("_")
-        if kind == "state":
-            self.state = self._next_state(int(t)) if t != "0" else _draw(self.truth.log_initial)
-            msg["value"], msg["done"] = self.state, True
-        elif kind == "outcome":
-            ended = self.state == self.end
-            here = torch.where(ended, 0, self.state)
-            outcome = torch.where(ended, 0, _draw(self.truth.log_dynamics[int(t)][here, self.action]))
-            self.arrived = torch.where(ended, self.end, self.mdp.successor[here, self.action, outcome])
-            msg["value"], msg["done"] = outcome, True
-
-    def _pyro_post_sample(self, msg: Any) -> None:
-        if str(msg["name"]).startswith("action_"):
-            self.action = msg["value"]
-
-    def _next_state(self, t: int) -> Tensor:
-        """The successor of the last outcome, or the end."""
-        if self.mdp.discount == 1:
-            return self.arrived
-        ended = self.arrived == self.end
-        survival = self.survival[t - 1][torch.where(ended, 0, self.arrived)]
-        return torch.where(ended | (torch.rand_like(survival) >= survival), self.end, self.arrived)
-
-
-def _draw(log_probability: Float[Tensor, " value"]) -> Int[Tensor, ""]:
-    return Categorical(logits=log_probability).sample()

@@ -19,7 +19,7 @@ from .log_weights import log_weights
 
 
 def iwae_bound(
-    model: MarkovModel,
+    model: MarkovModel | Callable[[], Any],
     guide: Callable[[], Any] | Process,
     num_particles: int,
     num_samples: int = 1000,
@@ -33,7 +33,7 @@ def iwae_bound(
     about the distance of the bound from log p(O).
 
     Args:
-        model: the tabular model.
+        model: the tabular model, or any Pyro program with `roles`; see `log_weights`.
         guide: any guide for it; see `log_weights`.
         num_particles: K, at least 1.
         num_samples: the number of sets of K trajectories, at least 2.

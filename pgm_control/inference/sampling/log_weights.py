@@ -5,14 +5,11 @@ Sources:
         arXiv:1805.00909
 """
 
-import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-import pyro
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from pyro import poutine
 from torch import Tensor
 
@@ -20,19 +17,17 @@ from ...errors import InvalidGuide
 from ...problems.feasible import ended_states
 from ...problems.mdp import TabularMDP, last_reward
 from ...problems.timed import by_time
-from ...programs.own_parameters import own_parameters
+from ...programs.side_by_side import Named, Run, side_by_side
 from ...runtime.arguments import whole
 from ...runtime.programs import require_callable
-from ...runtime.randomness import generator_of, seeded
+from ...runtime.randomness import generator_of
 from ...trajectories.action_measure import log_mass
 from ...trajectories.blocks import MarkovModel, require_model
-from ...trajectories.function_tables import announce_loop, reason
 from ...trajectories.process import MarkovProcess, Process, log_probability, process_of, simulate
-from ...trajectories.program import require_sites, sites
+from ...trajectories.program import is_program, require_sites, sites
 from ...trajectories.samples import Trajectories, require_room_for
 from ...trajectories.steps import last_worth, log_likelihood, temperature_at
-
-_REPEATED, _REPEATS = 16, 5  # draws whose density is computed again, and how often
+from .of_programs import program_log_weights, seed_of
 
 
 class Weighted(NamedTuple):
@@ -43,7 +38,7 @@ class Weighted(NamedTuple):
 
 
 def log_weights(
-    model: MarkovModel,
+    model: MarkovModel | Callable[[], Any],
     guide: Callable[[], Any] | Process,
     num_samples: int = 1000,
     seed: int | torch.Generator | None = None,
@@ -55,8 +50,24 @@ def log_weights(
     Their mean estimates the ELBO, and the mean of their exponentials estimates p(O). For the exact posterior all are
     equal to log p(O). A draw that the model forbids has the log-weight −inf.
 
+    The model may be any Pyro program whose factors `pyro.factor("optimality_0", reward / temperature)` are the
+    optimality variables, such as
+
+        def program():
+            state = pyro.sample("state_0", dist.Normal(1.0, 0.7))
+            for t in range(6):
+                action = pyro.sample(f"action_{t}", dist.Normal(0.0, 1.0))
+                pyro.factor(f"optimality_{t}", -(state**2 + action**2) / 2)
+                state = pyro.sample(f"state_{t + 1}", dist.Normal(state + action, 0.5))
+
+    Sites with other names have their roles stated: `program.roles = {"speed_*": ("state", "chance"), "torque_*":
+    "action", "cost_*": "optimality"}`; "chance" is what the world draws. Rewards are in units of the attribute
+    `program.temperature` per nat, 1 if there is none. The guide, a Pyro program too, draws the same sites. Auxiliary
+    ones, marked `infer={"is_auxiliary": True}`, are left out of log q: the mean is a lower bound of log p(O) then too.
+    But if all other sites are computed from them, as in Pyro's AutoGuides, they have the density.
+
     Args:
-        model: the tabular model.
+        model: the tabular model, or a Pyro program.
         guide: any guide. One with `blocks()` or with a memory (`process()`) is sampled in one batch. Any other Pyro
             guide is run once per draw, all runs side by side by `torch.vmap`; in a loop if its code branches on the
             values drawn, which the logger "pgm_control" says.
@@ -70,7 +81,9 @@ def log_weights(
     References:
         [levine2018]
     """
-    require_model(model, in_nats=True, timed=True)
+    if is_program(model):
+        return program_log_weights(model, guide, num_samples, seed)
+    model = require_model(model, in_nats=True, timed=True)
     return draw_weighted(model, guide, num_samples, generator_of(seed, model.mdp.initial.device)).log_weight
 
 
@@ -79,7 +92,7 @@ def draw_weighted(
     model: MarkovModel, guide: Callable[[], Any] | Process, num_samples: int, generator: torch.Generator | None = None
 ) -> Weighted:
     """The draws of `log_weights`, together with their trajectories."""
-    require_model(model, in_nats=True, timed=True)
+    model = require_model(model, in_nats=True, timed=True)
     process = process_of(model, guide)
     if process is None:
         assert not isinstance(guide, Process)
@@ -128,7 +141,7 @@ class Traced(NamedTuple):
 
 
 def traced(model: MarkovModel, guide: Callable[[], Any], num_samples: int, generator: torch.Generator | None) -> Traced:
-    """Draws from a Pyro guide: independent runs, all at once by `torch.vmap` if its code allows it.
+    """Draws from a Pyro guide of a tabular model: independent runs, all at once by `torch.vmap` if its code allows it.
 
     Raises:
         InvalidArgument: if the guide cannot be called without arguments.
@@ -136,27 +149,14 @@ def traced(model: MarkovModel, guide: Callable[[], Any], num_samples: int, gener
     """
     num_samples = require_room_for("num_samples", whole("num_samples", num_samples), model.mdp.horizon)
     require_callable("guide", guide)
-    drawn = None if generator is None else torch.randint(2**62, (), generator=generator, device=generator.device)
-    run, like = _run(guide, model.mdp), model.mdp.initial
-    seed = None if drawn is None else int(drawn)
-    with seeded(seed, like.device), own_parameters(guide):
-        run()  # makes the parameters of a function, which Pyro cannot make in a batch
-    with seeded(seed, like.device), own_parameters(guide):
-        runs = _all_at_once(run, like.new_zeros(num_samples))
-    if isinstance(runs, str):
-        announce_loop(guide, num_samples, runs)
-        with seeded(seed, like.device), own_parameters(guide):
-            runs = tuple(map(torch.stack, zip(*(run() for _ in range(num_samples)), strict=True)))
-    values, log_q, log_policy = runs
-    steps = model.mdp.horizon
-    trajectories = Trajectories(*values.to(model.mdp.successor.device).split([steps + 1, steps, steps], 1))
-    return Traced(trajectories, log_q.to(like), log_policy.to(like))
+    like, steps = model.mdp.initial, model.mdp.horizon
+    values, logs = side_by_side(_run(guide, model.mdp), guide, num_samples, seed_of(generator), like)
+    rows = values["sites"].to(model.mdp.successor.device)
+    trajectories = Trajectories(*rows.split([steps + 1, steps, steps], 1))
+    return Traced(trajectories, logs["log_q"].to(like), logs["log_policy"].to(like))
 
 
-_Run = tuple[Int[Tensor, " site"], Float[Tensor, ""], Float[Tensor, ""]]
-
-
-def _run(guide: Callable[[], Any], mdp: TabularMDP) -> Callable[..., _Run]:
+def _run(guide: Callable[[], Any], mdp: TabularMDP) -> Run:
     """A function that runs the guide, with values of its sites if any are given.
 
     It returns the values of the sites, their log-probability, and that of the actions until the episode has ended.
@@ -164,8 +164,8 @@ def _run(guide: Callable[[], Any], mdp: TabularMDP) -> Callable[..., _Run]:
     steps, ended = mdp.horizon, torch.nn.functional.pad(ended_states(mdp), (0, 1), value=True)
     due = sites(steps)
 
-    def run(given: Int[Tensor, " site"] | None = None) -> _Run:
-        program = guide if given is None else poutine.condition(guide, dict(zip(due, given, strict=True)))
+    def run(given: Mapping[str, Tensor]) -> tuple[Named, Named]:
+        program = poutine.condition(guide, dict(zip(due, given["sites"], strict=True))) if given else guide
         trace = poutine.trace(program).get_trace()
         try:
             trace.compute_log_prob()
@@ -185,31 +185,6 @@ def _run(guide: Callable[[], Any], mdp: TabularMDP) -> Callable[..., _Run]:
         actions = torch.stack([log_q[f"action_{t}"] for t in range(steps)])
         rows = torch.stack([value.reshape(()).long() for value in values.values()])
         decided = torch.where(ended.to(rows.device)[rows[:steps]], 0.0, actions)
-        return rows, torch.stack(list(log_q.values())).sum(), decided.sum()
+        return {"sites": rows}, {"log_q": torch.stack(list(log_q.values())).sum(), "log_policy": decided.sum()}
 
     return run
-
-
-def _all_at_once(run: Callable[..., _Run], batch: Float[Tensor, " batch"]) -> _Run | str:
-    """Independent runs side by side, or the reason why that fails; one by one, each then gives its result or its error.
-
-    `torch.vmap` gives every run its own random numbers, and raises where Python code would branch on a value. Random
-    numbers from outside of torch would be shared by all runs: they change the global state of their generator or, if
-    they have one of their own, the density of the same values.
-    """
-    before = _foreign_randomness()
-    try:
-        with pyro.validation_enabled(False):  # which branches on values
-            found = torch.func.vmap(lambda _: run(), randomness="different")(batch)
-            first = found[0][:_REPEATED]
-            again = [torch.func.vmap(run, randomness="different")(first)[1] for _ in range(_REPEATS)]
-    except Exception as problem:
-        return reason(problem)
-    is_same = all(torch.allclose(each, found[1][:_REPEATED]) for each in again)
-    return found if is_same and before == _foreign_randomness() else "random numbers from outside of torch"
-
-
-def _foreign_randomness() -> tuple[Any, ...]:
-    """The states of the global generators of Python and numpy."""
-    _, keys, *rest = np.random.get_state()  # noqa: NPY002  the state that guides may draw from
-    return random.getstate(), np.asarray(keys).tobytes(), rest

@@ -1,6 +1,5 @@
 """The particle loop of sequential Monte Carlo: move, weight and resample, for a batch of independent runs."""
 
-import math
 from typing import NamedTuple
 
 import torch
@@ -17,6 +16,7 @@ from ...trajectories.blocks import MarkovModel
 from ...trajectories.process import MarkovProcess, Process, Transition, arrival, draw, draw_transition, log_transition
 from ...trajectories.samples import Trajectories, require_room_for
 from ...trajectories.steps import last_worth, log_likelihood, temperature_at
+from .resampling import effective_sample_size, log_mean, multinomial, systematic
 
 
 class Runs(NamedTuple):
@@ -73,12 +73,12 @@ def run_smc(
     states, actions, outcomes, ancestors, sizes, resampled = [state], [], [], [], [], []
     for t in range(mdp.horizon):
         weights = log_weight.view(runs, particles)
-        sizes.append(_effective_sample_size(weights))
+        sizes.append(effective_sample_size(weights))
         again = (sizes[-1] < threshold * particles) & (sizes[-1] > 0)
         ancestor = torch.arange(runs * particles, device=state.device)
         if again.any():
-            log_evidence = log_evidence + torch.where(again, _log_mean(weights), 0.0)
-            resample = systematic if reference is None else _multinomial
+            log_evidence = log_evidence + torch.where(again, log_mean(weights), 0.0)
+            resample = systematic if reference is None else multinomial
             chosen = resample(weights, generator) + torch.arange(runs, device=state.device)[:, None] * particles
             ancestor = torch.where(again[:, None], chosen, ancestor.view(runs, particles)).flatten()
             log_weight = torch.where(again[:, None], 0.0, weights).flatten()
@@ -108,12 +108,12 @@ def run_smc(
     weights = log_weight.view(runs, particles)
     paths = _genealogy(mdp, states, actions, outcomes, ancestors)
     return Runs(
-        log_evidence=log_evidence + _log_mean(weights),
+        log_evidence=log_evidence + log_mean(weights),
         log_weights=weights,
         states=paths.states.view(runs, particles, -1),
         actions=paths.actions.view(runs, particles, -1),
         outcomes=paths.outcomes.view(runs, particles, -1),
-        effective_sample_size=torch.stack([*sizes, _effective_sample_size(weights)], -1),
+        effective_sample_size=torch.stack([*sizes, effective_sample_size(weights)], -1),
         resampled=torch.stack(resampled, -1),
     )
 
@@ -143,42 +143,6 @@ def _factor(
 ) -> Float[Tensor, " particle"]:
     here = transition.state
     return torch.where(transition.alive, paid[here, transition.action, transition.outcome] + mass[here], 0.0)
-
-
-def _log_mean(log_weight: Float[Tensor, "batch particle"]) -> Float[Tensor, " batch"]:
-    return torch.logsumexp(log_weight, -1) - math.log(log_weight.shape[-1])
-
-
-def _effective_sample_size(log_weight: Float[Tensor, "batch particle"]) -> Float[Tensor, " batch"]:
-    """1/Σ w² of the normalised weights; 0 if every weight is 0."""
-    return torch.where(torch.isneginf(log_weight).all(-1), 0.0, 1.0 / _shares(log_weight).square().sum(-1))
-
-
-def _shares(log_weight: Float[Tensor, "batch particle"]) -> Float[Tensor, "batch particle"]:
-    """The normalised weights; equal in a run whose weights are all 0, where they do not matter."""
-    dead = torch.isneginf(log_weight).all(-1, keepdim=True)
-    return torch.softmax(torch.where(dead, 0.0, log_weight), -1)
-
-
-def systematic(
-    log_weight: Float[Tensor, "batch particle"], generator: torch.Generator | None
-) -> Int[Tensor, "batch particle"]:
-    """Systematic resampling: ancestor i is the particle into whose share (i + u)/N falls, with one u for all."""
-    share, size = _shares(log_weight), log_weight.shape[-1]
-    uniform = torch.rand(len(share), 1, generator=generator, dtype=share.dtype, device=share.device)
-    cumulated = share.cumsum(-1)
-    where = (torch.arange(size, device=share.device) + uniform) / size * cumulated[:, -1:]
-    last = size - 1 - (share.flip(-1) > 0).to(torch.int8).argmax(-1, keepdim=True)  # never a particle of weight 0
-    return torch.minimum(torch.searchsorted(cumulated, where, right=True), last)
-
-
-def _multinomial(
-    log_weight: Float[Tensor, "batch particle"], generator: torch.Generator | None
-) -> Int[Tensor, "batch particle"]:
-    """Multinomial resampling of all particles except particle 0, which is kept."""
-    chosen = torch.multinomial(_shares(log_weight), log_weight.shape[-1], replacement=True, generator=generator)
-    chosen[:, 0] = 0
-    return chosen
 
 
 def _genealogy(

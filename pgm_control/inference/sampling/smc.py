@@ -13,6 +13,7 @@ Sources:
 
 import html
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -26,11 +27,14 @@ from ...runtime.arguments import shown, whole
 from ...runtime.randomness import generator_of
 from ...trajectories.blocks import MarkovModel, require_model
 from ...trajectories.process import MarkovProcess, Process, arrival, log_probability, process_of, transitions
+from ...trajectories.program import is_program
 from ...trajectories.samples import Occupancy, Trajectories
 from ...trajectories.tabulate import tabulate
 from .iwae import require_particles
 from .log_weights import log_target
+from .of_programs import pair_of
 from .particles import Runs, run_smc
+from .program_particles import run_program_smc
 
 
 @final
@@ -43,20 +47,21 @@ class SMC:
         log_evidence: log Ẑ, in nats. Its exp is unbiased for p(O), so that log Ẑ is too low on average. −inf if every
             particle has weight 0, because it reached something forbidden.
         log_weights: the normalised log-weights of the trajectories, in nats; all −inf if every particle has weight 0.
-        trajectories: one trajectory per particle, which includes the past of its ancestors.
+        trajectories: one trajectory per particle, which includes the past of its ancestors. For a Pyro program: the
+            values of its sites by name.
         effective_sample_size: 1/Σ w² after the start and after each step, before any resampling: N where all weights
-            are equal, 0 where all are 0.
+            are equal, 0 where all are 0. For a Pyro program: after each site of optimality, and at the end.
         resampled: whether the particles were resampled before each step.
     """
 
-    model: MarkovModel
+    model: MarkovModel | Callable[[], Any]
     log_evidence: float
     log_weights: Float[Tensor, " particle"]
-    trajectories: Trajectories
+    trajectories: Trajectories | Any  # the values by name for a program
     effective_sample_size: Float[Tensor, " time_and_last"]
     resampled: Bool[Tensor, " time"]
 
-    def sample(self, num_samples: int = 1, seed: int | torch.Generator | None = None) -> Trajectories:
+    def sample(self, num_samples: int = 1, seed: int | torch.Generator | None = None) -> Trajectories | Any:
         """Trajectories of particles drawn by weight, with replacement.
 
         They share ancestors; independent trajectories require independent runs.
@@ -76,10 +81,18 @@ class SMC:
             )
         rows = self.log_weights.exp().expand(whole("num_samples", num_samples), -1)
         chosen = torch.multinomial(rows, 1, generator=generator)[:, 0]
+        if not isinstance(self.trajectories, Trajectories):
+            return {name: each[chosen] for name, each in self.trajectories.items()}
         return Trajectories(*(each[chosen] for each in self.trajectories))
 
     def marginals(self) -> Occupancy:
-        """The weighted frequencies of states and of (state, action, outcome), by time; consistent but not unbiased."""
+        """The weighted frequencies of states and of (state, action, outcome), by time; consistent but not unbiased.
+
+        Raises:
+            InvalidArgument: for a Pyro program, which has no table of them.
+        """
+        if not isinstance(self.model, MarkovModel):
+            raise InvalidArgument("`marginals` are those of a tabular model. Draw from a program's by sample(1000).")
         return weighted_marginals(self.model.mdp, self.trajectories, self.log_weights.exp())
 
     def to_dict(self) -> dict[str, Any]:
@@ -107,7 +120,7 @@ class SMC:
 
 
 def smc(
-    model: MarkovModel,
+    model: MarkovModel | Callable[[], Any],
     guide: object,
     num_particles: int,
     *,
@@ -128,10 +141,12 @@ def smc(
     lookahead.
 
     `pyro.infer.SMCFilter` traces a model and a guide written as `init` and `step`. This function reads the tables that
-    the Pyro programs share, so that any guide with tables can propose.
+    the Pyro programs share, so that any guide with tables can propose. A Pyro program without tables (see
+    `log_weights`) and its guide are run anew up to each site of optimality, with the values drawn so far, so that T
+    steps cost T²/2; auxiliary variables of the guide are part of the particle, and cancel in its weight.
 
     Args:
-        model: the tabular model.
+        model: the tabular model, or any Pyro program with `roles`; see `log_weights`.
         guide: the proposal, with `blocks()` or with a memory (`process()`), or a Pyro function (see `tabulate`).
         num_particles: the number of particles, N.
         threshold: in [0, 1]. With 0 the particles are never resampled, which is importance sampling; with 1 they are
@@ -140,7 +155,7 @@ def smc(
         lookahead: log ψ, in nats: an estimate of the value of the remaining steps from each state and time, such as
             `infer(model, 1.0).v / model.temperature`. −inf is replaced by the smallest finite value of the same time,
             since a lookahead must not exclude states. The last row is replaced by the final reward, which is known.
-            None means 0 everywhere.
+            None means 0 everywhere, as it must be for a program.
 
     Raises:
         InvalidArgument: if an argument is invalid, which the message names, or at temperature 0.
@@ -148,15 +163,18 @@ def smc(
     References:
         [doucet2001], [kitagawa1996], [piche2019]
     """
+    particles = require_particles(num_particles)
+    if is_program(model):
+        return _of_program(model, guide, particles, threshold, generator_of(seed), lookahead)
+    model = require_model(model, in_nats=True, timed=True)
     process, generator = proposal_of(model, guide), generator_of(seed, model.mdp.initial.device)
-    found = run_smc(model, process, require_particles(num_particles), 1, threshold, generator, lookahead)
-    return _only(model, found)
+    return _only(model, run_smc(model, process, particles, 1, threshold, generator, lookahead))
 
 
 def conditional_smc(
-    model: MarkovModel,
+    model: MarkovModel | Callable[[], Any],
     guide: object,
-    reference: Trajectories,
+    reference: Trajectories | Mapping[str, Tensor],
     num_particles: int,
     *,
     threshold: float = 0.5,
@@ -170,7 +188,8 @@ def conditional_smc(
     multinomial and keeps particle 0, which is sufficient for this property.
 
     Args:
-        reference: one trajectory (a batch of 1), possible in the model and under the guide.
+        reference: one trajectory (a batch of 1), possible in the model and under the guide; for a program the values
+            of its sites, such as .sample(1) of a run of `smc`, with the auxiliary ones.
         model, guide, num_particles, threshold, seed, lookahead: as in `smc`.
 
     Raises:
@@ -179,6 +198,10 @@ def conditional_smc(
     References:
         [andrieu2010]
     """
+    if is_program(model):
+        particles, generator = require_particles(num_particles), generator_of(seed)
+        return _of_program(model, guide, particles, threshold, generator, lookahead, reference)
+    model = require_model(model, in_nats=True, timed=True)
     process, generator = proposal_of(model, guide), generator_of(seed, model.mdp.initial.device)
     if not isinstance(reference, Trajectories):
         raise InvalidArgument(
@@ -209,6 +232,31 @@ def conditional_smc(
             )
     found = run_smc(model, process, require_particles(num_particles), 1, threshold, generator, lookahead, reference)
     return _only(model, found)
+
+
+def _of_program(
+    model: Callable[[], Any],
+    guide: object,
+    particles: int,
+    threshold: float,
+    generator: torch.Generator | None,
+    lookahead: object,
+    reference: object = None,
+) -> SMC:
+    if lookahead is not None:
+        raise InvalidArgument(
+            "`lookahead` is a table, by time and state, of a tabular model. Leave it out for a program."
+        )
+    found = run_program_smc(pair_of(model, guide), particles, threshold, generator, reference)
+    log_total = torch.logsumexp(found.log_weights, -1)
+    return SMC(
+        model=model,
+        log_evidence=float(found.log_evidence),
+        log_weights=found.log_weights - log_total if log_total > -torch.inf else found.log_weights,
+        trajectories=found.values,
+        effective_sample_size=found.effective_sample_size,
+        resampled=found.resampled,
+    )
 
 
 def proposal_of(model: MarkovModel, guide: object) -> Process:

@@ -10,14 +10,18 @@ from torch import Tensor
 
 from ...chance.optimism import Optimism, OptimismLike
 from ...errors import InvalidArgument
-from ...runtime.arguments import function
+from ...programs.roles import Roles, roles_of, temperature_of
+from ...runtime.arguments import function, is_number, number, shown
 from ...trajectories.betas import Betas
 from ...trajectories.blocks import MarkovModel, require_model
+from ...trajectories.program import is_program
 
 _SITE = re.compile(r"(state|action|outcome)_(\d+)")
 
 
-def with_optimism(program: Callable[[], Any], model: MarkovModel, optimism: OptimismLike) -> Callable[[], Any]:
+def with_optimism(
+    program: Callable[[], Any], model: MarkovModel | Callable[[], Any], optimism: OptimismLike
+) -> Callable[[], Any]:
     r"""The model or guide with the log-probabilities of start, dynamics and survival multiplied by 1/β.
 
         SVI(with_optimism(model, model, β), with_optimism(guide, model, β), optim, TraceEnum_ELBO())
@@ -27,16 +31,25 @@ def with_optimism(program: Callable[[], Any], model: MarkovModel, optimism: Opti
     negative, the guide must reverse the gradient of that block, as `DialGuide` does; Pyro's validation then warns of
     +inf at impossible outcomes, which contribute nothing.
 
+    The model may be any Pyro program that states the roles of its sites (see `log_weights`): those of chance before the
+    first action are the start, all others are dynamics.
+
     Args:
         program: the model, or a guide.
         model: the model, which defines the sites.
-        optimism: β, a number or an `Optimism`; of the tables, only one of the dynamics is allowed.
+        optimism: β, a number or an `Optimism`; of the tables, only one of the dynamics is allowed, and none for a
+            program without tables.
 
     Raises:
         InvalidArgument: if factors of an event have different β: a site has one log-probability. `MarkovObjective`
             allows them.
     """
-    require_model(model, in_nats=True, timed=True)
+    if is_program(model):
+        beta = Optimism.of(optimism).at(temperature_of(model))
+        return _ProgramScale(roles_of(model), _price("start", beta.initial), _price("dynamics", beta.dynamics))(
+            function("program", program)
+        )
+    model = require_model(model, in_nats=True, timed=True)
     betas = Betas.of(model.mdp, Optimism.of(optimism), model.temperature)
     if len(betas.dynamics) > 1 or len(betas.initial) > 1 or isinstance(betas.survival, Tensor):
         raise InvalidArgument(
@@ -44,6 +57,34 @@ def with_optimism(program: Callable[[], Any], model: MarkovModel, optimism: Opti
             "but has factors, or a table of survival. Use loss=MarkovObjective(optimism), which allows both."
         )
     return _OptimismScale(betas.weights())(function("program", program))
+
+
+def _price(block: str, beta: object) -> float:
+    """1/β of a block of a program; 1 where β = 0, since model and guide cancel there."""
+    if not is_number(beta):
+        raise InvalidArgument(
+            f"`optimism` must be a number for the {block} of a Pyro program without tables, but is {shown(beta)}."
+        )
+    return 1.0 / number(beta) if number(beta) != 0 else 1.0
+
+
+@final
+class _ProgramScale(Messenger):
+    """Multiply the log-probabilities of sites of chance by their price: one before the first action, one after."""
+
+    def __init__(self, roles: Roles, start: float, dynamics: float) -> None:
+        super().__init__()
+        self._roles, self._start, self._dynamics, self._has_acted = roles, start, dynamics, False
+
+    def __enter__(self) -> Any:
+        self._has_acted = False
+        return super().__enter__()
+
+    def _pyro_sample(self, msg: Any) -> None:
+        found = self._roles(msg["name"])
+        self._has_acted |= "action" in found
+        if "chance" in found:
+            msg["scale"] = msg["scale"] * (self._dynamics if self._has_acted else self._start)
 
 
 @final

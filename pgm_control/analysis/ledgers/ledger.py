@@ -14,23 +14,23 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..chance.factors import aligned, conditionals
-from ..chance.log_space import expect, relative
-from ..chance.operators import certainty_equivalent, tilt
-from ..chance.optimism import Optimism, OptimismLike
-from ..errors import InvalidArgument
-from ..inference.exact.infer import infer
-from ..inference.exact.posterior import Posterior
-from ..inference.variational.elbo import FREE, objective_of
-from ..problems.mdp import TabularMDP, last_reward
-from ..trajectories.action_measure import evidence_name
-from ..trajectories.beliefs import tilted_events
-from ..trajectories.betas import Betas, at_temperatures, sizes_of
-from ..trajectories.blocks import Blocks, MarkovModel, require_model
-from ..trajectories.samples import Occupancy
-from ..trajectories.steps import log_likelihood, temperature_at, temperatures_of
-from ..trajectories.tabulate import Tabulable, tabulate
-from .clamped import arrivals, continuation, strays
+from ...chance.factors import aligned, conditionals
+from ...chance.log_space import expect, relative
+from ...chance.operators import certainty_equivalent, tilt
+from ...chance.optimism import Optimism, OptimismLike
+from ...errors import InvalidArgument
+from ...inference.exact.infer import infer
+from ...inference.exact.posterior import Posterior
+from ...inference.variational.elbo import FREE, objective_of
+from ...problems.mdp import TabularMDP, last_reward
+from ...trajectories.action_measure import evidence_name
+from ...trajectories.beliefs import tilted_events
+from ...trajectories.betas import Betas, at_temperatures, sizes_of
+from ...trajectories.blocks import Blocks, MarkovModel, require_model
+from ...trajectories.samples import Occupancy
+from ...trajectories.steps import log_likelihood, temperature_at, temperatures_of
+from ...trajectories.tabulate import Tabulable, tabulate
+from ..clamped import arrivals, continuation, strays
 from .ledger_result import Ledger
 
 _EVENTS = 5  # the number of random events that are kept

@@ -13,15 +13,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..chance.optimism import Optimism
-from ..errors import InvalidArgument
-from ..problems.mdp import TabularMDP
-from ..runtime.files import path_of, write_whole
-from ..text.csv_table import csv_table
-from ..text.html import heading
-from ..text.tables import grid, html_grid
-from ..text.wording import action_label, amount, chance, reward_phrase, state_label
-from ..trajectories.beliefs import Event
+from ...chance.optimism import Optimism
+from ...errors import InvalidArgument
+from ...problems.mdp import TabularMDP
+from ...runtime.files import path_of, write_whole
+from ...text.csv_table import csv_table
+from ...text.html import heading
+from ...text.tables import grid, html_grid
+from ...text.wording import action_label, amount, chance, reward_phrase, state_label
+from ...trajectories.beliefs import Event
 
 _NAMES = {"initial": "the start", "policy": "the policy", "dynamics": "the dynamics", "survival": "survival"}
 _SHORT = {"initial": "start", "policy": "policy", "dynamics": "dynamics", "survival": "survival"}

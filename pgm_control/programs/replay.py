@@ -1,0 +1,206 @@
+"""Runs of a guide along which a model is scored: the log-densities of both, site by site."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import InvalidArgument, InvalidGuide, PGMControlError
+from .own_parameters import own_parameters
+from .roles import in_order, roles_of
+from .run import Site, run_with
+from .side_by_side import Named, side_by_side
+
+_SAME = 1e-6  # in nats, up to which two log-densities are equal, relative where they are large
+
+
+class Replay(NamedTuple):
+    """Independent draws from a guide, with the log-densities of guide and model by site, in nats.
+
+    Attributes:
+        values: the values of the guide's sites, one row a draw.
+        log_guide: log q of each site given those before it, auxiliary ones included.
+        log_model: log p of each site of the model, factors and observations included.
+    """
+
+    values: Named
+    log_guide: dict[str, Float[Tensor, " draw"]]
+    log_model: dict[str, Float[Tensor, " draw"]]
+
+    @property
+    def log_weight(self) -> Float[Tensor, " draw"]:
+        """log p~ − log q of each draw, in nats; −inf where the model forbids it."""
+        target = torch.stack(list(self.log_model.values())).sum(0)
+        return torch.where(torch.isneginf(target), target, target - torch.stack(list(self.log_guide.values())).sum(0))
+
+
+@final
+class Pair:
+    """A model and a guide, both any Pyro program, whose sites have been compared.
+
+    Auxiliary sites of the guide, variables that the model does not have, are left out of the density of the guide: the
+    reverse model r of each is then its own conditional, which gives a lower bound, and a valid proposal. If the guide's
+    other sites are all determined by them, as in Pyro's AutoGuides, their density is that of the trajectory.
+
+    Attributes:
+        model, guide: the programs.
+        roles: those that the model states.
+        sites: the names of the model's sites, factors and observations included, in order.
+        latent: those that the guide draws.
+        like: a tensor of the dtype and on the device of the factors.
+        computed: those of them that the guide computes from the sites before.
+        is_determined: whether the guide computes all of them, from auxiliary variables.
+    """
+
+    def __init__(self, model: Callable[[], Any], guide: Callable[[], Any]) -> None:
+        """Run both once and compare their sites.
+
+        Raises:
+            InvalidArgument: if the model has no factor of optimality, or a site without a role.
+            InvalidGuide: if the guide leaves a site of the model out, has another that is not auxiliary, or observes.
+        """
+        self.model, self.guide, self.roles = model, guide, roles_of(model)
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), own_parameters(guide):
+            drawn = run_with(guide, {})
+            scored = _scored(model, _values(drawn))
+        self.sites, self.latent = list(scored), _latent(scored)
+        self._require_roles(scored)
+        _require_same(drawn, scored)
+        _require_shapes(drawn, scored, self.latent)
+        auxiliary = [name for name, site in drawn.items() if site.is_auxiliary and not site.is_factor]
+        self.computed = [name for name in self.latent if drawn[name].is_determined]
+        self.is_determined = bool(auxiliary) and self.computed == self.latent
+        if self.is_determined:
+            given, computed = _size(drawn, auxiliary), _size(drawn, self.latent)
+            if given != computed:
+                raise InvalidGuide(
+                    f"`guide` must have a density at the sites of the model, which hold {computed} numbers, but "
+                    f"computes them from {given} auxiliary ones. Draw them from distributions given the auxiliary ones."
+                )
+        else:
+            _require_densities(drawn, scored, self.latent)
+        self.scored = [name for name in drawn if self.is_determined or name not in auxiliary]
+        factor = next(site for name, site in scored.items() if self.has_role(name, "optimality"))
+        self.like = factor.log_probability.detach()
+        if not self.like.is_floating_point():
+            self.like = torch.zeros((), device=self.like.device)
+
+    def has_role(self, site: str, role: str) -> bool:
+        """Whether a site has a role."""
+        return role in self.roles(site)
+
+    def replayed(self, num_samples: int, seed: int | None) -> Replay:
+        """Independent draws from the guide, scored by both."""
+
+        def run(known: Mapping[str, Tensor]) -> tuple[Named, Named]:
+            drawn = run_with(self.guide, known)
+            values = _values(drawn)
+            scored = run_with(self.model, values)
+            logs = {f"q {name}": drawn[name].log_probability for name in self.scored}
+            logs |= {f"p {name}": site.log_probability for name, site in scored.items()}
+            return values, logs
+
+        values, logs = side_by_side(run, self.guide, num_samples, seed, self.like)
+        parts = ({name[2:]: each for name, each in logs.items() if name[0] == kind} for kind in "qp")
+        return Replay(values, *parts)
+
+    def changed(self, replay: Replay) -> set[str]:
+        """The sites whose densities differ from the model's along draws; all if auxiliary variables determine them."""
+        if self.is_determined:
+            return set(self.latent)
+        each = ((name, replay.log_guide[name], replay.log_model[name]) for name in self.latent)
+        return {name for name, q, p in each if not torch.allclose(q, p.to(q), rtol=_SAME, atol=_SAME)}
+
+    def _require_roles(self, scored: dict[str, Site]) -> None:
+        """Require a factor of optimality, and that each site of the model is drawn by the policy or by the world."""
+        if not any(self.has_role(name, "optimality") and not site.is_latent for name, site in scored.items()):
+            raise InvalidArgument(
+                "`model` must be a tabular model, or a Pyro program with factors of optimality, such as "
+                'pyro.factor("optimality_0", reward / temperature), but has none. If they have other names, state the '
+                'roles: model.roles = {"cost_*": "optimality", …}.'
+            )
+        for name, site in scored.items():
+            found = self.roles(name)
+            if site.is_latent and not found & {"action", "chance"}:
+                raise InvalidArgument(
+                    f"`{name}` of the model must be an action or chance, but has {_words(found)}. State the roles of "
+                    'its sites: model.roles = {"state_*": ("state", "chance"), "action_*": "action", …}.'
+                )
+            if not site.is_latent and found & {"action"}:
+                raise InvalidArgument(f"`{name}` of the model must be drawn, since it is an action, but is observed.")
+
+
+def _scored(model: Callable[[], Any], values: Named) -> dict[str, Site]:
+    """The sites of the model along values of a guide.
+
+    Raises:
+        InvalidGuide: if the model raises an error with them; the message holds it.
+    """
+    try:
+        return run_with(model, values)
+    except PGMControlError:
+        raise
+    except Exception as problem:  # of the user's code
+        raise InvalidGuide(
+            f"`guide` must draw values with which `model` runs, but with its values the model raises "
+            f"{type(problem).__name__}: {problem}. Is it a guide of this model?"
+        ) from problem
+
+
+def _words(roles: frozenset[str]) -> str:
+    return f"the role {', '.join(sorted(roles))}" if roles else "no role"
+
+
+def _values(sites: Mapping[str, Site]) -> Named:
+    return {name: torch.as_tensor(site.value) for name, site in sites.items() if site.is_latent and not site.is_factor}
+
+
+def _size(sites: Mapping[str, Site], names: list[str]) -> int:
+    return sum(torch.as_tensor(sites[name].value).numel() for name in names)
+
+
+def _latent(sites: Mapping[str, Site]) -> list[str]:
+    return [name for name, site in sites.items() if site.is_latent and not site.is_factor]
+
+
+def _require_same(drawn: dict[str, Site], scored: dict[str, Site]) -> None:
+    """Require that the guide draws the latent sites of the model, and no other but auxiliary ones."""
+    if observed := [name for name, site in drawn.items() if not site.is_latent]:
+        raise InvalidGuide(
+            f"`guide` must draw its sites, but observes `{observed[0]}` or weighs by it; only the model may."
+        )
+    own, due = {name for name, site in drawn.items() if not site.is_auxiliary}, set(_latent(scored))
+    shared = {name for name in drawn if name in due}
+    if missing := in_order(list(due - shared)):
+        raise InvalidGuide(
+            f"`guide` must sample the sites of the model and no other, but `{missing[0]}` is missing. A site left out "
+            "is not clamped; to clamp it, sample it from the model's own distribution."
+        )
+    if extra := in_order(list(own - due)):
+        raise InvalidGuide(
+            f"`guide` must sample the sites of the model and no other, but `{extra[0]}` is extra. Mark a variable that "
+            'the model does not have: infer={"is_auxiliary": True}.'
+        )
+
+
+def _require_densities(drawn: dict[str, Site], scored: dict[str, Site], names: list[str]) -> None:
+    """Refuse a point mass where the model has a density: log q is infinite, not the 0 that Pyro says."""
+    for name in names:
+        distribution = scored[name].distribution
+        if drawn[name].is_determined and not (scored[name].is_determined or distribution.support.is_discrete):
+            raise InvalidGuide(
+                f"`guide` must have a density at `{name}`, where the model has one, but puts all mass on a point, as "
+                "AutoDelta does: its ELBO is −inf. Draw it from a distribution, such as dist.Normal(point, 0.1)."
+            )
+
+
+def _require_shapes(drawn: dict[str, Site], scored: dict[str, Site], names: list[str]) -> None:
+    """Require values of the shapes that the model draws: others would be broadcast, with a wrong density."""
+    for name in names:
+        found, due = torch.as_tensor(drawn[name].value).shape, scored[name].distribution.shape()
+        if found != due:
+            raise InvalidGuide(
+                f"`guide` must draw `{name}` with shape {tuple(due)}, as the model does, but draws {tuple(found)}."
+            )

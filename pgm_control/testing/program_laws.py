@@ -1,0 +1,90 @@
+"""The laws for Pyro programs without tables, from the roles of their sites. Each check returns its violations."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import pyro
+import torch
+from pyro import poutine
+
+from ..errors import InvalidArgument, InvalidGuide
+from ..inference.sampling.estimate import Estimate
+from ..inference.sampling.of_programs import pair_of, program_draws
+from ..programs.own_parameters import own_parameters
+from ..programs.replay import Pair, Replay
+from ..programs.roles import roles_of, temperature_of
+from ..runtime.programs import without_handlers
+from . import laws
+
+_DRAWS = 200
+
+
+class GuideOfProgram(NamedTuple):
+    """What the checks find: the blocks of chance that the guide changes, its ELBO in nats, and the broken laws."""
+
+    free: set[str]
+    elbo: float
+    broken: list[str]
+
+
+def model_laws(model: Callable[[], Any], seed: int) -> list[str]:
+    """A program has factors of optimality, a role for each site, finite densities, and is repeatable."""
+    with pyro.validation_enabled(False):
+        drawn = laws.play(model, seed)
+    for name, site in drawn.items():
+        if not site.log_probability < float("inf"):
+            return [f"the log-probability of `{name}` is {site.log_probability}; it must be a number below +inf."]
+    try:
+        temperature_of(model)
+        Pair(model, _prior(model))
+    except (InvalidArgument, InvalidGuide) as problem:
+        return [str(problem)]
+    broken = laws.repeatable(model, seed)
+    if hasattr(without_handlers(model), "roles"):
+        shown = ", ".join(f"`{name}`" for name in list(drawn)[:8])
+        broken += [
+            f"its `roles` name {pattern!r}, but no site fits: its sites are {shown}, …. Correct the pattern."
+            for pattern in roles_of(model).unused(drawn)
+        ]
+    return broken
+
+
+def _prior(model: Callable[[], Any]) -> Callable[[], Any]:
+    """The model without its factors and observations, as a guide."""
+    return poutine.block(model, hide_fn=lambda msg: bool(msg.get("is_observed")))
+
+
+def guide_laws(model: Callable[[], Any], guide: Callable[[], Any], seed: int) -> GuideOfProgram:
+    """A guide draws the sites of the model, with densities, in an order in which it can act, and is repeatable."""
+    with own_parameters(guide):
+        return _guide_laws(model, guide, seed)
+
+
+def _guide_laws(model: Callable[[], Any], guide: Callable[[], Any], seed: int) -> GuideOfProgram:
+    try:
+        pair = pair_of(model, guide)
+        replay = pair.replayed(_DRAWS, seed)
+        drawn = program_draws(model, guide, _DRAWS, seed)
+    except InvalidGuide as problem:
+        return GuideOfProgram(set(), float("nan"), [str(problem)])
+    elbo = Estimate.of(drawn.log_weight).mean
+    broken = laws.repeatable(guide, seed) + _forbidden(pair, replay)
+    if torch.isnan(drawn.log_weight).any():
+        broken.append("its log-weights are nan. Look for 0·∞ or log of a negative number in its densities.")
+    return GuideOfProgram(free_blocks(pair, replay), elbo, broken)
+
+
+def _forbidden(pair: Pair, replay: Replay) -> list[str]:
+    """The guide draws nothing that the model calls impossible."""
+    for name in pair.latent:
+        if torch.isneginf(replay.log_model[name]).any():
+            return [f"it draws values of `{name}` that the model calls impossible: its ELBO is −inf."]
+    return []
+
+
+def free_blocks(pair: Pair, replay: Replay) -> set[str]:
+    """The blocks of chance whose densities differ from the model's: those before the first action, and those after."""
+    changed = pair.changed(replay)
+    first = next((i for i, name in enumerate(pair.latent) if pair.has_role(name, "action")), len(pair.latent))
+    chance = {name: "initial" if i < first else "dynamics" for i, name in enumerate(pair.latent)}
+    return {block for name, block in chance.items() if name in changed and pair.has_role(name, "chance")}
