@@ -26,7 +26,9 @@ FITTED = (
     "06_the_dial",
     "11_your_own_guide",
     "19_thin_ice",
+    "24_how_optimistic_are_they",
     "27_a_program_by_hand",
+    "24_how_optimistic_are_they",
 )  # SVI and NUTS depend on the processor
 pytestmark = [
     pytest.mark.slow,

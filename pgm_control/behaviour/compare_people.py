@@ -1,4 +1,9 @@
-"""Comparison of models of people: the probability of each, with the population and all people integrated out."""
+"""Comparison of models of people: the probability of each, with the population and all people integrated out.
+
+Sources:
+    [kass1995] R. E. Kass and A. E. Raftery, Bayes factors. Journal of the American Statistical Association
+        90(430):773–795, 1995. doi:10.1080/01621459.1995.10476572
+"""
 
 import math
 from collections.abc import Mapping, Sequence

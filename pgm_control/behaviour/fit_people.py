@@ -1,4 +1,9 @@
-"""The hierarchical posterior over a population of people and its parameters, given their choices."""
+"""The hierarchical posterior over a population of people and its parameters, given their choices.
+
+Sources:
+    [hoffman2014] M. D. Hoffman and A. Gelman, The No-U-Turn sampler: adaptively setting path lengths in Hamiltonian
+        Monte Carlo. Journal of Machine Learning Research 15:1593–1623, 2014. arXiv:1111.4246
+"""
 
 import time
 from collections.abc import Mapping

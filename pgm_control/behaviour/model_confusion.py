@@ -1,4 +1,9 @@
-"""Model confusion: whether a design of problems tells models of the demonstrator apart."""
+"""Model confusion: whether a design of problems tells models of the demonstrator apart.
+
+Sources:
+    [wilson2019] Robert C. Wilson and Anne G. E. Collins, Ten simple rules for the computational modeling of behavioral
+        data. eLife 8:e49547, 2019. doi:10.7554/eLife.49547
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -69,7 +74,7 @@ def model_confusion(
     num_people: int = 10,
     num_repeats: int = 1,
     num_sets: int = 10,
-    num_populations: int = 100,
+    num_populations: int = 40,
     features: Mapping[str, Mapping[str, Any]] | None = None,
     seed: int | torch.Generator | None = None,
     progress: Progress = silent,

@@ -1,4 +1,9 @@
-"""The posterior over a population and its people."""
+"""The posterior over a population and its people.
+
+Sources:
+    [vehtari2017] Aki Vehtari, Andrew Gelman and Jonah Gabry, Practical Bayesian model evaluation using leave-one-out
+        cross-validation and WAIC. Statistics and Computing 27(5):1413–1432, 2017. doi:10.1007/s11222-016-9696-4
+"""
 
 import html
 import math

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ..chance.risk import Risk
 from ..errors import InvalidArgument
-from ..runtime.arguments import flag
+from ..runtime.arguments import flag, shown
+from ..runtime.array_like import numbers
 
 _TINY = 1e-290  # beside a lapse of 0, keeps the derivative by it
 
@@ -49,10 +50,7 @@ def parameters_of(
 
 
 def _by_person(name: str, value: Any, count: int) -> Float[Tensor, "*batch person"]:
-    try:
-        found = torch.as_tensor(value, dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError) as problem:
-        raise InvalidArgument(f"`{name}` must be a number, or one for each person: {problem}.") from problem
+    found = _numbers(name, value)
     if found.ndim and found.shape[-1] not in (1, count):
         raise InvalidArgument(
             f"`{name}` must be one number, or one for each of {count} people in its last axis, but has the shape "
@@ -63,13 +61,20 @@ def _by_person(name: str, value: Any, count: int) -> Float[Tensor, "*batch perso
     return found.expand(*found.shape[:-1], count)
 
 
+def _numbers(name: str, value: Any) -> Tensor:
+    found = numbers(name, value, InvalidArgument, keeps_graph=True)
+    if found.dtype is torch.bool or isinstance(value, bool) or not found.numel():
+        raise InvalidArgument(f"`{name}` must be a number, or one for each person, but is {shown(value)}.")
+    return found.double()
+
+
 def _weights(weights: Any, number: int, count: int) -> Float[Tensor, "*batch person weight"] | None:
     if (weights is None) != (number == 0):
         given = "none is given" if weights is None else "`features` has none"
         raise InvalidArgument(f"`weights` must hold one number for each of `features`, but {given}.")
     if weights is None:
         return None
-    found = torch.as_tensor(weights, dtype=torch.float64)
+    found = _numbers("weights", weights)
     if found.ndim == 1:
         found = found[None]
     if found.ndim < 2 or found.shape[-1] != number or found.shape[-2] not in (1, count):

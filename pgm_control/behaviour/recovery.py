@@ -1,4 +1,9 @@
-"""Parameter recovery: whether a design of problems lets the parameters of simulated people be found again."""
+"""Parameter recovery: whether a design of problems lets the parameters of simulated people be found again.
+
+Sources:
+    [wilson2019] Robert C. Wilson and Anne G. E. Collins, Ten simple rules for the computational modeling of behavioral
+        data. eLife 8:e49547, 2019. doi:10.7554/eLife.49547
+"""
 
 import math
 from collections.abc import Mapping

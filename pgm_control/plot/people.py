@@ -61,15 +61,16 @@ def recovered_parameters(
             x, y[:, 0], linestyle="none", marker="o", markersize=sizes.marker, markerfacecolor="#0072B2",
             markeredgecolor="black", markeredgewidth=0.5 * sizes.edge, label="people", zorder=3,
         )  # fmt: skip
-        low, high = min(x.min(), y.min()), max(x.max(), y.max())
-        panel.plot([low, high], [low, high], linestyle=":", color=ink(panel), linewidth=sizes.edge, zorder=2)
+        ends = [x.min(), x.max()]
+        panel.plot(ends, ends, linestyle=":", color=ink(panel), linewidth=sizes.edge, zorder=2)
         numbered(panel.xaxis)
         numbered(panel.yaxis)
         panel.spines[["top", "right"]].set_visible(False)
-        same = len(x) < 2 or np.ptp(x) == 0 or np.ptp(y[:, 0]) == 0
-        correlation = "" if same else f", r = {np.corrcoef(x, y[:, 0])[0, 1]:.2f}"
+        if np.ptp(x) > 0 and np.ptp(y[:, 0]) > 0:
+            correlation = f"r = {np.corrcoef(x, y[:, 0])[0, 1]:.2f}"
+            panel.text(0.98, 0.03, correlation, transform=panel.transAxes, ha="right", fontsize=sizes.small)
         name_axes(panel, "true", "recovered" if panel is made[0] else "", sizes)
-        headline(panel, f"{name}{correlation}", sizes)
+        headline(panel, name, sizes)
         finish(panel)
     return made
 

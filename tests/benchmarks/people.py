@@ -4,7 +4,7 @@ python -m tests.benchmarks.people [--sets N] [--method nuts] [--confusion N]
 
 40 simulated people make 60 decisions each between a gamble and a safe amount. Their τ is log-normal with the median 0.8
 and a deviation of 0.6 in its logarithm; their θ = β/τ is normal with mean −.1 and deviation .2. The confusion of the
-four models of the demonstrator is over data sets of 20 people, with 30 lotteries and 30 menus of two decisions.
+four models of the demonstrator is over data sets of 10 people, with 30 lotteries and 30 menus of two decisions.
 """
 
 import argparse
@@ -21,9 +21,9 @@ POPULATION = {"temperature": (0.8, 0.6), "risk": (-0.1, 0.2)}
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--sets", type=int, default=1)
+    parser.add_argument("--sets", type=int, default=1, help="data sets to recover")
     parser.add_argument("--method", default="nuts")
-    parser.add_argument("--confusion", type=int, default=0)
+    parser.add_argument("--confusion", type=int, default=0, help="data sets of each model")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     held = {}
@@ -42,7 +42,7 @@ def main():
     if args.confusion:
         since = time.perf_counter()
         design = lotteries(30) | menus(30)
-        found = model_confusion(design, PRIOR, POPULATION, num_people=20, num_sets=args.confusion, seed=0)
+        found = model_confusion(design, PRIOR, POPULATION, num_people=10, num_sets=args.confusion, seed=0)
         print(f"confusion: {time.perf_counter() - since:.0f} s")
         print(found)
         own = torch.arange(4)
