@@ -3,9 +3,9 @@
 from pgm_control.behaviour import Choices, PeoplePrior, fit_people
 """
 
-from .choices import Choices as Choices
-from .likelihood import behaviour_log_likelihood as behaviour_log_likelihood
-from .simulate import simulate_people as simulate_people
+from .trials.choices import Choices as Choices
+from .trials.likelihood import behaviour_log_likelihood as behaviour_log_likelihood
+from .trials.simulate import simulate_people as simulate_people
 from .people_prior import PeoplePrior as PeoplePrior
 from .fit_people import fit_people as fit_people
 from .people_fit import PeopleFit as PeopleFit

@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..runtime.arguments import listed, one_of, whole
+from ..errors import InvalidArgument
+from ..runtime.arguments import listed, one_of, shown, whole
 from ..runtime.progress import Progress, require_progress, silent
 from ..runtime.randomness import seeded
 from ..text.tables import grid, html_grid
@@ -99,7 +100,8 @@ def model_confusion(
     names = tuple(listed("demonstrators", demonstrators, "names of demonstrators"))
     for name in names:
         one_of("demonstrators", name, DEMONSTRATORS)
-    whole("demonstrators: their number", len(names), 2)
+    if len(set(names)) < max(2, len(names)):
+        raise InvalidArgument(f"`demonstrators` must name at least two models, each once, but are {shown(names)}.")
     num_sets = whole("num_sets", num_sets)
     require_progress(progress)
     rows = []

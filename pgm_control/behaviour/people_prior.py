@@ -73,14 +73,15 @@ class PeoplePrior:
         if taken:
             raise InvalidArgument(f"`weights` must have names of their own, but has {sorted(taken)[0]!r}. Rename it.")
 
-    def parameters(self, demonstrator: str) -> tuple[Parameter, ...]:
-        """Return the parameters of a person; only the "dial" demonstrator has a risk parameter of its own."""
-        found = [Parameter("temperature", math.log(self.temperature), 1.0)]
-        if demonstrator == "dial":
-            found.append(Parameter("risk", 0.0, self.risk))
-        if self.lapse is not None:
-            found.append(Parameter("lapse", math.log(self.lapse / (1 - self.lapse)), 1.0))
-        return (*found, *(Parameter(name, 0.0, width) for name, width in (self.weights or {}).items()))
+
+def parameters_of(prior: PeoplePrior, demonstrator: str) -> tuple[Parameter, ...]:
+    """Return the parameters of a person; only the "dial" demonstrator has a risk parameter of its own."""
+    found = [Parameter("temperature", math.log(prior.temperature), 1.0)]
+    if demonstrator == "dial":
+        found.append(Parameter("risk", 0.0, prior.risk))
+    if prior.lapse is not None:
+        found.append(Parameter("lapse", math.log(prior.lapse / (1 - prior.lapse)), 1.0))
+    return (*found, *(Parameter(name, 0.0, width) for name, width in (prior.weights or {}).items()))
 
 
 def require_prior(prior: object, weights: Mapping[str, Any]) -> PeoplePrior:

@@ -14,11 +14,11 @@ from torch import Tensor
 from ..runtime.arguments import one_of
 from ..text.one_line import one_line
 from ..trajectories.blocks import MarkovModel
-from .layers import require_features
-from .likelihood import ChoiceTables
-from .located import located, require_models
-from .people_prior import DEMONSTRATORS, Parameter, PeoplePrior, require_prior
-from .person_parameters import PersonParameters
+from .people_prior import DEMONSTRATORS, Parameter, PeoplePrior, parameters_of, require_prior
+from .trials.layers import require_features
+from .trials.likelihood import ChoiceTables
+from .trials.located import located, require_models
+from .trials.person_parameters import PersonParameters
 
 
 @final
@@ -47,7 +47,7 @@ class PeopleProgram:
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         """The parameters of a person."""
-        return self.prior.parameters(self.demonstrator)
+        return parameters_of(self.prior, self.demonstrator)
 
     @property
     def people(self) -> tuple[str, ...]:
@@ -95,13 +95,13 @@ class PeopleProgram:
 
     def by_choice(self, u: Float[Tensor, "*draw person parameter"]) -> Float[Tensor, "*draw choice"]:
         """Return the log-probability of each choice, in nats, given the parameters of the people."""
-        return self.tables.log_likelihood(self.constrained(u))
+        return self.tables.log_likelihood(self._constrained(u))
 
     def log_probabilities(self, u: Float[Tensor, "*draw person parameter"]) -> Float[Tensor, "*draw choice action"]:
         """Return the log-probabilities of all actions at each choice, in nats."""
-        return self.tables.log_probabilities(self.constrained(u))
+        return self.tables.log_probabilities(self._constrained(u))
 
-    def constrained(self, u: Float[Tensor, "*draw person parameter"]) -> PersonParameters:
+    def _constrained(self, u: Float[Tensor, "*draw person parameter"]) -> PersonParameters:
         """Return β, τ, λ and the reward weights of each person."""
         names = [each.name for each in self.parameters]
         tau = u[..., names.index("temperature")].exp()

@@ -20,13 +20,13 @@ from ..runtime.progress import Progress, silent
 from ..runtime.randomness import seeded
 from ..text.tables import grid, html_grid
 from ..trajectories.blocks import MarkovModel
-from .choices import Choices
 from .fit_people import fit_people
-from .layers import require_features
-from .located import require_models
 from .people_fit import PeopleFit
-from .people_prior import DEMONSTRATORS, Parameter, PeoplePrior, require_prior
-from .simulate import simulate_people
+from .people_prior import DEMONSTRATORS, Parameter, PeoplePrior, parameters_of, require_prior
+from .trials.choices import Choices
+from .trials.layers import require_features
+from .trials.located import require_models
+from .trials.simulate import simulate_people
 
 _HEAD = (
     ("", "correlation of", "true values", "mean", "90 % intervals"),
@@ -156,7 +156,7 @@ def simulated(
     given = require_features(features, require_models(models))
     scales = require_prior(prior, given)
     num_people = whole("num_people", num_people, 2)
-    parameters = scales.parameters(demonstrator)
+    parameters = parameters_of(scales, demonstrator)
     centre, spread = _population(scales, population, parameters)
     u = centre + spread * torch.randn(num_people, len(parameters), dtype=torch.float64)
     to = {"temperature": torch.exp, "lapse": torch.sigmoid}
@@ -185,7 +185,7 @@ def _population(
 ) -> tuple[Tensor, Tensor]:
     """Centre and spread of each parameter u."""
     given = dict(population or {})
-    known = {each.name for each in prior.parameters("dial")}
+    known = {each.name for each in parameters_of(prior, "dial")}
     if set(given) - known:
         name = sorted(set(given) - known)[0]
         raise InvalidArgument(

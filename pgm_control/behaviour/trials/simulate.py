@@ -5,10 +5,10 @@ from typing import Any
 
 import torch
 
-from ..errors import InvalidArgument
-from ..runtime.arguments import whole
-from ..runtime.randomness import generator_of
-from ..trajectories.blocks import MarkovModel
+from ...errors import InvalidArgument
+from ...runtime.arguments import whole
+from ...runtime.randomness import generator_of
+from ...trajectories.blocks import MarkovModel
 from .choices import Choices
 from .layers import layers_of, require_features
 from .located import Located, require_models

@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..chance.risk import Risk
-from ..errors import InvalidArgument
-from ..runtime.arguments import flag, shown
-from ..runtime.array_like import numbers
+from ...chance.risk import Risk
+from ...errors import InvalidArgument
+from ...runtime.arguments import flag, shown
+from ...runtime.array_like import numbers
 
 _TINY = 1e-290  # beside a lapse of 0, keeps the derivative by it
 

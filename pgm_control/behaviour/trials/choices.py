@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from ..errors import InvalidArgument
-from ..runtime.arguments import plain_number, shown
-from ..runtime.files import path_of, write_whole
-from ..text.csv_table import csv_table
+from ...errors import InvalidArgument
+from ...runtime.arguments import plain_number, shown
+from ...runtime.files import path_of, write_whole
+from ...text.csv_table import csv_table
 
 COLUMNS = ("person", "trial", "problem", "state", "action")
 _MISSING = ("", "na", "nan", "<na>", "nat")  # in tables

@@ -13,13 +13,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..errors import InvalidArgument
-from ..problems.mdp import last_reward
-from ..runtime.arguments import named, shown
-from ..runtime.array_like import real_array
-from ..runtime.memory import require_room
-from ..text.wording import listed
-from ..trajectories.blocks import MarkovModel
+from ...errors import InvalidArgument
+from ...problems.mdp import last_reward
+from ...runtime.arguments import named, shown
+from ...runtime.array_like import real_array
+from ...runtime.memory import require_room
+from ...text.wording import listed
+from ...trajectories.blocks import MarkovModel
 from .located import Located
 
 _AT_MOST = 40  # tables of doubles for each outcome, with the derivatives

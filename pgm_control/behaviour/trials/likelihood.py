@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..trajectories.blocks import MarkovModel
+from ...trajectories.blocks import MarkovModel
 from .layers import Layers, layers_of, require_features
 from .located import Located, located, require_models
 from .person_parameters import PersonParameters, parameters_of

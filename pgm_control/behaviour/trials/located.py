@@ -7,11 +7,11 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from ..errors import InvalidArgument
-from ..problems.mdp import TabularMDP
-from ..runtime.arguments import named
-from ..text.wording import listed
-from ..trajectories.blocks import MarkovModel, require_model
+from ...errors import InvalidArgument
+from ...problems.mdp import TabularMDP
+from ...runtime.arguments import named
+from ...text.wording import listed
+from ...trajectories.blocks import MarkovModel, require_model
 from .choices import require_choices
 
 
