@@ -264,7 +264,7 @@ def test_wrong_priors_are_refused(arguments, message):
     ("population", "message"),
     [
         ({"patience": (1.0, 1.0)}, "names 'patience'"),
-        ({"risk": 0.1}, "must be a pair"),
+        pytest.param({"risk": 0.1}, "must be a pair", marks=pytest.mark.wrong_types),
         ({"risk": (0.1, 0.0)}, "must be a positive spread"),
         ({"temperature": (-1.0, 0.5)}, "must be a positive median"),
     ],

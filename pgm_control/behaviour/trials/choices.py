@@ -18,7 +18,7 @@ _FORM = f"a table with the columns {', '.join(COLUMNS)}"
 
 
 @final
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class Choices:
     """Choices of people in a tidy table. Every entry is kept as text; models give it its meaning.
 
@@ -38,15 +38,22 @@ class Choices:
     state: tuple[str, ...]
     action: tuple[str, ...]
 
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        person: Iterable[Any],
+        trial: Iterable[Any],
+        problem: Iterable[Any],
+        state: Iterable[Any],
+        action: Iterable[Any],
+    ) -> None:
         """Check the columns, and keep their entries as text.
 
         Raises:
             InvalidArgument: if there is no row, an entry is empty or nan, or the lengths differ; the message names the
                 column and the row.
         """
-        for name in COLUMNS:
-            object.__setattr__(self, name, _texts(name, getattr(self, name)))  # the dataclass is frozen
+        for name, column in zip(COLUMNS, (person, trial, problem, state, action), strict=True):
+            object.__setattr__(self, name, _texts(name, column))  # the dataclass is frozen
         lengths = {name: len(getattr(self, name)) for name in COLUMNS}
         if len(set(lengths.values())) > 1:
             name = next(each for each in COLUMNS if lengths[each] != lengths["person"])

@@ -66,7 +66,7 @@ class Layers:
     num_weights: int
     last: Float[Tensor, " cell"]
     layers: tuple[Layer, ...]
-    first: tuple[Int[Tensor, "time_and_last state"], ...]
+    first: tuple[Int[Tensor, "_ _"], ...]
     offset: Int[Tensor, "layer person problem"]
 
     def place(
@@ -134,7 +134,7 @@ def _stacked(
     models: list[MarkovModel],
     tables: list[Tensor],
     allowed: list[Tensor],
-    needed: list[Bool[Tensor, "time_and_last state"]],
+    needed: list[Bool[Tensor, "_ _"]],  # by time and state
     first: tuple[Tensor, ...],
 ) -> tuple[Tensor, ...]:
     """The tables of the needed states with n steps to go, of all problems one after the other, padded.

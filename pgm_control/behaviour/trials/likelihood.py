@@ -93,7 +93,7 @@ class ChoiceTables:
         found = found.gather(-1, action.expand(*found.shape[:-1], 1))[..., 0]
         return self._with_lapses(found, people, self._log_prior.gather(-1, action)[:, 0], self.seen.person)
 
-    def _of_choices(self, tables: list[Float[Tensor, "*batch cell action"]]) -> Float[Tensor, "*batch choice action"]:
+    def _of_choices(self, tables: list[Float[Tensor, "*batch _ action"]]) -> Float[Tensor, "*batch choice action"]:
         """The rows of the cells in which the choices were made."""
         rows = [table[..., cell, :] for table, cell in zip(tables, self._cells, strict=True)]
         return torch.cat(rows, -2)[..., self._order, :]

@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -63,7 +64,7 @@ def _by_person(name: str, value: Any, count: int) -> Float[Tensor, "*batch perso
 
 def _numbers(name: str, value: Any) -> Tensor:
     found = numbers(name, value, InvalidArgument, keeps_graph=True)
-    if found.dtype is torch.bool or isinstance(value, bool) or not found.numel():
+    if found.dtype is torch.bool or isinstance(value, bool | np.bool_) or not found.numel():
         raise InvalidArgument(f"`{name}` must be a number, or one for each person, but is {shown(value)}.")
     return found.double()
 

@@ -15,7 +15,7 @@ def log_policies(
     temperature: Float[Tensor, "*#batch person"],
     weights: Float[Tensor, "*#batch person weight"] | None = None,
     hard: bool = False,
-) -> list[Float[Tensor, "*batch cell action"]]:
+) -> list[Float[Tensor, "*#batch _ action"]]:
     r"""Return log π(a|s) of each cell, by the steps to go.
 
     $$Q = L_\beta[r + w \cdot \phi + \gamma V(s')], \qquad \log \pi = \log \rho + (Q - V)/\tau, \qquad
