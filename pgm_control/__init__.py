@@ -269,6 +269,7 @@ if TYPE_CHECKING:
     from .chance.factors import Factors as Factors
     from .trajectories.blocks import MarkovModel as MarkovModel
     from .trajectories.blocks import HasBlocks as HasBlocks
+    from .inference.variational.latent_blocks import HasLatentBlocks as HasLatentBlocks
     from .environments.rollout import Predictor as Predictor
     from .analysis.ledgers.ledger_result import Totals as Totals
     from .queries.unrolled import Folded as Folded

@@ -26,6 +26,7 @@ FITTED = (
     "06_the_dial",
     "11_your_own_guide",
     "19_thin_ice",
+    "23_options",
     "25_divergences",
     "27_a_program_by_hand",
 )  # SVI and NUTS depend on the processor

@@ -11,6 +11,7 @@ from ...chance.log_tables import row_error
 from ...errors import InvalidGuide
 from ...problems.mdp import TabularMDP
 from ...runtime.arguments import shown
+from ...text.one_line import one_line
 
 
 @final
@@ -37,6 +38,8 @@ class LatentBlocks:
     log_policy: Float[Tensor, "time state latent action"]
     log_dynamics: Float[Tensor, "time state latent action outcome"]
     log_next: Float[Tensor, "time_but_last state latent next_latent"]
+
+    __repr__ = one_line
 
     @property
     def num_latents(self) -> int:
