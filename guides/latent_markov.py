@@ -1,7 +1,8 @@
 """The abstract guide with a discrete latent variable at each step, and its Pyro program.
 
 Sources:
-    [agakov2004] F. V. Agakov and D. Barber, An auxiliary variational method. Neural Information Processing, 2004.
+    [agakov2004] F. V. Agakov and D. Barber, An auxiliary variational method. Neural Information Processing, Lecture
+        Notes in Computer Science 3316, pages 561–566, 2004. doi:10.1007/978-3-540-30499-9_86
 """
 
 import abc

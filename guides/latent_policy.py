@@ -1,9 +1,10 @@
 """The guide with a continuous latent variable, drawn once per trajectory, on which the policy depends.
 
 Sources:
-    [agakov2004] F. V. Agakov and D. Barber, An auxiliary variational method. Neural Information Processing, 2004.
+    [agakov2004] F. V. Agakov and D. Barber, An auxiliary variational method. Neural Information Processing, Lecture
+        Notes in Computer Science 3316, pages 561–566, 2004. doi:10.1007/978-3-540-30499-9_86
     [ranganath2016] R. Ranganath, D. Tran and D. M. Blei, Hierarchical variational models. International Conference on
-        Machine Learning, 2016. arXiv:1511.02386
+        Machine Learning, pages 324–333, 2016. arXiv:1511.02386
 """
 
 from collections.abc import Mapping
