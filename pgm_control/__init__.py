@@ -32,6 +32,7 @@ What a guide believes, what it earns, and why the two differ
     evaluate              true and imagined return, entropy and ELBO of one guide
     scorecard             several guides side by side, against log p(O)
     ledger                the gap log p(O) − ELBO by block, step, state and action
+    diagnose              whether a guide is bad or badly fitted
     frontier              the true return for each optimism β
     explain               the difference between free and clamped, in words
     compare               all of these for the free and the clamped guide, exact and fitted
@@ -215,6 +216,8 @@ if TYPE_CHECKING:
     from .analysis.sampled_scorecard import SampledScorecard as SampledScorecard
     from .analysis.ledgers.ledger import ledger as ledger
     from .analysis.ledgers.ledger import Ledger as Ledger
+    from .analysis.diagnosis.diagnose import diagnose as diagnose
+    from .analysis.diagnosis.diagnosis import Diagnosis as Diagnosis
     from .analysis.frontier import frontier as frontier
     from .analysis.frontier import Frontier as Frontier
     from .analysis.frontier import FrontierPoint as FrontierPoint
@@ -272,6 +275,8 @@ if TYPE_CHECKING:
     from .inference.variational.latent_blocks import HasLatentBlocks as HasLatentBlocks
     from .environments.rollout import Predictor as Predictor
     from .analysis.ledgers.ledger_result import Totals as Totals
+    from .analysis.diagnosis.gradients import GradientNoise as GradientNoise
+    from .analysis.diagnosis.strangers import Strangers as Strangers
     from .queries.unrolled import Folded as Folded
 
     # Packages of their own
