@@ -16,6 +16,10 @@ from .low_rank import LowRankGuide as LowRankGuide
 from .memory import MemoryGuide as MemoryGuide
 from .mixture import MixtureGuide as MixtureGuide
 from .mixture import MixtureELBO as MixtureELBO
+from .latent_markov import LatentMarkovGuide as LatentMarkovGuide
+from .option import OptionGuide as OptionGuide
+from .option import FreeOptionGuide as FreeOptionGuide
+from .latent_policy import LatentPolicyGuide as LatentPolicyGuide
 from .simulated import SimulatedGuide as SimulatedGuide
 from .improved import ImportanceGuide as ImportanceGuide
 from .improved import SMCGuide as SMCGuide
@@ -24,6 +28,7 @@ from .zoo import guide_entry as guide_entry
 from .zoo import guide_zoo as guide_zoo
 from .mixture_process import MixtureProcess as MixtureProcess
 from .mixture_process import Information as Information
+from .latent_process import LatentProcess as LatentProcess
 from .simulated import SimulatedWorld as SimulatedWorld
 
 __all__ = [
@@ -43,6 +48,10 @@ __all__ = [
     "MemoryGuide",
     "MixtureGuide",
     "MixtureELBO",
+    "LatentMarkovGuide",
+    "OptionGuide",
+    "FreeOptionGuide",
+    "LatentPolicyGuide",
     "SimulatedGuide",
     "ImportanceGuide",
     "SMCGuide",
@@ -51,5 +60,6 @@ __all__ = [
     "guide_zoo",
     "MixtureProcess",
     "Information",
+    "LatentProcess",
     "SimulatedWorld",
 ]

@@ -32,6 +32,7 @@ What a guide believes, what it earns, and why the two differ
     evaluate              true and imagined return, entropy and ELBO of one guide
     scorecard             several guides side by side, against log p(O)
     ledger                the gap log p(O) − ELBO by block, step, state and action
+    diagnose              whether a guide is bad or badly fitted
     frontier              the true return for each optimism β
     explain               the difference between free and clamped, in words
     compare               all of these for the free and the clamped guide, exact and fitted
@@ -107,6 +108,9 @@ if TYPE_CHECKING:
     from .guides import FreeWindowGuide as FreeWindowGuide
     from .guides import ImportanceGuide as ImportanceGuide
     from .guides import SMCGuide as SMCGuide
+    from .guides import OptionGuide as OptionGuide
+    from .guides import FreeOptionGuide as FreeOptionGuide
+    from .guides import LatentPolicyGuide as LatentPolicyGuide
     from .guides import SimulatedGuide as SimulatedGuide
     from .guides import guide_zoo as guide_zoo
     from .guides import guide_entry as guide_entry
@@ -115,6 +119,9 @@ if TYPE_CHECKING:
     # A guide of your own
     from .guides import MarkovGuide as MarkovGuide
     from .guides import MemoryGuide as MemoryGuide
+    from .guides import LatentMarkovGuide as LatentMarkovGuide
+    from .inference.variational.latent_blocks import LatentBlocks as LatentBlocks
+    from .programs.auxiliary import HasReverse as HasReverse
     from .trajectories.process import Process as Process
     from .trajectories.clamped_process import ClampedProcess as ClampedProcess
     from .trajectories.process import MarkovProcess as MarkovProcess
@@ -169,14 +176,18 @@ if TYPE_CHECKING:
     from .inference.infinite_horizon.stationary_elbo import elbo_rate as elbo_rate
 
     # An inference: by SVI
-    from .inference.variational.fit import fit as fit
-    from .inference.variational.fit import Fit as Fit
-    from .inference.variational.fit import FitStep as FitStep
-    from .inference.variational.fit import FitStatus as FitStatus
+    from .inference.variational.fitting.fit import fit as fit
+    from .inference.variational.fitting.fit_result import Fit as Fit
+    from .inference.variational.fitting.fit_result import FitStep as FitStep
+    from .inference.variational.fitting.fit_result import FitStatus as FitStatus
     from .inference.variational.svi_losses import MarkovLoss as MarkovLoss
     from .inference.variational.svi_losses import MarkovELBO as MarkovELBO
     from .inference.variational.svi_losses import MarkovObjective as MarkovObjective
     from .inference.variational.svi_losses import MarkovRenyi as MarkovRenyi
+    from .inference.variational.svi_losses import AuxiliaryELBO as AuxiliaryELBO
+    from .inference.variational.auxiliary_elbo import auxiliary_elbo as auxiliary_elbo
+    from .inference.variational.auxiliary_elbo import best_reverse as best_reverse
+    from .programs.auxiliary import with_reverse as with_reverse
     from .inference.variational.to_go_elbo import ToGoELBO as ToGoELBO
     from .inference.variational.optimism_scaling import with_optimism as with_optimism
     from .runtime.progress import PrintEvery as PrintEvery
@@ -206,6 +217,8 @@ if TYPE_CHECKING:
     from .analysis.sampled_scorecard import SampledScorecard as SampledScorecard
     from .analysis.ledgers.ledger import ledger as ledger
     from .analysis.ledgers.ledger import Ledger as Ledger
+    from .analysis.diagnosis.diagnose import diagnose as diagnose
+    from .analysis.diagnosis.diagnosis import Diagnosis as Diagnosis
     from .analysis.frontier import frontier as frontier
     from .analysis.frontier import Frontier as Frontier
     from .analysis.frontier import FrontierPoint as FrontierPoint
@@ -260,8 +273,11 @@ if TYPE_CHECKING:
     from .chance.factors import Factors as Factors
     from .trajectories.blocks import MarkovModel as MarkovModel
     from .trajectories.blocks import HasBlocks as HasBlocks
+    from .inference.variational.latent_blocks import HasLatentBlocks as HasLatentBlocks
     from .environments.rollout import Predictor as Predictor
     from .analysis.ledgers.ledger_result import Totals as Totals
+    from .analysis.diagnosis.gradients import GradientNoise as GradientNoise
+    from .analysis.diagnosis.strangers import Strangers as Strangers
     from .queries.unrolled import Folded as Folded
 
     # Packages of their own

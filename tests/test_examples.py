@@ -26,9 +26,10 @@ FITTED = (
     "06_the_dial",
     "11_your_own_guide",
     "19_thin_ice",
+    "23_options",
     "24_how_optimistic_are_they",
+    "25_divergences",
     "27_a_program_by_hand",
-    "24_how_optimistic_are_they",
 )  # SVI and NUTS depend on the processor
 pytestmark = [
     pytest.mark.slow,

@@ -209,6 +209,16 @@ def every_guide(model):
         assert fitted.elbo >= fitted.elbo_history[0] - 1e-9, name
 
 
+def latent_guides(model):
+    """The same parameters with the time in the state give the same auxiliary bound."""
+    pairs = with_time_in_the_state(model)
+    for build in (pc.OptionGuide, pc.FreeOptionGuide):
+        guide, other = build(model, seed=0), build(pairs, seed=0)
+        other.load_state_dict({name: torch.cat([each] * (T + 1)) for name, each in guide.state_dict().items()})
+        yield pc.auxiliary_elbo(model, guide).item(), pc.auxiliary_elbo(pairs, other).item()
+    assert pc.estimate_elbo(model, pc.LatentPolicyGuide(model, seed=0), 2, seed=0).mean < torch.inf
+
+
 def pictures(model, tmp_path):
     matplotlib = pytest.importorskip("matplotlib")
     matplotlib.use("Agg")
@@ -242,7 +252,7 @@ def pictures(model, tmp_path):
 
 HANDLED = (
     evaluations, ledgers, scorecards, frontiers, distributions, bounds, debiased, objectives, explained, files,
-    environments, laws, every_guide, pictures,
+    environments, laws, every_guide, latent_guides, pictures,
 )  # fmt: skip
 
 

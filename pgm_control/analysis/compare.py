@@ -12,7 +12,8 @@ import torch
 from ..guides import ClampedGuide, FreeGuide
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
-from ..inference.variational.fit import Fit, FitStatus, fit
+from ..inference.variational.fitting.fit import fit
+from ..inference.variational.fitting.fit_result import Fit, FitStatus
 from ..runtime.arguments import called
 from ..runtime.files import write_whole
 from ..runtime.progress import Progress, require_progress, silent

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from ..errors import InvalidArgument
 from ..guides.zoo import GuideEntry, guide_zoo
-from ..inference.variational.checkpoint import identity
-from ..inference.variational.fit import FitStatus
+from ..inference.variational.fitting.checkpoint import identity
+from ..inference.variational.fitting.fit_result import FitStatus
 from ..models import zoo
 from ..models.zoo import ZooEntry
 from ..runtime.arguments import called, listed, whole, whole_or_none

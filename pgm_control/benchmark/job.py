@@ -20,7 +20,8 @@ from ..guides.zoo import GuideEntry
 from ..inference.exact.infer import infer
 from ..inference.sampling.estimate import Estimate, estimate
 from ..inference.variational.elbo import FREE, objective_of
-from ..inference.variational.fit import Fit, FitStatus, FitStep, fit
+from ..inference.variational.fitting.fit import fit
+from ..inference.variational.fitting.fit_result import Fit, FitStatus, FitStep
 from ..models.zoo import ZooEntry
 from ..runtime.randomness import seeded
 from ..trajectories.blocks import Assignable, HasBlocks, MarkovModel

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..benchmark.lines import lines_of
 from ..benchmark.page import Bench
-from ..inference.variational.fit import FitStatus
+from ..inference.variational.fitting.fit_result import FitStatus
 
 _DEFAULTS = {"jobs": 1}
 

@@ -10,7 +10,7 @@ from ..analysis.compare import Comparison
 from ..analysis.compare import compare as compare_guides
 from ..analysis.temperature import most_temperatures, temperature_for
 from ..errors import InvalidArgument, MissingExtra, PGMControlError
-from ..inference.variational.fit import Fit, FitStatus
+from ..inference.variational.fitting.fit_result import Fit, FitStatus
 from ..models import TabularModel
 from ..plot.comparison import picture
 from ..reports.explorer.page import explorer_page

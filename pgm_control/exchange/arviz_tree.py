@@ -7,7 +7,7 @@ import torch
 from ..errors import InvalidArgument, MissingExtra
 from ..inference.exact.posterior import Posterior
 from ..inference.sampling.log_weights import draw_weighted, log_target, returns
-from ..inference.variational.fit import Fit
+from ..inference.variational.fitting.fit_result import Fit
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import whole
 from ..runtime.randomness import generator_of

@@ -13,7 +13,7 @@ from ..analysis.ledgers.ledger_result import Ledger
 from ..analysis.scorecard import Score, Scorecard
 from ..errors import InvalidArgument, MissingExtra
 from ..inference.exact.posterior import Posterior
-from ..inference.variational.fit import Fit
+from ..inference.variational.fitting.fit_result import Fit
 from ..problems.mdp import TabularMDP, last_reward
 from ..trajectories.blocks import Blocks, HasBlocks
 from ..trajectories.policy import TabularPolicy

@@ -15,7 +15,7 @@ from ..chance.optimism import Optimism
 from ..errors import InvalidArgument, MissingExtra
 from ..inference.exact.infer import infer
 from ..inference.variational.elbo import objective_of
-from ..inference.variational.fit import Fit
+from ..inference.variational.fitting.fit_result import Fit
 from ..learners.learning import EvaluationPoint, Learning
 from ..runtime.arguments import finite
 from ..runtime.files import write_whole

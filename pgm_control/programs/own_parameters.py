@@ -60,6 +60,12 @@ def own_parameters(guide: object) -> Iterator[None]:
 
 
 def _free(names: set[str]) -> None:
+    """Take names out of the store. A parameter of Pyro's flows has two, of which `del store[name]` takes only one."""
     store = pyro.get_param_store()
-    for name in names & set(store.keys()):
-        del store[name]
+    if names & set(store.keys()):
+        state = store.get_state()
+        for held in (state["params"], state["constraints"]):
+            for name in names & set(held):
+                del held[name]
+        store.clear()
+        store.set_state(state)

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InvalidArgument, InvalidGuide, PGMControlError
+from .auxiliary import HasReverse, log_reverse
 from .own_parameters import own_parameters
 from .roles import in_order, roles_of
 from .run import Site, run_with
@@ -23,16 +24,18 @@ class Replay(NamedTuple):
         values: the values of the guide's sites, one row a draw.
         log_guide: log q of each site given those before it, auxiliary ones included.
         log_model: log p of each site of the model, factors and observations included.
+        log_reverse: log r of the auxiliary sites together; 0 for a guide without a reverse model.
     """
 
     values: Named
     log_guide: dict[str, Float[Tensor, " draw"]]
     log_model: dict[str, Float[Tensor, " draw"]]
+    log_reverse: Float[Tensor, " draw"]
 
     @property
     def log_weight(self) -> Float[Tensor, " draw"]:
-        """log p~ − log q of each draw, in nats; −inf where the model forbids it."""
-        target = torch.stack(list(self.log_model.values())).sum(0)
+        """log p~ + log r − log q of each draw, in nats; −inf where the model forbids it."""
+        target = torch.stack(list(self.log_model.values())).sum(0) + self.log_reverse
         return torch.where(torch.isneginf(target), target, target - torch.stack(list(self.log_guide.values())).sum(0))
 
 
@@ -40,8 +43,9 @@ class Replay(NamedTuple):
 class Pair:
     """A model and a guide, both any Pyro program, whose sites have been compared.
 
-    Auxiliary sites of the guide, variables that the model does not have, are left out of the density of the guide: the
-    reverse model r of each is then its own conditional, which gives a lower bound, and a valid proposal. If the guide's
+    Auxiliary sites of the guide, variables that the model does not have, belong to its density if it has a reverse
+    model. Otherwise they are left out: the reverse model r of each is then its own conditional, which gives a lower
+    bound, and a valid proposal. If the guide's
     other sites are all determined by them, as in Pyro's AutoGuides, their density is that of the trajectory.
 
     Attributes:
@@ -51,6 +55,7 @@ class Pair:
         latent: those that the guide draws.
         like: a tensor of the dtype and on the device of the factors.
         computed: those of them that the guide computes from the sites before.
+        auxiliary: the auxiliary sites of the guide.
         is_determined: whether the guide computes all of them, from auxiliary variables.
     """
 
@@ -81,7 +86,9 @@ class Pair:
                 )
         else:
             _require_densities(drawn, scored, self.latent)
-        self.scored = [name for name in drawn if self.is_determined or name not in auxiliary]
+        self.auxiliary = auxiliary
+        has_density = self.is_determined or isinstance(guide, HasReverse)
+        self.scored = [name for name in drawn if has_density or name not in auxiliary]
         factor = next(site for name, site in scored.items() if self.has_role(name, "optimality"))
         self.like = factor.log_probability.detach()
         if not self.like.is_floating_point():
@@ -100,11 +107,18 @@ class Pair:
             scored = run_with(self.model, values)
             logs = {f"q {name}": drawn[name].log_probability for name in self.scored}
             logs |= {f"p {name}": site.log_probability for name, site in scored.items()}
-            return values, logs
+            return values, logs | {"r": self._log_reverse(values)}
 
         values, logs = side_by_side(run, self.guide, num_samples, seed, self.like)
-        parts = ({name[2:]: each for name, each in logs.items() if name[0] == kind} for kind in "qp")
-        return Replay(values, *parts)
+        log_reverse = logs.pop("r")
+        log_guide, log_model = ({name[2:]: each for name, each in logs.items() if name[0] == kind} for kind in "qp")
+        return Replay(values, log_guide, log_model, log_reverse)
+
+    def _log_reverse(self, values: Mapping[str, Tensor]) -> Float[Tensor, ""]:
+        if not self.auxiliary or not isinstance(self.guide, HasReverse):
+            return self.like.new_zeros(())
+        known, hidden = ({name: values[name] for name in names} for names in (self.latent, self.auxiliary))
+        return log_reverse(self.guide, known, hidden)
 
     def changed(self, replay: Replay) -> set[str]:
         """The sites whose densities differ from the model's along draws; all if auxiliary variables determine them."""

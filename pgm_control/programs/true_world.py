@@ -1,12 +1,10 @@
-"""A guide's actions in the world of the model: the model draws chance, and asks the guide for each action."""
+"""A guide's actions in the world of the model: the model draws chance, and the guide each action."""
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, final
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
-from pyro import poutine
-from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
 from ..errors import InvalidGuide
@@ -32,58 +30,56 @@ class Played(NamedTuple):
 def in_true_world(pair: Pair, num_samples: int, seed: int | None) -> Played:
     """Runs of the model whose actions are drawn by the guide, given what has been drawn so far.
 
-    At each action the guide runs up to it, with the values drawn so far, also of its own auxiliary variables; so that
-    T actions cost T²/2 steps of the guide.
+    Before each action the model runs up to it, and then the guide, with the values drawn so far, also of the auxiliary
+    variables of the guide; so that T actions cost T²/2 steps of each.
 
     Raises:
         InvalidGuide: if the guide draws chance that comes after an action before the action.
     """
-    factors = [name for name in pair.sites if pair.has_role(name, "optimality")]
 
     def run(known: Mapping[str, Tensor]) -> tuple[Named, Named]:
-        policy = _GuideAsPolicy(pair, known)
-        scored = run_with(policy(pair.model), known)
-        values = {name: torch.as_tensor(each) for name, each in policy.drawn.items()}
-        logs = {f"q {name}": site.log_probability for name, site in policy.actions.items()}
-        logs |= {f"p {name}": scored[name].log_probability for name in factors if name in scored}
-        return values, logs
+        drawn, policy, chance = dict[str, Any](known), dict[str, Site](), list[str]()
+        for name in pair.latent:
+            if not pair.has_role(name, "action"):
+                chance.append(name)
+                continue
+            _draw_chance(pair, drawn, chance)
+            policy[name] = _draw_action(pair, drawn, name)
+            chance.clear()
+        scored = run_with(pair.model, drawn)
+        values = {**drawn, **{name: scored[name].value for name in chance}}
+        logs = {f"q {name}": site.log_probability for name, site in policy.items()}
+        logs |= {
+            f"p {name}": site.log_probability for name, site in scored.items() if pair.has_role(name, "optimality")
+        }
+        return {name: torch.as_tensor(each) for name, each in values.items()}, logs
 
     values, logs = side_by_side(run, pair.guide, num_samples, seed, pair.like)
     parts = ({name[2:]: each for name, each in logs.items() if name[0] == kind} for kind in "qp")
     return Played(values, *parts)
 
 
-@final
-class _GuideAsPolicy(Messenger):
-    """A handler of the model that takes the actions of the guide."""
+def _draw_chance(pair: Pair, drawn: dict[str, Any], names: list[str]) -> None:
+    """Let the model draw these sites."""
+    if names:
+        found = run_with(pair.model, drawn, until=names)
+        drawn.update({name: found[name].value for name in names})
 
-    def __init__(self, pair: Pair, known: Mapping[str, Tensor]) -> None:
-        super().__init__()
-        self.pair, self.known = pair, dict(known)
-        self.drawn = dict[str, Any]()  # so far: of the model, and auxiliary variables of the guide
-        self.actions = dict[str, Site]()
 
-    def _pyro_sample(self, msg: Any) -> None:
-        name = str(msg["name"])
-        if msg["is_observed"] or not self.pair.has_role(name, "action"):
-            return
-        with torch.no_grad(), poutine.block():
-            found = run_with(self.pair.guide, {**self.known, **self.drawn}, until=[name])
-        if name not in found:
-            raise InvalidGuide(f"`guide` must sample the sites of the model, but `{name}` is missing in a run.")
-        for other, site in found.items():
-            if other in self.drawn or other == name:
-                continue
-            if not site.is_auxiliary and not site.is_determined:
-                raise InvalidGuide(
-                    f"`guide` must draw `{name}` before `{other}`, as the model does, to act in the true world, which "
-                    "draws what follows. Change the order of its sites."
-                )
-            if site.is_auxiliary:
-                self.drawn[other] = site.value
-        self.actions[name] = found[name]
-        msg["value"], msg["done"] = found[name].value, True
-
-    def _pyro_post_sample(self, msg: Any) -> None:
-        if not msg["is_observed"]:
-            self.drawn[msg["name"]] = msg["value"]
+def _draw_action(pair: Pair, drawn: dict[str, Any], action: str) -> Site:
+    """Let the guide draw an action, and the auxiliary variables before it."""
+    found = run_with(pair.guide, drawn, until=[action])
+    if action not in found:
+        raise InvalidGuide(f"`guide` must sample the sites of the model, but `{action}` is missing in a run.")
+    for name, site in found.items():
+        if name in drawn or name == action:
+            continue
+        if not site.is_auxiliary and not site.is_determined:
+            raise InvalidGuide(
+                f"`guide` must draw `{action}` before `{name}`, as the model does, to act in the true world, which "
+                "draws what follows. Change the order of its sites."
+            )
+        if site.is_auxiliary:
+            drawn[name] = site.value
+    drawn[action] = found[action].value
+    return found[action]

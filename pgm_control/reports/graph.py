@@ -125,7 +125,8 @@ def render(
     Args:
         model: a tabular model, or any Pyro program with `roles`.
         guides: by name: an object with `blocks()`, an `Optimism`, or 1 for free and 0 for clamped. A guide clamps the
-            blocks with β = 0 in its `optimism`; without an `optimism`, the blocks that are equal to the model's.
+            blocks with β = 0 in its `optimism`; without an `optimism`, the blocks that are equal to the model's. Any
+            other Pyro program, such as a guide function or one with latent variables, has the graph that Pyro finds.
             Default: free and clamped. Empty, the default for a program without tables: the model alone.
         horizon: the number of steps of a tabular model that are drawn; "…" replaces the rest.
 
@@ -146,9 +147,37 @@ def render(
     program = _Smallest(small)
     graphs = [_graph("model", program, ends_here, certain=_certain(small))]
     for name, guide in named.items():
+        if _is_own_program(guide):
+            graphs.append(_of_guide(model, name, guide, horizon, _certain(small)))
+            continue
         clamped = _clamped(model, name, guide, small)
         graphs.append(_graph(name, program.as_guide, ends_here, clamped, _certain(small)))
     return Drawing(_mermaid(graphs), _dot(graphs))
+
+
+def _is_own_program(guide: object) -> bool:
+    """Whether a guide has a graph of its own: a Pyro program without tables."""
+    return callable(guide) and not isinstance(guide, type | HasBlocks) and not hasattr(guide, "optimism")
+
+
+def _of_guide(model: MarkovModel, name: str, guide: Any, horizon: int, certain: frozenset[str]) -> _Graph:
+    """The graph of the first steps of a guide of a tabular model that is a function, or has latent variables."""
+    pair = pair_of(model, guide)
+    changed = pair.changed(pair.replayed(_DRAWS, seed=0))
+    ends_here = model.mdp.horizon <= horizon
+    with own_parameters(guide):
+        whole_graph = _graph(name, guide, ends_here=True)
+    parents = {site: above for site, above in whole_graph.parents.items() if _is_within(site, horizon)}
+    chance = {site for site in pair.latent if pair.has_role(site, "chance") and site not in certain}
+    if not ends_here:
+        parents[_REST] = [_last_state(parents)]
+    return _Graph(name, parents, frozenset(), frozenset((chance - changed) & set(parents)), certain)
+
+
+def _is_within(site: str, horizon: int) -> bool:
+    """Whether a site belongs to the first steps, or to no step."""
+    kind, _, t = site.rpartition("_")
+    return not t.isdigit() or int(t) < horizon + (kind == "state")
 
 
 def _of_program(model: Callable[[], Any], guides: Mapping[str, Any]) -> list[_Graph]:

@@ -18,7 +18,7 @@ from ..analysis.scorecard import Scorecard, scorecard
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
-from ..inference.variational.fit import Fit
+from ..inference.variational.fitting.fit_result import Fit
 from ..plot import (
     dial_sweep,
     elbo_curves,

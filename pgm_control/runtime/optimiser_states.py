@@ -127,6 +127,8 @@ def _check_of(optim: PyroOptim, parameter: Tensor) -> Check:
     copy = torch.zeros_like(parameter, requires_grad=True)
     copy.grad = torch.zeros_like(copy)
     optimiser.param_groups[0]["params"] = [copy]
+    if parameter in optimiser.state:  # some have one before the first step
+        optimiser.state[copy] = optimiser.state.pop(parameter)
     with torch.random.fork_rng(devices=[]):
         optimiser.step()
     stepped = _check_now(found)

@@ -71,7 +71,7 @@ def check_model(model: MarkovModel | Callable[[], Any], seed: int | torch.Genera
     if is_program(model):
         number = _integer_of(seed)
         _raise(program_laws.model_laws(model, number), getattr(model, "__name__", type(model).__name__))
-        return ModelReport(tuple(laws.latent(laws.play(model, number))), None)
+        return ModelReport(program_laws.latent_sites(model, number), None)
     model = require_model(model, in_nats=True, timed=True)
     number = _integer_of(seed)
     sites = laws.play(model, number)
@@ -87,7 +87,8 @@ def check_guide(
     """Check that a guide satisfies the laws, the requirements that the library relies on.
 
     The Pyro sites must be those of the model, in the right order, gradients must be finite, equal seeds must give equal
-    samples, and the ELBO must be at most log p(O).
+    samples, and the ELBO must be at most log p(O). The guide may have auxiliary sites if it has a reverse model, which
+    samples exactly them; the ELBO is then the auxiliary bound.
 
     Each law is checked at the guide's parameters and, if it is a module, at randomly perturbed ones; the parameters are
     restored afterwards. Any Pyro guide can be checked. If it has `blocks()`, they must be normalised and agree with
@@ -125,6 +126,7 @@ def check_guide(
                 break
             drawn = laws.play(guide, number)
             broken += laws.sites(drawn, laws.play(model, number)) + laws.order(drawn, model)
+            broken += laws.reverse(model, guide, number)
             if broken:
                 break
             freed, found = laws.freedom(model, guide, number)

@@ -11,8 +11,11 @@ from pyro.infer import Trace_ELBO, TraceEnum_ELBO, config_enumerate
 from torch import Tensor
 
 from ..errors import InvalidGuide
+from ..inference.variational.auxiliary_elbo import auxiliary_elbo
 from ..inference.variational.elbo import elbo
+from ..inference.variational.latent_blocks import HasLatentBlocks
 from ..inference.variational.parameters import announced
+from ..programs.auxiliary import HasReverse, is_auxiliary, with_reverse
 from ..trajectories.action_measure import counts_actions, evidence_name
 from ..trajectories.blocks import HasBlocks, MarkovModel
 from ..trajectories.steps import has_last_factor, is_observed
@@ -33,6 +36,7 @@ class Site(NamedTuple):
     value: Tensor
     log_probability: float
     is_latent: bool
+    is_auxiliary: bool = False
 
 
 Sites = dict[str, Site]
@@ -47,19 +51,19 @@ def play(program: Program, seed: int, along: Program | None = None) -> Sites:
         trace.compute_log_prob()
     nodes: dict[str, Any] = dict(trace.nodes)
     return {
-        name: Site(node["value"], float(node["log_prob_sum"]), not node["is_observed"])
+        name: Site(node["value"], float(node["log_prob_sum"]), not node["is_observed"], is_auxiliary(node))
         for name, node in nodes.items()
         if node["type"] == "sample"
     }
 
 
 def latent(sites: Sites) -> list[str]:
-    """The names of the sites that are not observed, in order."""
-    return [name for name, site in sites.items() if site.is_latent]
+    """The names of the sites that are neither observed nor auxiliary, in order."""
+    return [name for name, site in sites.items() if site.is_latent and not site.is_auxiliary]
 
 
 def sites(drawn: Sites, wanted: Sites) -> list[str]:
-    """A guide samples exactly the latent sites of its model and has no factors."""
+    """A guide samples exactly the latent sites of its model, apart from auxiliary ones, and has no factors."""
     missing = [name for name in latent(wanted) if name not in drawn]
     extra = [name for name in latent(drawn) if name not in wanted]
     weighed = [name for name, site in drawn.items() if not site.is_latent and name in wanted]
@@ -70,10 +74,33 @@ def sites(drawn: Sites, wanted: Sites) -> list[str]:
             "sample it from the model's own distribution, as ClampedGuide does."
         )
     if extra:
-        broken.append(f"it samples {_some(extra)}, which the model does not have. Use the model's site names.")
+        broken.append(
+            f"it samples {_some(extra)}, which the model does not have. Use the model's site names, or mark it by "
+            'infer={"is_auxiliary": True} and add a method `reverse`.'
+        )
     if weighed:
         broken.append(f"it has the factors {_some(weighed)}; only the model may have factors.")
     return broken
+
+
+def reverse(model: MarkovModel, guide: Program, seed: int) -> list[str]:
+    """A guide with auxiliary sites has a reverse model, which samples them and no other, wherever the guide does."""
+    if not isinstance(guide, HasReverse):
+        hidden = [name for name, site in play(guide, seed).items() if site.is_auxiliary]
+        return [f"it samples {_some(hidden)} as auxiliary sites, but has no method `reverse`."] if hidden else []
+    extended, sampler = with_reverse(model, guide)
+    for offset in range(_TRAJECTORIES):
+        hidden = {name for name, site in play(guide, seed + offset).items() if site.is_auxiliary}
+        scored = play(sampler, seed + offset, along=extended)
+        if odd := sorted(hidden ^ (set(scored) - set(play(model, seed)))):
+            return [f"its reverse model must sample its auxiliary sites and no other, but differs in {_some(odd)}."]
+        for name in sorted(hidden):
+            if scored[name].log_probability == -math.inf:
+                return [
+                    f"it draws `{name}` = {scored[name].value.tolist()}, which its reverse model calls impossible: its "
+                    "bound is −inf. Give every value that the guide can draw a positive probability."
+                ]
+    return []
 
 
 def factors_of(model: MarkovModel, guide: Program) -> list[str]:
@@ -119,7 +146,7 @@ def factors(drawn: Sites, model: MarkovModel) -> list[str]:
 def repeatable(program: Program, seed: int) -> list[str]:
     """Two runs with one seed are equal."""
     first, second = play(program, seed), play(program, seed)
-    for name in latent(first):
+    for name in (name for name, site in first.items() if site.is_latent):
         if name not in second or not torch.equal(first[name].value, second[name].value):
             return [f"`{name}` differs between two runs with one seed: draw only through pyro.sample."]
     return []
@@ -176,7 +203,10 @@ def _free_blocks(model: MarkovModel, guide: Program) -> set[str]:
 
 
 def bound(model: MarkovModel, guide: Program, log_evidence: float) -> tuple[float, list[str]]:
-    """The ELBO, exact or estimated; it must not exceed log p(O) and must agree with that of the program."""
+    """The ELBO, exact or estimated; it must not exceed log p(O) and must agree with that of the program.
+
+    With auxiliary sites it is the auxiliary bound.
+    """
     slack = _tolerance(model) * max(1.0, abs(log_evidence))
     broken = []
     if isinstance(guide, HasBlocks):
@@ -189,9 +219,18 @@ def bound(model: MarkovModel, guide: Program, log_evidence: float) -> tuple[floa
                     "the blocks()."
                 )
     else:
-        values = torch.tensor([-Trace_ELBO().loss(model, guide) for _ in range(_SAMPLES)])
-        value = float(values.mean())
-        slack += 5 * float(values.std()) / _SAMPLES**0.5
+        pair = with_reverse(model, guide) if isinstance(guide, HasReverse) else (model, guide)
+        values = torch.tensor([-Trace_ELBO().loss(*pair) for _ in range(_SAMPLES)])
+        value, error = float(values.mean()), 5 * float(values.std()) / _SAMPLES**0.5
+        if isinstance(guide, HasLatentBlocks):
+            found, value = value, auxiliary_elbo(model, guide).item()
+            if not abs(value - found) <= slack + error:
+                broken.append(
+                    f"its program has an auxiliary bound of {found:.4g} ± {error / 5:.2g} nats, but its "
+                    f"latent_blocks() have {value:.4g}: sample from the latent_blocks()."
+                )
+        else:
+            slack += error
     if value > log_evidence + slack:
         broken.append(
             f"its ELBO, {value:.8g} nats, exceeds {evidence_name(model)} = {log_evidence:.8g}: it is not a lower "
@@ -211,7 +250,8 @@ def gradients(model: MarkovModel, guide: Program) -> list[str]:
         if value.requires_grad:
             value.backward()
     else:
-        Trace_ELBO().loss_and_grads(model, announced(guide))
+        pair = with_reverse(model, guide) if isinstance(guide, HasReverse) else (model, announced(guide))
+        Trace_ELBO().loss_and_grads(*pair)
     broken = []
     for name, parameter in guide.named_parameters():
         if parameter.grad is None:

@@ -13,7 +13,9 @@ from ..inference.sampling.of_programs import pair_of, program_draws
 from ..programs.own_parameters import own_parameters
 from ..programs.replay import Pair, Replay
 from ..programs.roles import roles_of, temperature_of
+from ..programs.run import run_with
 from ..runtime.programs import without_handlers
+from ..runtime.randomness import seeded
 from . import laws
 
 _DRAWS = 200
@@ -47,6 +49,12 @@ def model_laws(model: Callable[[], Any], seed: int) -> list[str]:
             for pattern in roles_of(model).unused(drawn)
         ]
     return broken
+
+
+def latent_sites(model: Callable[[], Any], seed: int) -> tuple[str, ...]:
+    """The sites that a program draws, in order, without those of plates."""
+    with seeded(seed):
+        return tuple(name for name, site in run_with(model, {}).items() if site.is_latent)
 
 
 def _prior(model: Callable[[], Any]) -> Callable[[], Any]:

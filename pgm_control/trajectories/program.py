@@ -14,6 +14,7 @@ from torch import Tensor
 from ..errors import InvalidGuide
 from ..problems.mdp import TabularMDP
 from ..problems.timed import at_time
+from ..programs.auxiliary import is_auxiliary, require_reverse
 from ..runtime.programs import without_condition
 from .action_measure import log_mass
 from .blocks import Blocks, MarkovModel
@@ -43,6 +44,8 @@ def require_sites(found: Iterable[str], horizon: int) -> None:
 def require_program(model: MarkovModel, guide: Any) -> None:
     """Run the guide once, and require the sample sites of the model: with others its ELBO would be no bound.
 
+    Auxiliary sites are allowed if the guide has a reverse model.
+
     Raises:
         InvalidGuide: if a site is missing, or there is another; but not if the guide cannot run.
     """
@@ -52,7 +55,9 @@ def require_program(model: MarkovModel, guide: Any) -> None:
     except Exception:
         return  # its first step raises it again, and says what the guide must be
     sites = [(name, site) for name, site in trace.nodes.items() if site["type"] == "sample"]
-    require_sites((name for name, site in sites if not site_is_subsample(site)), model.mdp.horizon)
+    auxiliary = {name for name, site in sites if is_auxiliary(site)}
+    require_reverse(guide, auxiliary)
+    require_sites({name for name, site in sites if not site_is_subsample(site)} - auxiliary, model.mdp.horizon)
 
 
 def is_program(model: object) -> bool:
@@ -81,7 +86,7 @@ def run_program(blocks: Blocks, optimality: MarkovModel | None = None) -> None:
     initial = with_end(blocks.log_initial) if ends else blocks.log_initial
     policy = with_end(blocks.log_policy, 1) if ends else blocks.log_policy
     dynamics = with_end(blocks.log_dynamics, 1) if ends else blocks.log_dynamics
-    survives, stops = _survival(blocks)
+    survives, stops = survival_logits(blocks)
     successor = mdp.successor
     if ends:
         successor = torch.cat((successor, torch.full_like(successor[:1], mdp.num_states)))
@@ -97,7 +102,7 @@ def run_program(blocks: Blocks, optimality: MarkovModel | None = None) -> None:
         outcome = pyro.sample(f"outcome_{t}", dist.Categorical(logits=dynamics[t][state, action]))
         if factors is not None and (table := factors[t]) is not None:
             pyro.factor(f"optimality_{t}", table[state, action, outcome])
-        logits = _arrival(successor[state, action, outcome].long(), survives[t], stops[t])
+        logits = arrival_logits(successor[state, action, outcome].long(), survives[t], stops[t])
 
 
 def _log_factors(model: MarkovModel) -> list[Tensor | None]:
@@ -119,7 +124,7 @@ def _ended(mdp: TabularMDP, table: Tensor) -> Tensor:
     return torch.cat((table, torch.zeros_like(table[:1]))) if mdp.discount < 1 else table
 
 
-def _survival(blocks: Blocks) -> tuple[Float[Tensor, "time target"], Float[Tensor, "time target end"]]:
+def survival_logits(blocks: Blocks) -> tuple[Float[Tensor, "time target"], Float[Tensor, "time target end"]]:
     """Log-probabilities of arriving in the state that the outcome leads to, and of the end; there is none without one.
 
     The end leads to itself.
@@ -131,7 +136,7 @@ def _survival(blocks: Blocks) -> tuple[Float[Tensor, "time target"], Float[Tenso
     return torch.cat((survival.log(), none), -1), torch.cat(((1.0 - survival).log(), none), -1)[..., None]
 
 
-def _arrival(
+def arrival_logits(
     target: Int[Tensor, "*batch"], survives: Float[Tensor, " target"], stops: Float[Tensor, "target end"]
 ) -> Float[Tensor, "*batch target"]:
     """Log-probability of each state at t + 1 given the state that the outcome leads to: that state, or the end."""

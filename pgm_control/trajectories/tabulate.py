@@ -11,6 +11,7 @@ from torch import Tensor
 from ..chance.log_tables import row_error
 from ..errors import InvalidGuide
 from ..problems.mdp import TabularMDP
+from ..programs.auxiliary import HasReverse
 from ..text.wording import action_phrase, state_phrase
 from .blocks import Blocks, HasBlocks, MarkovModel, blocks_of, require_model, require_room_for_policy
 from .function_tables import FunctionTables
@@ -59,7 +60,7 @@ def tabulate(model: MarkovModel, guide: Tabulable) -> Blocks:
         return _checked(guide, truth)
     if isinstance(guide, HasBlocks | type):
         return _checked(blocks_of(guide), truth)  # pyright: ignore[reportArgumentType]  it refuses a class
-    if callable(guide) and not any(callable(getattr(guide, name, None)) for name in ("process", "bound")):
+    if callable(guide) and not any(callable(getattr(guide, name, None)) for name in ("process", "bound", "reverse")):
         tables = FunctionTables(guide, model.mdp)
         blocks = _checked(tables.blocks(), truth)
         tables.require_markov(blocks)
@@ -77,6 +78,11 @@ def _refuse(guide: object) -> NoReturn:
             f"`guide` must be one that tables can represent, but {kind} has a memory: its actions depend on the "
             "history, not only on time and state. Score it by estimate(model, guide) and sample from it by "
             "log_weights or smc."
+        )
+    if isinstance(guide, HasReverse):
+        raise InvalidGuide(
+            f"`guide` must be one that tables can represent, but {kind} draws auxiliary variables, on which its "
+            "actions depend. Score it by estimate(model, guide) and sample from it by log_weights or smc."
         )
     if callable(getattr(guide, "bound", None)):
         raise InvalidGuide(

@@ -33,7 +33,8 @@ RESULTS = (  # results and types, which a user does not make
     "inverse_rl:Peak ExponentialOptimality LogisticOptimality Optimality LearnedPrior PriorStatus "
     "behaviour:PeopleFit behaviour:PeopleStatus behaviour:PeopleIdentification behaviour:PeopleProgram "
     "behaviour:PeopleComparison behaviour:Recovery behaviour:ModelConfusion "
-    "StepBlocks Visits PosteriorStep"
+    "StepBlocks Visits PosteriorStep LatentMarkovGuide LatentBlocks HasReverse AuxiliaryELBO HasLatentBlocks "
+    "guides:LatentProcess"
 ).split()
 
 

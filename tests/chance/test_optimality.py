@@ -21,7 +21,7 @@ from pgm_control import (
     soft_values,
     value_iteration,
 )
-from pgm_control.inference.variational.checkpoint import identity
+from pgm_control.inference.variational.fitting.checkpoint import identity
 
 PROBLEM = timed_model("logistic", 1).mdp
 TABLE = torch.linspace(-2.0, 0.0, S * A * K, dtype=torch.float64).reshape(S, A, K)

@@ -127,6 +127,7 @@ def test_the_posterior_of_a_table_is_a_guide_of_its_program():
     torch.testing.assert_close(found, torch.full_like(found, posterior.log_evidence), atol=1e-9, rtol=0)
 
 
+@pytest.mark.slow
 def test_conditional_smc_leaves_the_posterior_as_it_is():
     """A chain that starts in the posterior stays there: the mean of the first action is that of the exact posterior."""
     exact, chain = optimal_guide(1.0), []
@@ -341,3 +342,60 @@ def test_roles_are_found_inside_of_handlers():
     known = pyro.condition(other, data={"x_0": torch.tensor(1.0)})
     found = estimate(known, lambda: pyro.sample("u_0", dist.Normal(0.0, 1.0)), 4000, seed=0)
     within(found.true_return, -3.0 * 2.0, most=0.1)
+
+
+def plates(policy=None):
+    """Five agents at once; with a policy a guide."""
+    with pyro.plate("agents", 5):
+        state = pyro.sample("state_0", dist.Normal(0.0, 1.0))
+        for t in range(2):
+            action = pyro.sample(f"action_{t}", dist.Normal(0.0 if policy is None else policy(state), 1.0))
+            if policy is None:
+                pyro.factor(f"optimality_{t}", -(state**2 + action**2))
+            state = pyro.sample(f"state_{t + 1}", dist.Normal(state + action, 0.3))
+
+
+def computed(policy=None):
+    """Dynamics that are no site, or sites of which the model computes the value."""
+    state = pyro.sample("state_0", dist.Delta(torch.tensor(1.0)))
+    for t in range(3):
+        action = pyro.sample(f"action_{t}", dist.Normal(0.0 if policy is None else policy(state), 1.0))
+        if policy is None:
+            pyro.factor(f"optimality_{t}", -(state**2 + action**2))
+        state = pyro.sample(f"state_{t + 1}", dist.Delta(state + action))
+
+
+class Vectors(torch.nn.Module):
+    """States of two numbers, and a network as the policy of the guide."""
+
+    def __init__(self, is_guide):
+        super().__init__()
+        self.is_guide, self.network = is_guide, torch.nn.Linear(2, 1)
+
+    def forward(self):
+        state = pyro.sample("state_0", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+        for t in range(3):
+            mean = self.network(state) if self.is_guide else torch.zeros(1)
+            action = pyro.sample(f"action_{t}", dist.Normal(mean, 1.0).to_event(1))
+            if not self.is_guide:
+                pyro.factor(f"optimality_{t}", -(state**2).sum() - (action**2).sum())
+            state = pyro.sample(f"state_{t + 1}", dist.MultivariateNormal(state + action, 0.1 * torch.eye(2)))
+
+
+@pytest.mark.parametrize(
+    ("model", "guide"),
+    [
+        (plates, lambda: plates(lambda state: -0.5 * state)),
+        (computed, lambda: computed(lambda state: -0.5 * state)),
+        (Vectors(is_guide=False), Vectors(is_guide=True).double()),
+    ],
+    ids=["plates", "computed", "vectors"],
+)
+def test_clamped_guides_of_other_programs_earn_what_they_imagine(model, guide):
+    found = estimate(model, guide, 2000, seed=0)
+    assert abs(found.delusion.mean) <= 4 * found.delusion.standard_error
+    evidence = iwae_bound(model, guide, 300, 50, seed=0)
+    particles = torch.tensor([smc(model, guide, 500, seed=i).log_evidence for i in range(10)])
+    error = math.hypot(evidence.standard_error, float(particles.std()) / math.sqrt(10))
+    assert abs(evidence.mean - float(particles.mean())) <= 4 * error + 0.2  # both are a little too low
+    assert found.elbo.mean < evidence.mean

@@ -125,6 +125,8 @@ def estimate_elbo(
 ) -> Estimate:
     r"""An estimate of the ELBO of any guide, $E_q[\log \tilde p - \log q]$, in nats: the mean of its log-weights.
 
+    For a guide with auxiliary variables and no `process()` it is the auxiliary bound; see `log_weights`.
+
     Args:
         model: the tabular model, or any Pyro program with `roles`; see `log_weights`.
         guide: any guide for it; see `log_weights`.

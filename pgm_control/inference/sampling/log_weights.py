@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pyro import poutine
 from torch import Tensor
 
@@ -17,6 +17,7 @@ from ...errors import InvalidGuide
 from ...problems.feasible import ended_states
 from ...problems.mdp import TabularMDP, last_reward
 from ...problems.timed import by_time
+from ...programs.auxiliary import HasReverse, is_auxiliary, log_reverse
 from ...programs.side_by_side import Named, Run, side_by_side
 from ...runtime.arguments import whole
 from ...runtime.programs import require_callable
@@ -62,9 +63,12 @@ def log_weights(
 
     Sites with other names have their roles stated: `program.roles = {"speed_*": ("state", "chance"), "torque_*":
     "action", "cost_*": "optimality"}`; "chance" is what the world draws. Rewards are in units of the attribute
-    `program.temperature` per nat, 1 if there is none. The guide, a Pyro program too, draws the same sites. Auxiliary
-    ones, marked `infer={"is_auxiliary": True}`, are left out of log q: the mean is a lower bound of log p(O) then too.
-    But if all other sites are computed from them, as in Pyro's AutoGuides, they have the density.
+    `program.temperature` per nat, 1 if there is none. The guide, a Pyro program too, draws the same sites.
+    A guide may also have auxiliary sites z, marked `infer={"is_auxiliary": True}`. If it has a method `reverse` (see
+    `with_reverse`), log w = log p~ + log r(z | trajectory) − log q(trajectory, z), whose mean is the auxiliary bound.
+    Otherwise they are left out of log q, as if r were the distribution that they are drawn from: a looser bound. But
+    if all other sites are computed from them, as in Pyro's AutoGuides, they have the density. Guides with `process()`,
+    such as `OptionGuide`, have the density of trajectories without z.
 
     Args:
         model: the tabular model, or a Pyro program.
@@ -129,10 +133,17 @@ def _summed(trajectories: Trajectories, of_outcome: Tensor, of_state: Tensor, of
     return torch.where(alive[:, :-1], paid, 0.0).sum(-1) + torch.where(alive[:, -1], of_last[here[:, -1]], 0.0)
 
 
+def trajectories_of(mdp: TabularMDP, values: Named) -> Trajectories:
+    """The trajectories with these values of the sites, by name, one row a trajectory."""
+    rows = torch.stack([values[name] for name in sites(mdp.horizon)], 1).to(mdp.successor.device)
+    return Trajectories(*rows.split([mdp.horizon + 1, mdp.horizon, mdp.horizon], 1))
+
+
 class Traced(NamedTuple):
     """Runs of a Pyro guide: the trajectories, their log-density, and that of their decisions, in nats.
 
-    Actions after the end of an episode are no decisions.
+    Actions after the end of an episode are no decisions. With auxiliary sites z the log-density is log q(τ, z) − log r,
+    where r is the reverse model of the guide; if it has none, their own conditionals, so that log q(τ | z) remains.
     """
 
     trajectories: Trajectories
@@ -151,8 +162,7 @@ def traced(model: MarkovModel, guide: Callable[[], Any], num_samples: int, gener
     require_callable("guide", guide)
     like, steps = model.mdp.initial, model.mdp.horizon
     values, logs = side_by_side(_run(guide, model.mdp), guide, num_samples, seed_of(generator), like)
-    rows = values["sites"].to(model.mdp.successor.device)
-    trajectories = Trajectories(*rows.split([steps + 1, steps, steps], 1))
+    trajectories = trajectories_of(model.mdp, _by_name(sites(steps), values["sites"].T))
     return Traced(trajectories, logs["log_q"].to(like), logs["log_policy"].to(like))
 
 
@@ -165,7 +175,8 @@ def _run(guide: Callable[[], Any], mdp: TabularMDP) -> Run:
     due = sites(steps)
 
     def run(given: Mapping[str, Tensor]) -> tuple[Named, Named]:
-        program = poutine.condition(guide, dict(zip(due, given["sites"], strict=True))) if given else guide
+        hidden: Named = {name: value for name, value in given.items() if name != "sites"}
+        program = poutine.condition(guide, _by_name(due, given["sites"]) | hidden) if given else guide
         trace = poutine.trace(program).get_trace()
         try:
             trace.compute_log_prob()
@@ -173,7 +184,8 @@ def _run(guide: Callable[[], Any], mdp: TabularMDP) -> Run:
             raise problem.__cause__ if isinstance(problem.__cause__, InvalidGuide) else problem from None
         everything: dict[str, Any] = dict(trace.nodes)
         nodes = {name: node for name, node in everything.items() if node["type"] == "sample"}
-        require_sites(nodes, steps)
+        hidden |= {name: torch.as_tensor(node["value"]) for name, node in nodes.items() if is_auxiliary(node)}
+        require_sites(set(nodes) - set(hidden), steps)
         values = {name: torch.as_tensor(nodes[name]["value"]) for name in due}
         for name, value in values.items():
             if value.numel() != 1:
@@ -185,6 +197,14 @@ def _run(guide: Callable[[], Any], mdp: TabularMDP) -> Run:
         actions = torch.stack([log_q[f"action_{t}"] for t in range(steps)])
         rows = torch.stack([value.reshape(()).long() for value in values.values()])
         decided = torch.where(ended.to(rows.device)[rows[:steps]], 0.0, actions)
-        return {"sites": rows}, {"log_q": torch.stack(list(log_q.values())).sum(), "log_policy": decided.sum()}
+        total = torch.stack(list(log_q.values())).sum()
+        if hidden and isinstance(guide, HasReverse):
+            drawn = torch.stack([torch.as_tensor(nodes[name]["log_prob_sum"]) for name in hidden]).sum()
+            total = total + drawn - log_reverse(guide, _by_name(due, rows), hidden)
+        return {"sites": rows, **hidden}, {"log_q": total, "log_policy": decided.sum()}
 
     return run
+
+
+def _by_name(names: list[str], values: Int[Tensor, "site ..."]) -> Named:
+    return dict(zip(names, values, strict=True))

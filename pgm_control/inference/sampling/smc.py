@@ -11,18 +11,21 @@ Sources:
         Learning Representations, 2019.
 """
 
+import dataclasses
 import html
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import FunctionType
 from typing import Any, final
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...errors import InvalidArgument
+from ...errors import InvalidArgument, InvalidGuide
 from ...problems.mdp import TabularMDP
+from ...programs.auxiliary import HasReverse
 from ...runtime.arguments import shown, whole
 from ...runtime.randomness import generator_of
 from ...trajectories.blocks import MarkovModel, require_model
@@ -31,7 +34,7 @@ from ...trajectories.program import is_program
 from ...trajectories.samples import Occupancy, Trajectories
 from ...trajectories.tabulate import tabulate
 from .iwae import require_particles
-from .log_weights import log_target
+from .log_weights import log_target, trajectories_of
 from .of_programs import pair_of
 from .particles import Runs, run_smc
 from .program_particles import run_program_smc
@@ -147,7 +150,9 @@ def smc(
 
     Args:
         model: the tabular model, or any Pyro program with `roles`; see `log_weights`.
-        guide: the proposal, with `blocks()` or with a memory (`process()`), or a Pyro function (see `tabulate`).
+        guide: the proposal, with `blocks()` or with a memory (`process()`), or a Pyro function. A function that no
+            table holds (see `tabulate`), and a guide with auxiliary sites and no process, such as `LatentPolicyGuide`,
+            are run as programs.
         num_particles: the number of particles, N.
         threshold: in [0, 1]. With 0 the particles are never resampled, which is importance sampling; with 1 they are
             resampled whenever the weights differ.
@@ -167,7 +172,11 @@ def smc(
     if is_program(model):
         return _of_program(model, guide, particles, threshold, generator_of(seed), lookahead)
     model = require_model(model, in_nats=True, timed=True)
-    process, generator = proposal_of(model, guide), generator_of(seed, model.mdp.initial.device)
+    generator, process = generator_of(seed, model.mdp.initial.device), _process_or_none(model, guide)
+    if process is None:
+        found = _of_program(model, guide, particles, threshold, generator, lookahead)
+        values: Any = found.trajectories
+        return dataclasses.replace(found, trajectories=trajectories_of(model.mdp, values))
     return _only(model, run_smc(model, process, particles, 1, threshold, generator, lookahead))
 
 
@@ -232,6 +241,16 @@ def conditional_smc(
             )
     found = run_smc(model, process, require_particles(num_particles), 1, threshold, generator, lookahead, reference)
     return _only(model, found)
+
+
+def _process_or_none(model: MarkovModel, guide: object) -> Process | None:
+    """The guide as a process; None for a Pyro program that no table holds."""
+    try:
+        return None if isinstance(guide, HasReverse) and process_of(model, guide) is None else proposal_of(model, guide)
+    except InvalidGuide:
+        if not isinstance(guide, FunctionType):
+            raise
+        return None
 
 
 def _of_program(

@@ -8,19 +8,13 @@ Sources:
 """
 
 import math
-from collections.abc import Iterable, Iterator
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from ...chance.log_space import expect, relative
 from ...errors import InvalidArgument
-from ...problems.mdp import TabularMDP
-from ...trajectories.blocks import Assignable, Blocks, HasBlocks, MarkovModel
-from ...trajectories.samples import Occupancy
+from ...trajectories.blocks import Assignable, HasBlocks, MarkovModel
 from .natural_gradient import improved
-from .optimisers import LBFGS
+from .projection import move_towards
 
 
 def em_step(model: MarkovModel, guide: HasBlocks, step_size: float = 1.0, maximisation_steps: int = 20) -> float:
@@ -62,51 +56,8 @@ def em_step(model: MarkovModel, guide: HasBlocks, step_size: float = 1.0, maximi
         if not math.isfinite(before):
             return before
         visits = old.marginals()
-    optimiser = LBFGS(
-        parameters,
-        max_iter=maximisation_steps,
-        tolerance_grad=1e-12,
-        tolerance_change=1e-12,
-        line_search_fn="strong_wolfe",
-    )
-
-    def distance() -> Tensor:
-        optimiser.zero_grad()
-        terms = [
-            (weight * expect(log_target, relative(log_target, log_q))).sum()
-            for log_target, log_q, weight in _within_support(_tables(target, guide.blocks(), visits, model.mdp))
-            if log_q.requires_grad
-        ]
-        total = torch.stack(terms).sum()
-        total.backward()
-        return total
-
-    optimiser.step(distance)  # pyright: ignore[reportArgumentType]  it takes tensors too
-    optimiser.zero_grad()
+    move_towards(target, visits, guide, parameters, maximisation_steps)
     return before
-
-
-def _tables(
-    target: Blocks, now: Blocks, visits: Occupancy, mdp: TabularMDP
-) -> Iterator[tuple[Tensor, Tensor, Float[Tensor, "*row"]]]:
-    """For each block: the target, the guide's table, and how often the old guide visits each row."""
-    yield target.log_initial, now.log_initial, now.log_initial.new_ones(())
-    yield target.log_policy, now.log_policy, visits.state[:-1]
-    yield target.log_dynamics, now.log_dynamics, visits.outcome.sum(-1)
-    if target.log_survival is not None and now.log_survival is not None:
-        arrived = torch.zeros_like(visits.state[1:])
-        arrived.index_add_(1, mdp.successor.flatten(), visits.outcome.flatten(1))
-        yield _continuation(target.log_survival), _continuation(now.log_survival), arrived
-
-
-def _within_support(tables: Iterable[tuple[Tensor, Tensor, Tensor]]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """The tables without targets that the guide excludes: no parameter lowers their KL, which is infinite."""
-    for log_target, log_q, weight in tables:
-        yield torch.where(torch.isneginf(log_q), -torch.inf, log_target), log_q, weight
-
-
-def _continuation(log_survival: Float[Tensor, "time next_state"]) -> Float[Tensor, "time next_state 2"]:
-    return torch.stack((log_survival, torch.log1p(-log_survival.exp())), -1)
 
 
 def em_parameters(guide: object) -> list[torch.nn.Parameter]:
@@ -115,16 +66,25 @@ def em_parameters(guide: object) -> list[torch.nn.Parameter]:
     Raises:
         InvalidArgument: if there are none, or the guide is fitted to another objective than the ELBO.
     """
-    name = type(guide).__name__
-    found = [each for each in guide.parameters() if each.requires_grad] if isinstance(guide, torch.nn.Module) else []
-    if not found:
-        raise InvalidArgument(
-            f'`guide` must have torch parameters for method="em", but {name} has none. A guide whose blocks can be '
-            'assigned is fitted with method="natural_gradient" or "exact".'
-        )
+    name, found = type(guide).__name__, parameters_for("em", guide)
     if isinstance(guide, Assignable) and not guide.optimism.is_elbo:
         raise InvalidArgument(
             f'`guide` must be fitted to the ELBO for method="em", every β 0 or 1, but {name} has {guide.optimism}. Use '
             'method="natural_gradient" or "svi".'
+        )
+    return found
+
+
+def parameters_for(method: str, guide: object) -> list[torch.nn.Parameter]:
+    """The parameters of the guide that require gradients.
+
+    Raises:
+        InvalidArgument: if there are none; the message names the method.
+    """
+    found = [each for each in guide.parameters() if each.requires_grad] if isinstance(guide, torch.nn.Module) else []
+    if not found:
+        raise InvalidArgument(
+            f'`guide` must have torch parameters for method="{method}", but {type(guide).__name__} has none. A guide '
+            'whose blocks can be assigned is fitted with method="natural_gradient" or "exact".'
         )
     return found

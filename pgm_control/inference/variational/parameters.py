@@ -35,9 +35,9 @@ def announced(guide: Callable[[], Any]) -> Callable[[], Any]:
     if not isinstance(guide, torch.nn.Module) or isinstance(guide, PyroModule):
         return guide
 
-    def program() -> Any:
+    def program(*args: Any, **kwargs: Any) -> Any:
         announce_parameters(guide)
-        return guide()
+        return guide(*args, **kwargs)
 
     return program
 

@@ -1,4 +1,4 @@
-"""Exact Pyro losses for a tabular model and a guide with blocks, without sampling or tracing."""
+"""Exact Pyro losses for a tabular model and a guide whose factors are tables, without sampling or tracing."""
 
 import abc
 from collections.abc import Callable
@@ -11,15 +11,15 @@ from torch import Tensor
 from ...chance.optimism import Optimism, OptimismLike
 from ...errors import InvalidGuide
 from ...trajectories.blocks import HasBlocks, MarkovModel
+from .auxiliary_elbo import auxiliary_elbo
 from .elbo import elbo, objective_of
+from .latent_blocks import HasLatentBlocks
 from .parameters import announce_parameters
 from .renyi import renyi, require_steep
 
 
-class MarkovLoss(ELBO, abc.ABC):
-    """A Pyro loss for a model and a guide with factors: an exact bound and its exact gradient.
-
-    Use it as any other: `SVI(model, guide, optim, loss=MarkovELBO())`. To write one, inherit and define `bound`.
+class ExactLoss(ELBO, abc.ABC):
+    """A Pyro loss computed without sampling: a bound of a tabular model and a guide, and its exact gradient.
 
     Attributes:
         objective_name: the name of the bound, for messages.
@@ -28,7 +28,11 @@ class MarkovLoss(ELBO, abc.ABC):
     objective_name = "bound"
 
     @abc.abstractmethod
-    def bound(self, model: MarkovModel, guide: HasBlocks) -> Tensor:
+    def require(self, guide: object) -> None:
+        """Refuse a guide that this loss does not know, with InvalidGuide."""
+
+    @abc.abstractmethod
+    def bound(self, model: MarkovModel, guide: Any) -> Tensor:
         """The bound that the guide maximises, in nats, a differentiable scalar."""
 
     def loss(self, model: MarkovModel, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> float:
@@ -38,11 +42,7 @@ class MarkovLoss(ELBO, abc.ABC):
 
     def differentiable_loss(self, model: MarkovModel, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> Tensor:
         """Minus the bound, in nats, with its gradient."""
-        if not isinstance(guide, HasBlocks):
-            raise InvalidGuide(
-                f"{type(self).__name__} needs a guide with `blocks()`, such as a MarkovGuide. For any other take "
-                "Trace_ELBO or TraceEnum_ELBO."
-            )
+        self.require(guide)
         if isinstance(guide, torch.nn.Module):
             announce_parameters(guide)
         return -self.bound(model, guide)
@@ -61,6 +61,21 @@ class MarkovLoss(ELBO, abc.ABC):
 
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} integrates over trajectories exactly and never traces one.")
+
+
+class MarkovLoss(ExactLoss):
+    """A Pyro loss for a model and a guide with factors: an exact bound and its exact gradient.
+
+    Use it as any other: `SVI(model, guide, optim, loss=MarkovELBO())`. To write one, inherit and define `bound`.
+    """
+
+    def require(self, guide: object) -> None:
+        """Refuse a guide without `blocks()`, with InvalidGuide."""
+        if not isinstance(guide, HasBlocks):
+            raise InvalidGuide(
+                f"{type(self).__name__} needs a guide with `blocks()`, such as a MarkovGuide. For any other take "
+                "Trace_ELBO or TraceEnum_ELBO."
+            )
 
 
 @final
@@ -116,3 +131,25 @@ class MarkovRenyi(MarkovLoss):
         """The bound, in nats; the gradient of an upper bound is reversed."""
         found = renyi(model, guide.blocks(), self.order)
         return found if self.order > 0 else 2.0 * found.detach() - found
+
+
+@final
+class AuxiliaryELBO(ExactLoss):
+    """The exact auxiliary bound of a guide with a latent variable at each step, such as `OptionGuide`.
+
+    It is at most the ELBO of the trajectories without the latent variables: see `auxiliary_elbo`.
+    """
+
+    objective_name = "auxiliary bound"
+
+    def require(self, guide: object) -> None:
+        """Refuse a guide without `latent_blocks()`, with InvalidGuide."""
+        if not isinstance(guide, HasLatentBlocks):
+            raise InvalidGuide(
+                "AuxiliaryELBO needs a guide with `latent_blocks()`, such as an OptionGuide. For any other take "
+                "Trace_ELBO."
+            )
+
+    def bound(self, model: MarkovModel, guide: HasLatentBlocks) -> Tensor:
+        """The bound with the best reverse model, in nats."""
+        return auxiliary_elbo(model, guide)

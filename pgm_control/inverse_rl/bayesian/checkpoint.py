@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.distributions import biject_to
 
-from ...inference.variational.checkpoint import identity
+from ...inference.variational.fitting.checkpoint import identity
 from ...runtime.checkpoint import read, require_same, write
 from ...runtime.checkpoint_checks import anything, fields, generator_state, mapping, number, require, tensor
 from ...runtime.progress import Progress

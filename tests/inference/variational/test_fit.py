@@ -29,9 +29,9 @@ from pgm_control import (
     fit,
     infer,
 )
-from pgm_control.inference.variational.checkpoint import Checkpoint
 from pgm_control.inference.variational.elbo import elbo
-from pgm_control.inference.variational.fit import default_loss
+from pgm_control.inference.variational.fitting.checkpoint import Checkpoint
+from pgm_control.inference.variational.fitting.fit import default_loss
 from pgm_control.models import restaurant, risky_path
 from pgm_control.trajectories.blocks import require_model
 

@@ -30,9 +30,9 @@ from pgm_control import (
     fit,
     infer,
 )
-from pgm_control.inference.variational.checkpoint import Checkpoint
 from pgm_control.inference.variational.elbo import elbo
-from pgm_control.inference.variational.fit import _way
+from pgm_control.inference.variational.fitting.checkpoint import Checkpoint
+from pgm_control.inference.variational.fitting.fit import _way
 from pgm_control.inference.variational.natural_gradient import improved
 from pgm_control.models import restaurant, risky_path, slippery_cliff
 from pgm_control.trajectories.blocks import Assignable
@@ -396,5 +396,7 @@ def test_bad_arguments_are_named(arguments, message):
 def test_an_unknown_method_is_named():
     """The test calls `_way`, because in `fit` the type checker of the tests raises first."""
     model = TabularModel(gamble())
-    with pytest.raises(ValueError, match="`method` must be one of svi, natural_gradient, em, exact, but is 'newton'"):
+    with pytest.raises(
+        ValueError, match="`method` must be one of svi, natural_gradient, em, exact, forward, but is 'newton'"
+    ):
         _way("newton", model, FreeGuide(model), None, None, 1.0, 10, None)

@@ -11,14 +11,14 @@ from jaxtyping import Float, UInt8
 from pyro.optim import PyroOptim
 from torch import Tensor
 
-from ...errors import InvalidCheckpoint
-from ...runtime.checkpoint import read, require_same, write
-from ...runtime.checkpoint_checks import anything, fields, generator_state, mapping, number, require, tensor
-from ...runtime.optimiser_states import check_of, restored, states_of
-from ...trajectories.blocks import MarkovModel
-from ...trajectories.remembered import remembered
-from ...trajectories.steps import is_plain, is_timed, last_worth, temperatures_of, worth_at
-from .parameters import check_of_state, load_state, parameters_of, state_of
+from ....errors import InvalidCheckpoint
+from ....runtime.checkpoint import read, require_same, write
+from ....runtime.checkpoint_checks import anything, fields, generator_state, mapping, number, require, tensor
+from ....runtime.optimiser_states import check_of, restored, states_of
+from ....trajectories.blocks import MarkovModel
+from ....trajectories.remembered import remembered
+from ....trajectories.steps import is_plain, is_timed, last_worth, temperatures_of, worth_at
+from ..parameters import check_of_state, load_state, parameters_of, state_of
 
 _KIND = "fit"
 _REMEDY = "Start a new fit without `resume`."

@@ -1,4 +1,4 @@
-"""The methods of `fit`: SVI, the natural gradient, expectation maximisation and the exact optimum."""
+"""The methods of `fit`: SVI, natural gradient, expectation maximisation, exact optimum and moment projection."""
 
 import math
 from collections.abc import Callable
@@ -12,17 +12,27 @@ from pyro.infer.elbo import ELBO
 from pyro.optim import PyroOptim
 from torch import Tensor
 
-from ...errors import InvalidArgument
-from ...runtime.optimiser_states import described_optimiser, require_optimiser, step_schedulers
-from ...trajectories.blocks import Assignable, Blocks, HasBlocks, MarkovModel
-from .elbo import objective_of
-from .em import em_parameters, em_step
-from .losses import Loss, checked_loss, described_loss, objective_name, objective_value
-from .natural_gradient import improved
-from .optimisers import Adam
-from .parameters import announced
-from .svi_losses import MarkovELBO, MarkovLoss, MarkovObjective
+from ....errors import InvalidArgument, InvalidGuide
+from ....programs.auxiliary import HasReverse, with_reverse
+from ....programs.point_sites import point_sites
+from ....runtime.optimiser_states import described_optimiser, require_optimiser, step_schedulers
+from ....trajectories.blocks import Assignable, Blocks, HasBlocks, MarkovModel
+from ....trajectories.samples import Occupancy
+from ...exact.infer import infer
+from ..elbo import FREE, objective_of
+from ..em import em_parameters, em_step, parameters_for
+from ..latent_blocks import HasLatentBlocks
+from ..natural_gradient import improved
+from ..optimisers import Adam
+from ..parameters import announced
+from ..projection import excluded, forward_kl, move_towards
+from ..svi_losses import AuxiliaryELBO, ExactLoss, MarkovELBO, MarkovObjective
+from .losses import Loss, checked_loss, described_loss, objective_name, objective_value, require_suitable
 
+_INFINITE = (
+    '`guide` must have mass wherever the exact posterior has for method="forward", but has not, so that the forward KL '
+    "is infinite. Use a guide that excludes nothing, a large negative reward for −inf, or another method."
+)
 WINDOW = 100  # SVI steps whose mean ELBO is compared with that of the steps before
 
 
@@ -52,16 +62,17 @@ def svi(
     """Fitting by steps of `pyro.infer.SVI`; the ELBO is a Monte Carlo estimate if the loss is computed from samples.
 
     Raises:
-        InvalidArgument: if the guide has no parameters, or the optimiser wants names that they do not have or cannot
-            run for `num_steps` steps.
+        InvalidArgument: if the guide has no parameters, if the loss does not suit the pair, or if the optimiser wants
+            names that the parameters do not have or cannot run for `num_steps` steps.
     """
+    require_suitable(loss, model, guide)
     if isinstance(guide, torch.nn.Module) and not any(each.requires_grad for each in guide.parameters()):
         raise InvalidArgument(
             f'`guide` must have parameters that a gradient can move for method="svi", but {_name(guide)} has none. Use '
             'method="natural_gradient" or "exact", if its blocks can be assigned.'
         )
     if optim is None:
-        betas = (0.9, 0.9) if isinstance(loss, MarkovLoss) else (0.9, 0.99)
+        betas = (0.9, 0.9) if isinstance(loss, ExactLoss) else (0.9, 0.99)
         optim = PyroOptim(Adam, {"lr": 0.1, "betas": betas, "fused": True})
     require_optimiser(optim, num_steps)
     if isinstance(guide, torch.nn.Module) and (callable(optim.pt_optim_args) or callable(optim.pt_clip_args)):
@@ -69,7 +80,12 @@ def svi(
             "`optim` must have a dictionary of settings for a guide that is a module, but has a function of a "
             "parameter's name: the parameters of a module are not in Pyro's store, and so have no names there."
         )
-    program = guide if isinstance(loss, MarkovLoss) else announced(guide)
+    program, name = guide if isinstance(loss, ExactLoss) else announced(guide), objective_name(loss)
+    if not isinstance(model, MarkovModel) and point_sites(model, guide):
+        name = f"{name} with point values"
+    if isinstance(guide, HasReverse) and not isinstance(loss, ExactLoss):
+        model, program = with_reverse(model, guide)
+        name = AuxiliaryELBO.objective_name if name == "ELBO" else name
     step = SVI(
         model,
         config_enumerate(program) if isinstance(loss, TraceEnum_ELBO) else program,
@@ -84,7 +100,7 @@ def svi(
         return value
 
     description = {"method": "svi", "loss": described_loss(loss), "optimiser": described_optimiser(optim)}
-    return Method(update, _is_flat, description, optim, objective_name(loss))
+    return Method(update, _is_flat, description, optim, name)
 
 
 def natural_gradient(model: object, guide: object, step_size: float, blocks: Blocks | None = None) -> Method:
@@ -114,14 +130,9 @@ def expectation_maximisation(model: object, guide: object, step_size: float) -> 
     Raises:
         InvalidArgument: if the model is not tabular, or the guide has no blocks or no parameters.
     """
-    tabular = _tabular(model, "em")
-    if not isinstance(guide, HasBlocks):
-        raise InvalidArgument(
-            f'`guide` must have blocks() for method="em", such as a MarkovGuide, but {_name(guide)} has none. Use '
-            'method="svi".'
-        )
+    tabular, with_blocks = _tabular(model, "em"), _with_blocks(guide, "em")
     em_parameters(guide)
-    return Method(lambda: em_step(tabular, guide, step_size), _rests, {"method": "em"})
+    return Method(lambda: em_step(tabular, with_blocks, step_size), _rests, {"method": "em"})
 
 
 def exact(model: object, guide: object, blocks: Blocks | None = None) -> Method:
@@ -143,13 +154,86 @@ def exact(model: object, guide: object, blocks: Blocks | None = None) -> Method:
     return Method(update, lambda history, tolerance: True, description, objective_name=_objective_of(table))
 
 
+def forward(model: object, guide: object) -> Method:
+    r"""The moment projection of the exact posterior, $\arg\min_q KL(p(\cdot \mid O) \| q)$ (see `forward_kl`).
+
+    It is a single step if the guide takes blocks. Otherwise each step lowers the KL by L-BFGS.
+
+    Raises:
+        InvalidArgument: if the model is not tabular or has no posterior; if the guide has no blocks or no parameters,
+            or excludes what the posterior does.
+    """
+    tabular, with_blocks = _tabular(model, "forward"), _with_blocks(guide, "forward")
+    target = _posterior(tabular)
+    visits = target.marginals()
+    table = guide if isinstance(guide, Assignable) else None
+    parameters = parameters_for("forward", guide) if table is None else []
+    if table is None:
+        _require_support(target, visits, with_blocks)
+
+    def update() -> float:
+        with torch.no_grad():
+            old = with_blocks.blocks()
+            before = -float(forward_kl(target, visits, old))
+        if table is None:
+            move_towards(target, visits, with_blocks, parameters)
+        else:
+            _take(table, target, visits, old)
+        return before
+
+    has_converged = _rests if table is None else lambda history, tolerance: True
+    return Method(update, has_converged, {"method": "forward"}, objective_name="negative forward KL")
+
+
 def default_loss(model: object, guide: object) -> ELBO:
-    """The exact objective if model and guide have blocks, else the ELBO by sampling."""
+    """The exact objective if the factors of model and guide are tables, else the ELBO by sampling."""
+    if isinstance(model, HasBlocks) and isinstance(guide, HasLatentBlocks):
+        return AuxiliaryELBO()
     if not isinstance(model, HasBlocks) or not isinstance(guide, HasBlocks):
         return Trace_ELBO()
     if isinstance(guide, Assignable) and not guide.optimism.is_elbo:
         return MarkovObjective(guide.optimism)
     return MarkovELBO()
+
+
+def _posterior(model: MarkovModel) -> Blocks:
+    """The blocks of the exact posterior, in which all is free, survival too."""
+    found = infer(model, FREE)
+    if found.value == -math.inf:
+        raise InvalidArgument(
+            '`model` must have a posterior for method="forward", but every trajectory is forbidden: log p(O) = −inf. '
+            "Use a large negative reward for −inf."
+        )
+    return found.blocks()
+
+
+def _take(table: Assignable, target: Blocks, visits: Occupancy, old: Blocks) -> None:
+    """Assign the target; the old blocks are restored if the guide had to leave out a part of it."""
+    try:
+        table.assign(target)
+    except InvalidGuide as problem:
+        raise InvalidArgument(f"{_INFINITE} The error is: {problem}") from problem
+    try:
+        _require_support(target, visits, table)
+    except InvalidArgument:
+        table.assign(old)
+        raise
+
+
+def _require_support(target: Blocks, visits: Occupancy, guide: HasBlocks) -> None:
+    with torch.no_grad():
+        outside = excluded(target, visits, guide.blocks())
+    if outside is not None:
+        raise InvalidArgument(f"{_INFINITE} Its `{outside[0]}` is −inf at {outside[1]}.")
+
+
+def _with_blocks(guide: object, method: str) -> HasBlocks:
+    if not isinstance(guide, HasBlocks):
+        raise InvalidArgument(
+            f'`guide` must have blocks() for method="{method}", such as a MarkovGuide, but {_name(guide)} has none. '
+            'Use method="svi".'
+        )
+    return guide
 
 
 def _starting_at(first: Blocks | None, table: Assignable) -> Callable[[], Blocks]:

@@ -1,144 +1,39 @@
-"""Fit a guide to a model, by any of the methods."""
+"""Fit a guide to a model, by any of the methods.
+
+Sources:
+    [minka2005] T. Minka, Divergence measures and message passing. Microsoft Research, technical report MSR-TR-2005-173,
+        2005.
+"""
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar, final, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
-from jaxtyping import Float
 from pyro.optim import PyroOptim
-from torch import Tensor
 
-from ...errors import InvalidArgument, InvalidCheckpoint, InvalidGuide
-from ...programs.own_parameters import own_parameters
-from ...runtime.arguments import fraction, number, one_of, shown, whole
-from ...runtime.files import path_of
-from ...runtime.loop import Loop
-from ...runtime.programs import require_callable, without_condition
-from ...runtime.progress import Progress, silent
-from ...runtime.randomness import require_seed, seeded
-from ...runtime.status import Status
-from ...text.html import counted, curve, heading
-from ...text.one_line import one_line
-from ...text.wording import plus_minus
-from ...trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
-from ...trajectories.program import require_program
-from ...trajectories.tabulate import tabulate
+from ....errors import InvalidArgument, InvalidCheckpoint, InvalidGuide
+from ....programs.own_parameters import own_parameters
+from ....runtime.arguments import fraction, number, one_of, shown, whole
+from ....runtime.files import path_of
+from ....runtime.loop import Loop
+from ....runtime.programs import require_callable, without_condition
+from ....runtime.progress import Progress, silent
+from ....runtime.randomness import require_seed, seeded
+from ....trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
+from ....trajectories.program import require_program
+from ....trajectories.tabulate import tabulate
+from ..elbo import elbo as exact_elbo
+from ..parameters import together
 from .checkpoint import Checkpoint, identity
-from .elbo import elbo as exact_elbo
+from .fit_result import Callback, Fit, FitStatus, FitStep
 from .losses import Loss, require_loss
-from .methods import WINDOW, Method, default_loss, exact, expectation_maximisation, natural_gradient, noise, svi
-from .parameters import together
+from .methods import Method, default_loss, exact, expectation_maximisation, forward, natural_gradient, svi
 
 G = TypeVar("G", bound=Callable[[], Any])
-MethodName = Literal["svi", "natural_gradient", "em", "exact"]
+MethodName = Literal["svi", "natural_gradient", "em", "exact", "forward"]
 _BETWEEN_GOOD = 100  # steps between the copies of the guide from which a fit that breaks is restored
-
-
-class FitStatus(Status):
-    """How a fit ended."""
-
-    converged = "The objective stopped improving."
-    out_of_steps = (
-        "`num_steps` was reached before the objective stopped improving. Continue with fit(…, num_steps=more, resume="
-        "this fit), or raise the learning rate or `step_size`. The noise of a loss that samples can hide convergence."
-    )
-    stopped = "A callback asked to stop."
-    interrupted = "Interrupted by Ctrl-C. Nothing is lost: continue with fit(…, resume=this fit)."
-    not_finite = (
-        "The objective became nan or infinite; the guide was restored to its last good parameters. Lower the learning "
-        "rate, raise the temperature, or check that the guide leaves forbidden outcomes impossible."
-    )
-
-
-@final
-@dataclass(frozen=True)
-class FitStep:
-    """What a callback receives after a step.
-
-    Attributes:
-        step: the number of steps so far.
-        elbo: the estimate that this step reported, in nats.
-        seconds: time spent.
-        guide: the guide, for inspection.
-    """
-
-    step: int
-    elbo: float
-    seconds: float
-    guide: Any
-
-    __repr__ = one_line
-
-
-Callback = Callable[[FitStep], bool | None]
-
-
-@final
-@dataclass(frozen=True, eq=False, repr=False)
-class Fit(Generic[G]):
-    """A fitted guide and the record of its fit.
-
-    Attributes:
-        guide: the guide that was passed in, now fitted.
-        elbo_history: the ELBO that each step reported, in nats: that of the parameters before the step's update. For a
-            loss that is no ELBO it holds minus the loss, whose name is `objective_name`.
-        elbo: the exact ELBO of the fitted guide, in nats; None if it can only be estimated, because the model or the
-            guide has no `blocks()`: see `estimate`.
-        status: how the fit ended; `status.message` explains it.
-        num_steps: the number of steps, including those before a resume.
-        seconds: the time they took.
-        checkpoint: the state from which `fit(…, resume=…)` continues.
-        objective_name: what `elbo_history` holds, such as "ELBO".
-    """
-
-    guide: G
-    elbo_history: Float[Tensor, " step"]
-    elbo: float | Any
-    status: FitStatus
-    num_steps: int
-    seconds: float
-    checkpoint: Checkpoint
-    objective_name: str = "ELBO"
-
-    @property
-    def estimate(self) -> tuple[float, float] | None:
-        """The mean of the last 100 entries of `elbo_history`, or of all if there are fewer, and its standard error.
-
-        It is an estimate for the fitted guide if the parameters hardly changed in these steps. The error is that of the
-        noise, without trends, and infinite for a single entry. None if there is no entry.
-        """
-        last = self.elbo_history[-WINDOW:]
-        if not len(last):
-            return None
-        return float(last.mean()), float((noise(last) / len(last)).sqrt()) if len(last) > 1 else math.inf
-
-    def save(self, path: str | Path) -> None:
-        """Write the checkpoint atomically; `fit(model, guide, resume=path)` continues from it, bit for bit."""
-        self.checkpoint.save(path)
-
-    def __repr__(self) -> str:
-        """The exact ELBO, or the estimate from the last steps, and the message of the status."""
-        return f"Fit({self._reached()} after {self.num_steps} steps, {self.seconds:.1f} s. {self.status.message})"
-
-    def _repr_html_(self) -> str:
-        """The status and the curve of the ELBO, for a notebook."""
-        about = f"{counted(self.num_steps, 'step')} in {self.seconds:.1f} s: {self.status.name}. {self.status.message}"
-        title = f"Fit of {type(self.guide).__name__}"
-        return heading(title, self._reached(), about) + curve(self.elbo_history.tolist(), self.objective_name, "nats")
-
-    def _reached(self) -> str:
-        """The exact ELBO, or the estimate and where it is from."""
-        if self.elbo is not None:
-            other = "" if self.objective_name == "ELBO" else f" of a guide fitted to the {self.objective_name}"
-            return f"ELBO {self.elbo:.6f} nats{other}"
-        found, count = self.estimate, min(WINDOW, len(self.elbo_history))
-        if found is None:
-            return f"no {self.objective_name}"
-        mean = f"{self.objective_name} {plus_minus(*found)} nats"
-        return f"{mean}, estimated by the mean of the last {counted(count, 'step')},"
 
 
 def fit(
@@ -158,31 +53,44 @@ def fit(
     checkpoint_every: int = 500,
     resume: "Fit[Any] | str | Path | None" = None,
 ) -> Fit[G]:
-    """Fit a guide to a model: by `pyro.infer.SVI`, by natural gradients, by EM, or exactly.
+    r"""Fit a guide to a model: by `pyro.infer.SVI`, by natural gradients, by EM, exactly, or by moment projection.
 
     Natural gradients and the exact answer are for a tabular model and a guide whose blocks can be assigned, such as
     `FreeGuide`. A step of the natural gradient is one sweep; with step size 1, which is soft policy iteration, a few
     steps suffice. EM is for guides whose blocks depend on parameters, such as `NeuralGuide`.
+
+    These methods maximise the ELBO, and so minimise $KL(q \| p(\cdot \mid O))$. `method="forward"` is for a tabular
+    model and any guide with `blocks()`, and minimises the other KL, exactly [minka2005]:
+
+    $$\arg\min_q KL(p(\cdot \mid O) \| q) = \arg\max_q E_{p(\cdot \mid O)}[\log q]$$
+
+    The policy of the guide is fitted to the actions of the posterior, in the states that the posterior visits. For a
+    clamped guide that is the policy of the free posterior, $p(a_t \mid s_t, O)$: clamping the dynamics removes the
+    optimism from the ELBO, and the forward KL brings it back. Wake-sleep follows the same KL by samples.
 
     Args:
         model: a Pyro model, such as `TabularModel(mdp)`.
         guide: a guide, such as `FreeGuide(model)`; its parameters are changed in place. For a guide function they are
             in Pyro's parameter store.
         loss: for SVI: any Pyro ELBO that computes its value, or a function of the model and the guide. Default: the
-            exact `MarkovELBO()` if model and guide have `blocks()`, otherwise the sampled `Trace_ELBO()`. With
-            `TraceEnum_ELBO` the sites of the guide are enumerated.
+            exact `MarkovELBO()` if model and guide have `blocks()`, the exact `AuxiliaryELBO()` if the guide has
+            `latent_blocks()`, otherwise the sampled `Trace_ELBO()`. With `TraceEnum_ELBO` the sites of the guide are
+            enumerated. A guide with a method `reverse` has the auxiliary bound of `with_reverse(model, guide)`. A
+            guide that fixes a continuous site at a point, such as Pyro's `AutoDelta`, has no ELBO: its history is the
+            log-density at the point, "ELBO with point values", which is no bound.
         optim: for SVI: any Pyro optimiser; a scheduler of learning rates makes a step after every step. Default: Adam
             with learning rate 0.1. Its betas are (0.9, 0.9) for the exact loss, so that the scale of the first
             gradients is soon forgotten, and (0.9, 0.99) for a loss that samples.
         method: "svi"; "natural_gradient", mirror descent on the exact objective; "em", which computes such a step as if
-            the guide were a table and fits its parameters to the result; or "exact", which in one step sets the guide
-            to `guide.optimum()`.
+            the guide were a table and fits its parameters to the result; "exact", which in one step sets the guide to
+            `guide.optimum()`; or "forward", the moment projection, in one step if the blocks of the guide can be
+            assigned, otherwise by L-BFGS. The history of "forward" is the negative forward KL.
         step_size: η in (0, 1], for the natural gradient and EM. With natural gradients the ELBO never falls, for any η;
             if the guide cannot represent the targets of EM, a smaller η ends nearer to the optimum.
         num_steps: the largest number of steps, including those before a resume.
         tolerance: in nats. SVI has converged when the mean ELBO of the last 100 steps differs from that of the 100
-            before by less, with two standard errors of its noise added; the natural gradient and EM, when one step
-            changes the ELBO by less. With 0 these methods never stop early.
+            before by less, with two standard errors of its noise added; the other methods, when one step changes their
+            objective by less. With 0 these methods never stop early.
         seed: an integer, a generator, or None for torch's global generator: for losses that sample. Pyro draws from the
             global generators; with an integer or a generator they are seeded during the fit and restored afterwards.
         progress: called after every step, e.g. `PrintEvery(100)`.
@@ -197,8 +105,12 @@ def fit(
 
     Raises:
         InvalidArgument: if an argument is invalid; the message names it.
-        InvalidGuide: if the guide is no distribution over the model's sites, or cannot run to make its parameters.
+        InvalidGuide: if the guide is no distribution over the model's sites, has an auxiliary site without a reverse
+            model, or cannot run to make its parameters.
         InvalidCheckpoint: if `resume` cannot be read, or belongs to another model, guide, method, loss or optimiser.
+
+    References:
+        [minka2005]
     """
     blocks = _check_pair(model, guide, loss)
     num_steps, checkpoint_every = whole("num_steps", num_steps), whole("checkpoint_every", checkpoint_every)
@@ -278,6 +190,8 @@ def _way(
         return expectation_maximisation(model, guide, step_size)
     if method == "exact":
         return exact(model, guide, known)
+    if method == "forward":
+        return forward(model, guide)
     return natural_gradient(model, guide, step_size, known)
 
 

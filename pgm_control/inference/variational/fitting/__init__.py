@@ -1,0 +1,3 @@
+"""`fit`: its methods, losses, result and checkpoints."""
+
+__all__: list[str] = []
