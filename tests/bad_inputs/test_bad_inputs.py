@@ -31,7 +31,8 @@ RESULTS = (  # results and types, which a user does not make
     "exchange:Discretised exchange:Cells exchange:CellPlayer testing:GuideReport "
     "testing:ModelReport BudgetReport Spending ChosenTemperature inverse_rl:RunnerUp inverse_rl:LearnedReward "
     "inverse_rl:Peak ExponentialOptimality LogisticOptimality Optimality LearnedPrior PriorStatus "
-    "StepBlocks Visits PosteriorStep LatentMarkovGuide LatentBlocks HasReverse AuxiliaryELBO guides:LatentProcess"
+    "StepBlocks Visits PosteriorStep LatentMarkovGuide LatentBlocks HasReverse AuxiliaryELBO guides:LatentProcess "
+    "Diagnosis GradientNoise Strangers"
 ).split()
 
 
