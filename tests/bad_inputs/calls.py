@@ -323,6 +323,17 @@ add("evaluate", lambda: {"model": model(), "guide": clamped(), "world": model()}
 add("objective", lambda: {"model": model(), "guide": clamped(), "optimism": 0.5})
 add("scorecard", lambda: {"model": model(), "guides": {"clamped": clamped()}})
 add("ledger", lambda: {"model": model(), "guide": clamped(), "optimism": 1.0})
+add(
+    "diagnose",
+    lambda: {
+        "model": model(),
+        "guide": pgm.ClampedGuide(model()),
+        "num_samples": 25,
+        "num_gradients": 2,
+        "losses": {"MarkovELBO": pgm.MarkovELBO()},
+        "seed": 0,
+    },
+)
 add_method("Ledger.save", account, lambda: {"path": folder() / "ledger.csv"})
 add("frontier", lambda: {"model": model(), "optimism": [0.0, 1.0], "cvar_level": 0.1, "target": 0.0})
 add_method("Frontier.save", frontier, lambda: {"path": folder() / "frontier.csv"})

@@ -23,7 +23,7 @@ from ...inference.variational.svi_losses import MarkovELBO
 from ...programs.own_parameters import own_parameters
 from ...runtime.arguments import shown
 from ...runtime.randomness import seeded
-from ...trajectories.blocks import Assignable, HasBlocks, MarkovModel, require_model
+from ...trajectories.blocks import Assignable, Blocks, HasBlocks, MarkovModel, require_model
 from ...trajectories.program import is_program
 from ...trajectories.tabulate import tabulate
 from .diagnosis import Diagnosis
@@ -84,10 +84,7 @@ def diagnose(
     tabular = None if is_program(model) else require_model(model, in_nats=True, timed=True)
     with seeded(seed):
         drawn = log_weights(model, guide, num_samples)
-        blocks = None
-        if tabular is not None and isinstance(guide, HasBlocks):
-            with torch.no_grad():
-                blocks = tabulate(tabular, guide)
+        blocks = _tables(tabular, guide)
         if losses is None:
             losses = {**({} if blocks is None else {"MarkovELBO": MarkovELBO()}), **default_losses()}
         with own_parameters(guide):
@@ -98,19 +95,26 @@ def diagnose(
             found = Estimate(float(elbo(tabular, blocks)), 0.0, num_samples)
     evidence = None if tabular is None else infer(tabular, _FREE).log_evidence
     best = None if tabular is None else _best(tabular, guide)
-    known = evidence is not None and best is not None
     return Diagnosis(
         guide=getattr(guide, "__name__", type(guide).__name__),
         elbo=found,
         log_evidence=evidence,
-        family_gap=evidence - best if known else None,
-        optimisation_gap=best - found.mean if known else None,
+        family_gap=None if evidence is None or best is None else evidence - best,
+        optimisation_gap=None if best is None else best - found.mean,
         pareto_shape=pareto_shape(drawn),
         effective_sample_size=effective_sample_size(drawn),
         num_samples=num_samples,
         gradients=gradients,
         strangers=None if tabular is None or blocks is None else strangers(tabular, blocks),
     )
+
+
+def _tables(model: MarkovModel | None, guide: object) -> Blocks | None:
+    """The blocks of the guide, if it and the model have some."""
+    if model is None or not isinstance(guide, HasBlocks):
+        return None
+    with torch.no_grad():
+        return tabulate(model, guide)
 
 
 def _best(model: MarkovModel, guide: object) -> float | None:

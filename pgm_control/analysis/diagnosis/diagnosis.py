@@ -9,7 +9,7 @@ from ...inference.sampling.estimate import Estimate
 from ...text.html import bullets, heading
 from ...text.tables import grid, html_grid
 from ...text.terminal import wrapped
-from ...text.wording import amount, chance, listed, plus_minus
+from ...text.wording import amount, listed, plus_minus
 from .gradients import GradientNoise
 from .importance import largest_reliable_shape
 from .strangers import Strangers
@@ -102,9 +102,8 @@ class Diagnosis:
     def _repr_html_(self) -> str:
         """The sentences and the tables as HTML, for a notebook."""
         gradients = html_grid(_GRADIENT_HEAD, self._gradient_rows()) if self.gradients else ""
-        return (
-            heading(f"Diagnosis of {self.guide}") + bullets(self.sentences) + html_grid(_HEAD, self._rows()) + gradients
-        )
+        words = heading(f"Diagnosis of {self.guide}") + bullets(self.sentences)
+        return words + html_grid(_HEAD, self._rows()) + gradients
 
     def _rows(self) -> list[list[str]]:
         known = {
@@ -135,27 +134,28 @@ class Diagnosis:
         gap = self.gap
         if gap is None:
             return [
-                f"The ELBO is {self._elbo()} nats. log p(O) is not known for a program without tables: how far below it "
-                "the guide is, only the weights tell."
+                f"The ELBO is {self._elbo()} nats. For a program without tables log p(O) is not known, so that only "
+                "the weights tell how far the guide is from the posterior."
             ]
         if gap < _NONE + _SURE * self.elbo.standard_error:
             return [f"The guide is the posterior: its ELBO is {amount(max(gap, 0.0))} nats below log p(O)."]
         if self.family_gap is None or self.optimisation_gap is None:
             return [
-                f"The ELBO is {amount(gap)} nats below log p(O). The best guide of the family is not known, so that this "
-                "is the gap of family and optimisation together: if longer fits with smaller learning rates do not close "
-                "it, the family is too small."
+                f"The ELBO is {amount(gap)} nats below log p(O). The best guide of the family is not known, so that "
+                "this is the gap of family and optimisation together: if longer fits with smaller learning rates do "
+                "not close it, the family is too small."
             ]
         found = []
         if self.family_gap >= _NONE:
             found.append(
-                f"The guide's family is too small: its best member is {amount(self.family_gap)} nats below log p(O), and "
-                "no fit comes nearer. For a guide that is restricted on purpose, as by clamped dynamics, this is the price."
+                f"The guide's family is too small: its best member is {amount(self.family_gap)} nats below log p(O), "
+                "and no fit comes nearer. For a family that is restricted on purpose, as by clamped dynamics, this is "
+                "the price."
             )
         if self.optimisation_gap >= _NONE:
             found.append(
-                f"The fit has not ended: the best member of the family is {amount(self.optimisation_gap)} nats above the "
-                'guide. fit(model, guide, method="exact") is that member.'
+                f"The fit has not ended: the best member of the family is {amount(self.optimisation_gap)} nats above "
+                'the guide. fit(model, guide, method="exact") finds it.'
             )
         else:
             found.append("The fit has ended: the guide is the best member of its family.")
@@ -180,15 +180,14 @@ class Diagnosis:
         if not noisy:
             return []
         best = max(noisy, key=lambda name: noisy[name].signal_to_noise)
-        ratio = noisy[best].signal_to_noise
-        if ratio == 0:
+        if not noisy[best].is_clear:
             return [
-                "The mean gradient of each sampled loss is lost in its noise, as it is at an optimum: only more particles "
-                "or a smaller learning rate lead further."
+                f"The gradient of each sampled loss is lost in its noise, in {noisy[best].num_gradients} draws, as it "
+                "is at an optimum. If the fit has not ended, take an exact loss, more particles or a smaller step."
             ]
         return [
-            f"Of the sampled losses, {best} has the clearest gradient: its squared mean is {ratio:.3g} times its variance"
-            + (", less than the noise of a step." if ratio < 1 else ".")
+            f"Of the sampled losses, {best} has the clearest gradient: its squared mean is "
+            f"{noisy[best].signal_to_noise:.2g} times its variance."
         ]
 
     def _about_strangers(self) -> list[str]:
@@ -196,8 +195,8 @@ class Diagnosis:
             return []
         names = listed(list(self.strangers.visits), 4)
         return [
-            f"In the true world {chance(self.strangers.share)} of the steps are in states that the guide does not expect, "
-            f"{names}: there its policy is untrained."
+            f"In the true world {100 * self.strangers.share:.0f} % of the steps are in states that the guide does not "
+            f"expect, {names}: there its policy is untrained."
         ]
 
 

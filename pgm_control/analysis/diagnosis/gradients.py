@@ -23,16 +23,23 @@ class GradientNoise:
 
     Attributes:
         norm: the length of the mean gradient, in nats per unit of a parameter.
-        noise: the square root of the trace of its covariance, in the same unit; 0 for an exact loss.
+        noise: the square root of the trace of the covariance of one gradient, in the same unit; 0 for an exact loss.
+        num_gradients: the number of gradients from which both are estimated.
     """
 
     norm: float
     noise: float
+    num_gradients: int
 
     @property
     def signal_to_noise(self) -> float:
         """Squared norm of the mean gradient over the trace of the covariance; inf without noise."""
         return (self.norm / self.noise) ** 2 if self.noise > 0 else float("inf")
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the mean gradient is more than its noise in so many gradients, by two standard errors."""
+        return self.signal_to_noise > 2.0 * 2.0**0.5 / self.num_gradients
 
 
 def default_losses() -> dict[str, ELBO]:
@@ -40,7 +47,7 @@ def default_losses() -> dict[str, ELBO]:
     return {
         "Trace_ELBO": Trace_ELBO(),
         "TraceGraph_ELBO": TraceGraph_ELBO(),
-        "RenyiELBO(0.5)": RenyiELBO(alpha=0.5, num_particles=2),
+        "RenyiELBO(0.5)": RenyiELBO(alpha=0.5, num_particles=2),  # pyright: ignore[reportArgumentType]
         "ReweightedWakeSleep": ReweightedWakeSleep(num_particles=2, vectorize_particles=False),
     }
 
@@ -62,7 +69,7 @@ def gradient_noise(
             trace = 0.0 if exact else float(rows.var(0).sum())
             # the mean of N noisy gradients is longer than the gradient by trace/N, on average
             squared = float(mean.square().sum()) - trace / len(rows)
-            found[name] = GradientNoise(max(squared, 0.0) ** 0.5, trace**0.5)
+            found[name] = GradientNoise(max(squared, 0.0) ** 0.5, trace**0.5, len(rows))
     return found
 
 
@@ -91,6 +98,6 @@ def _gradient(loss: ELBO, model: Any, guide: Any, parameters: list[Tensor]) -> T
     for parameter in parameters:
         parameter.grad = None
     with torch.enable_grad(), poutine.block():
-        loss.loss_and_grads(model, guide)
+        loss.loss_and_grads(model, guide)  # pyright: ignore[reportAttributeAccessIssue]
     parts = [torch.zeros_like(each) if each.grad is None else each.grad for each in parameters]
     return torch.cat([part.detach().flatten().double() for part in parts])

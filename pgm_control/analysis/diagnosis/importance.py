@@ -15,15 +15,15 @@ from pyro.ops.stats import fit_generalized_pareto
 from torch import Tensor
 
 _CONSTANT = 1e-9  # nats between the largest and the smallest log-weight
-_FEWEST = 5  # draws in a tail that can be fitted
+_FEWEST = 5  # different weights in a tail that can be fitted
 
 
 def pareto_shape(log_weight: Float[Tensor, " draw"]) -> float:
     r"""The shape k̂ of a generalised Pareto distribution fitted to the largest weights [vehtari2024].
 
     The weights have a finite mean where k < 1 and a finite variance where k < 1/2. It is fitted to the
-    $\min(S/5, 3\sqrt S)$ largest of S weights, and is −inf for constant weights and nan where fewer than five differ
-    from the largest below them, as in a problem with few trajectories.
+    $\min(S/5, 3\sqrt S)$ largest of S weights, and is −inf for constant weights and nan where these take fewer
+    than five values, as in a problem with few trajectories.
 
     Args:
         log_weight: log w of independent draws, in nats.
@@ -37,7 +37,7 @@ def pareto_shape(log_weight: Float[Tensor, " draw"]) -> float:
     count = math.ceil(min(len(drawn) / 5, 3.0 * math.sqrt(len(drawn))))
     weight = (drawn - drawn[-1]).exp()
     tail = weight[weight > weight[-count - 1]] - weight[-count - 1]
-    return float(fit_generalized_pareto(tail)[0]) if len(tail) >= _FEWEST else math.nan
+    return float(fit_generalized_pareto(tail)[0]) if len(tail.unique()) >= _FEWEST else math.nan
 
 
 def largest_reliable_shape(num_samples: int) -> float:
