@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 import tyro
+from matplotlib.figure import Figure
 from pyro.infer import Trace_ELBO
 
 from pgm_control import (
@@ -30,6 +31,7 @@ from pgm_control import (
     estimate_elbo,
     fit,
     infer,
+    plot,
     with_reverse,
 )
 from pgm_control.exchange import grid_world
