@@ -32,6 +32,7 @@ What a guide believes, what it earns, and why the two differ
     evaluate              true and imagined return, entropy and ELBO of one guide
     scorecard             several guides side by side, against log p(O)
     ledger                the gap log p(O) − ELBO by block, step, state and action
+    diagnose              whether a guide is bad or badly fitted
     frontier              the true return for each optimism β
     explain               the difference between free and clamped, in words
     compare               all of these for the free and the clamped guide, exact and fitted
@@ -44,6 +45,7 @@ Packages of their own
     guides                guides, and the base class to write others
     learners              soft actor-critic and others, which learn in a simulator
     inverse_rl            inverse reinforcement learning: the reward that explains demonstrations
+    behaviour             people's choices: optimism, temperature, reward weights and lapses, with a hierarchy
     plot                  pictures on matplotlib's Axes
     exchange              files of results; to and from xarray, ArviZ, QuantEcon, pymdptoolbox, pymdp and seals
     testing               the laws of models and guides, as tests for your own
@@ -215,6 +217,8 @@ if TYPE_CHECKING:
     from .analysis.sampled_scorecard import SampledScorecard as SampledScorecard
     from .analysis.ledgers.ledger import ledger as ledger
     from .analysis.ledgers.ledger import Ledger as Ledger
+    from .analysis.diagnosis.diagnose import diagnose as diagnose
+    from .analysis.diagnosis.diagnosis import Diagnosis as Diagnosis
     from .analysis.frontier import frontier as frontier
     from .analysis.frontier import Frontier as Frontier
     from .analysis.frontier import FrontierPoint as FrontierPoint
@@ -272,6 +276,8 @@ if TYPE_CHECKING:
     from .inference.variational.latent_blocks import HasLatentBlocks as HasLatentBlocks
     from .environments.rollout import Predictor as Predictor
     from .analysis.ledgers.ledger_result import Totals as Totals
+    from .analysis.diagnosis.gradients import GradientNoise as GradientNoise
+    from .analysis.diagnosis.strangers import Strangers as Strangers
     from .queries.unrolled import Folded as Folded
 
     # Packages of their own
@@ -279,6 +285,7 @@ if TYPE_CHECKING:
     from . import guides as guides
     from . import learners as learners
     from . import inverse_rl as inverse_rl
+    from . import behaviour as behaviour
     from . import plot as plot
     from . import exchange as exchange
     from . import testing as testing

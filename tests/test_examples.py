@@ -27,6 +27,7 @@ FITTED = (
     "11_your_own_guide",
     "19_thin_ice",
     "23_options",
+    "24_how_optimistic_are_they",
     "25_divergences",
     "27_a_program_by_hand",
 )  # SVI and NUTS depend on the processor

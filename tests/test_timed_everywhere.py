@@ -72,6 +72,17 @@ def ledgers(model):
         yield float(found.jensen[t].sum()), float(expected.jensen[t, t * S : (t + 1) * S].sum())
 
 
+def diagnoses(model):
+    pairs = with_time_in_the_state(model)
+    guide = pc.ClampedGuide(model)
+    pc.fit(model, guide, method="exact")
+    found = pc.diagnose(model, guide, 25, losses={}, seed=0)
+    yield found.log_evidence, pc.infer(pairs, pc.Optimism(1.0, 1.0, 1.0)).log_evidence
+    yield found.gap, found.log_evidence - pc.infer(pairs, 0.0).objective
+    yield found.optimisation_gap, 0.0
+    assert "The fit has ended" in str(found)
+
+
 def scorecards(model):
     pairs = with_time_in_the_state(model)
     found = pc.scorecard(model, {"free": pc.infer(model, 1.0)})
@@ -251,8 +262,8 @@ def pictures(model, tmp_path):
 
 
 HANDLED = (
-    evaluations, ledgers, scorecards, frontiers, distributions, bounds, debiased, objectives, explained, files,
-    environments, laws, every_guide, latent_guides, pictures,
+    evaluations, ledgers, diagnoses, scorecards, frontiers, distributions, bounds, debiased, objectives, explained,
+    files, environments, laws, every_guide, latent_guides, pictures,
 )  # fmt: skip
 
 
@@ -293,6 +304,9 @@ REFUSED_MODELS = {
     "reward_posterior": lambda model: inverse_rl.reward_posterior(model, None, prior=1.0),
     "clamped demonstrator": lambda model: behaviour(inverse_rl.ClampedDemonstrator(), model),
     "Boltzmann demonstrator": lambda model: behaviour(inverse_rl.BoltzmannDemonstrator(), model),
+    "behaviour_log_likelihood": lambda model: pc.behaviour.behaviour_log_likelihood({"x": model}, None, 0.0, 1.0),
+    "fit_people": lambda model: pc.behaviour.fit_people({"x": model}, None, pc.behaviour.PeoplePrior(1.0, 0.3)),
+    "simulate_people": lambda model: pc.behaviour.simulate_people({"x": model}, 0.0, 1.0, num_people=2),
     "to_arviz": lambda model: exchange.to_arviz(model.blocks().sample(8, seed=0), model),
     "KLBudget": lambda model: pc.infer(model, pc.KLBudget(dynamics=0.1)),
     "explore": lambda model: pc.explore(model),

@@ -18,6 +18,7 @@ MDP. Colours are from the Okabe-Ito palette; hatches, markers and line styles ca
 | returns | `imagined_and_true`, `return_distributions` |
 | sweeps | `dial_sweep`, `temperature_sweep`; `curves` over any parameter |
 | learned rewards | `recovered_reward`, `recovered_reward_maps` |
+| people | `recovered_parameters`, `confusion` |
 | training | `elbo_curves`, `learning_curves` |
 """
 
@@ -44,6 +45,8 @@ from .sweeps import temperature_sweep as temperature_sweep
 from .curves import curves as curves
 from .rewards import recovered_reward as recovered_reward
 from .rewards import recovered_reward_maps as recovered_reward_maps
+from .people import recovered_parameters as recovered_parameters
+from .people import confusion as confusion
 from .progress import elbo_curves as elbo_curves
 from .progress import learning_curves as learning_curves
 
@@ -71,6 +74,8 @@ __all__ = [
     "curves",
     "recovered_reward",
     "recovered_reward_maps",
+    "recovered_parameters",
+    "confusion",
     "elbo_curves",
     "learning_curves",
 ]

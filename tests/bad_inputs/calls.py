@@ -18,6 +18,7 @@ import pgm_control as pgm
 from pgm_control import (
     PartiallyObservedModel,
     TabularModel,
+    behaviour,
     exchange,
     guides,
     infer,
@@ -34,6 +35,7 @@ PACKAGES: dict[str, ModuleType] = {
     "guides": guides,
     "learners": learners,
     "inverse_rl": inverse_rl,
+    "behaviour": behaviour,
     "plot": plot,
     "exchange": exchange,
     "testing": testing,
@@ -321,6 +323,17 @@ add("evaluate", lambda: {"model": model(), "guide": clamped(), "world": model()}
 add("objective", lambda: {"model": model(), "guide": clamped(), "optimism": 0.5})
 add("scorecard", lambda: {"model": model(), "guides": {"clamped": clamped()}})
 add("ledger", lambda: {"model": model(), "guide": clamped(), "optimism": 1.0})
+add(
+    "diagnose",
+    lambda: {
+        "model": model(),
+        "guide": pgm.ClampedGuide(model()),
+        "num_samples": 25,
+        "num_gradients": 2,
+        "losses": {"MarkovELBO": pgm.MarkovELBO()},
+        "seed": 0,
+    },
+)
 add_method("Ledger.save", account, lambda: {"path": folder() / "ledger.csv"})
 add("frontier", lambda: {"model": model(), "optimism": [0.0, 1.0], "cvar_level": 0.1, "target": 0.0})
 add_method("Frontier.save", frontier, lambda: {"path": folder() / "frontier.csv"})

@@ -1,13 +1,15 @@
 """A valid call of every public function of the packages, with small arguments."""
 
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
 import torch
 
 import pgm_control as pgm
-from pgm_control import exchange, infer, inverse_rl, models
+from pgm_control import behaviour, exchange, infer, inverse_rl, models
 
 from .calls import (
     CALLS,
@@ -138,6 +140,60 @@ add(
     slow=True,
 )
 
+
+# Behaviour of people
+def _choices() -> behaviour.Choices:
+    return behaviour.simulate_people({"x": model()}, 0.0, 1.0, num_people=2, num_repeats=2, seed=0)
+
+
+def _written() -> Path:
+    """The path of a written table of choices."""
+    _choices().to_csv(folder() / "choices.csv")
+    return folder() / "choices.csv"
+
+
+def _people(**more: Any) -> dict[str, Any]:
+    """The arguments that all functions of people take."""
+    return {"models": {"x": model()}, "seed": 0, **more}
+
+
+_prior = cache(lambda: behaviour.PeoplePrior(1.0, 0.3))
+_table = {"person": [1, 2], "trial": [1, 1], "problem": ["x", "x"], "state": [0, 1], "action": [0, 1]}
+_short = {"num_samples": 8, "num_warmup": 2}
+add("behaviour:Choices", lambda: _table, anything="person trial problem state action")
+add("behaviour:Choices.from_table", lambda: {"table": _table})
+add("behaviour:Choices.from_csv", lambda: {"path": _written()})
+add("behaviour:PeoplePrior", lambda: {"temperature": 1.0, "risk": 0.3, "lapse": 0.1})
+add(
+    "behaviour:behaviour_log_likelihood",
+    lambda: {"models": {"x": model()}, "data": _choices(), "optimism": 0.1, "temperature": 1.0, "hard": False},
+    differentiable="optimism temperature lapse",
+)
+add(
+    "behaviour:simulate_people",
+    lambda: _people(optimism=0.1, temperature=1.0, num_people=2, hard=False),
+    differentiable="optimism temperature lapse",
+)
+add(
+    "behaviour:fit_people",
+    lambda: _people(prior=_prior(), data=_choices(), num_chains=2, **_short),
+    slow=True,
+)
+add(
+    "behaviour:compare_people_models",
+    lambda: _people(prior=_prior(), data=_choices(), demonstrators=["dial"], num_populations=4),
+    slow=True,
+)
+add("behaviour:recovery", lambda: _people(prior=_prior(), num_people=2, num_repeats=2, **_short), slow=True)
+add(
+    "behaviour:model_confusion",
+    lambda: _people(
+        prior=_prior(), demonstrators=["dial", "free"], num_people=2, num_repeats=2, num_sets=1, num_populations=4
+    ),
+    slow=True,
+)
+
+
 # Pictures
 add(
     "plot:policy_maps", lambda: {"model": grid(), "guides": {"clamped": infer(grid(), 0.0)}}, anything="axes", slow=True
@@ -189,6 +245,13 @@ add(
     drawn="true",
     slow=True,
 )
+add(
+    "plot:recovered_parameters",
+    lambda: {"true": {"a": [0.0, 1.0]}, "estimates": {"a": np.array([[0.0, -1.0, 1.0], [1.0, 0.0, 2.0]])}},
+    anything="axes",
+    slow=True,
+)
+add("plot:confusion", lambda: {"counts": np.eye(2), "names": ["a", "b"]}, anything="ax", slow=True)
 add("plot:elbo_curves", lambda: {"model": model(), "fits": {"clamped": fitted()}}, anything="axes", slow=True)
 add("plot:learning_curves", lambda: {"learnings": learned()}, anything="ax", slow=True)
 

@@ -140,8 +140,12 @@ def pictures(name):
     values = torch.nan_to_num(clamped.v[0], neginf=0.0)  # instead of rewards of states
     learned = {"clamped": values + 3.0, "free": 0.8 * values, "another one with a long name": -values}
     names = [state_label(mdp, s) for s in range(mdp.num_states)]
+    true = {"temperature": values.numpy(), "a weight with quite a long name": np.arange(3.0)}
+    recovered = {name: row[:, None] * 0.9 + [0.1, -0.2, 0.3] for name, row in true.items()}
     found = {
         "recovered_reward": (1, lambda **to: plot.recovered_reward(values, learned, names=names, **to)),
+        "recovered_parameters": (2, lambda **to: plot.recovered_parameters(true, recovered, **to)),
+        "confusion": (1, lambda **to: plot.confusion(np.eye(len(names)) + 2.0, names, **to)),
         "outcomes": (1, lambda **to: plot.outcomes(model, **to)),
         "value_heatmap": (1, lambda **to: plot.value_heatmap(free, **to)),
         "q_heatmap": (mdp.num_actions, lambda **to: plot.q_heatmap(free, **to)),
@@ -781,6 +785,10 @@ def test_without_matplotlib_every_picture_names_the_extra(monkeypatch):
         (lambda m: plot.recovered_reward([1.0], {"x": [1.0, 2.0]}, names=["a"]), "`recovered\\['x'\\]` must be a row"),
         (lambda m: plot.recovered_reward([1.0], {"x": [1.0]}, names=["a", "b"]), "`names` must name 1 rewards"),
         (lambda m: plot.recovered_reward([1.0], {"x": [1.0]}, names=["a"], weights=[0.0]), "not all 0"),
+        (lambda m: plot.recovered_parameters({"x": [1.0]}, {"y": [[1.0, 0.0, 2.0]]}), "`true` must have the values of"),
+        (lambda m: plot.recovered_parameters({"x": [1.0]}, {"x": [[1.0, 0.0]]}), "a row of mean, low and high"),
+        (lambda m: plot.confusion([[1.0]], ["a", "b"]), "for each of the 2 `names`"),
+        (lambda m: plot.confusion([[0.0]], ["a"]), "a data set in each row"),
         (lambda m: plot.recovered_reward_maps(m.mdp, [1.0], {"x": [1.0]}), "for each of the 17 states"),
         (lambda m: plot.temperature_sweep(m, [1.0, -1.0]), "at least two different positive numbers"),
         (lambda m: plot.elbo_curves(m, {}), "`fits` must be a Fit"),

@@ -1,29 +1,57 @@
-"""Draws from a posterior over rewards by the No-U-Turn sampler."""
+"""Draws from a posterior by the No-U-Turn sampler, in whitened coordinates."""
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float
 from pyro.infer import MCMC, NUTS
 from torch import Tensor
 
 from ...errors import InvalidArgument
 from ...runtime.progress import Progress
-from ..laplace import laplace, standard
-from .coordinates import Coordinates
+from ..laplace import Laplace, laplace, standard
+
+
+@runtime_checkable
+class HasDensity(Protocol):
+    """Unconstrained coordinates of a posterior."""
+
+    @property
+    def start(self) -> Float[Tensor, " coordinate"]:
+        """The start of a search for the mode."""
+        ...
+
+    def log_density(self, u: Float[Tensor, "*draw coordinate"], /) -> Float[Tensor, "*draw"]:
+        """Return the log-density in these coordinates, in nats, up to a constant."""
+        ...
+
+    def values(self, u: Float[Tensor, "*draw coordinate"], /) -> dict[str, Tensor]:
+        """Return the values of the sites."""
+        ...
+
+    def drawn_from_prior(self, number: int) -> Float[Tensor, "draw coordinate"]:
+        """Return the coordinates at which chains start."""
+        ...
 
 
 def draws_by_nuts(
-    coordinates: Coordinates, num_samples: int, num_warmup: int, num_chains: int, progress: Progress
+    coordinates: HasDensity,
+    num_samples: int,
+    num_warmup: int,
+    num_chains: int,
+    progress: Progress,
+    gaussian: Laplace | None = None,
 ) -> tuple[dict[str, Tensor], int]:
     """Return the draws of each site by chain, and the total number of divergences.
 
-    The sampler works in coordinates whitened by the Laplace approximation, if one exists.
+    The sampler works in coordinates whitened by a Gaussian; default: the Laplace approximation, if one exists.
     """
     steps = 0
-    try:
-        gaussian = laplace(coordinates.log_density, coordinates.start)
-    except InvalidArgument:
-        gaussian = standard(coordinates.log_density, coordinates.start)
+    if gaussian is None:
+        try:
+            gaussian = laplace(coordinates.log_density, coordinates.start)
+        except InvalidArgument:
+            gaussian = standard(coordinates.log_density, coordinates.start)
 
     def energy(parameters: dict[str, Tensor]) -> Tensor:
         return -coordinates.log_density(gaussian.at(parameters["z"]))
