@@ -29,6 +29,7 @@ FITTED = (
     "23_options",
     "24_how_optimistic_are_they",
     "25_divergences",
+    "26_amortised",
     "27_a_program_by_hand",
 )  # SVI and NUTS depend on the processor
 pytestmark = [
