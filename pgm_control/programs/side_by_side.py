@@ -64,23 +64,51 @@ def _all_at_once(run: Run, count: int, like: Tensor, known: Named) -> tuple[Name
     """Independent runs side by side, or the reason why that fails; one by one, each then gives its result or its error.
 
     `torch.vmap` gives every run its own random numbers, and raises where Python code would branch on a value. Random
-    numbers from outside of torch would be shared by all runs: they change the global state of their generator or, if
-    they have one of their own, the density of the same values.
+    numbers from outside of torch would be shared by all runs: the same numbers of torch then give other values, or the
+    same values another density.
     """
-    before, batch = _foreign_randomness(), like.new_zeros(count)
+    batch, state = like.new_zeros(count), _torch_state(like)
+    foreign = _foreign_randomness()
     try:
         with pyro.validation_enabled(False), _Draws():  # validation branches on values
             found = torch.func.vmap(lambda _, values: run(values), randomness="different")(batch, known)
             if known:
                 return found
+            is_same = True
+            if foreign != _foreign_randomness():  # the program drew from there, or something else did
+                _set_torch_state(state, like)
+                again = torch.func.vmap(lambda _, values: run(values), randomness="different")(batch, known)
+                is_same = _equal(again[0], found[0])
             values, logs = ({name: each[:_REPEATED] for name, each in part.items()} for part in found)
-            again = [torch.func.vmap(run, randomness="different")(values)[1] for _ in range(_REPEATS)]
+            for _ in range(_REPEATS):
+                is_same = is_same and _equal(torch.func.vmap(run, randomness="different")(values)[1], logs)
     except PGMControlError:
         raise
     except Exception as problem:
         return reason(problem)
-    is_same = all(torch.allclose(each[name], logs[name], equal_nan=True) for each in again for name in logs)
-    return found if is_same and before == _foreign_randomness() else "random numbers from outside of torch"
+    return found if is_same else "random numbers from outside of torch"
+
+
+def _equal(one: Named, other: Named) -> bool:
+    return all(torch.allclose(one[name], other[name], equal_nan=True) for name in other)
+
+
+def _torch_state(like: Tensor) -> Tensor:
+    """The state of torch's global generator on the device of a tensor."""
+    return torch.cuda.get_rng_state(like.device) if like.is_cuda else torch.get_rng_state()
+
+
+def _set_torch_state(state: Tensor, like: Tensor) -> None:
+    if like.is_cuda:
+        torch.cuda.set_rng_state(state, like.device)
+    else:
+        torch.set_rng_state(state)
+
+
+def _foreign_randomness() -> tuple[Any, ...]:
+    """The states of the global generators of Python and numpy."""
+    _, keys, *rest = np.random.get_state()  # noqa: NPY002  the state that guides may draw from
+    return random.getstate(), np.asarray(keys).tobytes(), rest
 
 
 @final
@@ -111,12 +139,6 @@ def _two(
     """Two arguments after the tensor, given in order or by name, or their defaults."""
     named = kwargs or {}
     return tuple(args[i] if len(args) > i else named.get(name, value) for i, (name, value) in ((1, first), (2, second)))  # pyright: ignore[reportReturnType]
-
-
-def _foreign_randomness() -> tuple[Any, ...]:
-    """The states of the global generators of Python and numpy."""
-    _, keys, *rest = np.random.get_state()  # noqa: NPY002  the state that guides may draw from
-    return random.getstate(), np.asarray(keys).tobytes(), rest
 
 
 def announce_loop(program: Callable[[], Any], runs: int, why: str) -> None:

@@ -25,7 +25,7 @@ from pgm_control import (
     infer,
 )
 from pgm_control.analysis.diagnosis.gradients import gradient_noise
-from pgm_control.analysis.diagnosis.importance import effective_sample_size, largest_reliable_shape, pareto_shape
+from pgm_control.analysis.diagnosis.importance import largest_reliable_shape, pareto_shape
 from pgm_control.guides import MeanFieldGuide, MixtureGuide, OpenLoopGuide
 from pgm_control.models import risky_path
 
@@ -86,11 +86,6 @@ def test_the_tail_of_weights_of_known_shape():
     assert math.isnan(pareto_shape((uniform > 0.5).double()))
     assert largest_reliable_shape(100) == pytest.approx(0.5)
     assert largest_reliable_shape(10_000) == 0.7
-
-
-def test_the_effective_sample_size():
-    assert effective_sample_size(torch.zeros(7)) == pytest.approx(7)
-    assert effective_sample_size(torch.tensor([0.0, 0.0, -math.inf, -math.inf])) == pytest.approx(2)
 
 
 def test_the_noise_of_gradients_is_that_of_their_sample():

@@ -18,6 +18,7 @@ from ...errors import InvalidArgument
 from ...inference.exact.infer import infer
 from ...inference.sampling.estimate import Estimate, require_draws
 from ...inference.sampling.log_weights import log_weights
+from ...inference.sampling.resampling import effective_sample_size
 from ...inference.variational.elbo import elbo
 from ...inference.variational.svi_losses import MarkovELBO
 from ...programs.own_parameters import own_parameters
@@ -28,7 +29,7 @@ from ...trajectories.program import is_program
 from ...trajectories.tabulate import tabulate
 from .diagnosis import Diagnosis
 from .gradients import default_losses, gradient_noise
-from .importance import effective_sample_size, pareto_shape
+from .importance import pareto_shape
 from .strangers import strangers
 
 _FREE = Optimism(1.0, 1.0, 1.0)
@@ -102,7 +103,7 @@ def diagnose(
         family_gap=None if evidence is None or best is None else evidence - best,
         optimisation_gap=None if best is None else best - found.mean,
         pareto_shape=pareto_shape(drawn),
-        effective_sample_size=effective_sample_size(drawn),
+        effective_sample_size=float(effective_sample_size(drawn.detach().double()[None])[0]),
         num_samples=num_samples,
         gradients=gradients,
         strangers=None if tabular is None or blocks is None else strangers(tabular, blocks),

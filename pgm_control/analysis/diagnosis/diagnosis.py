@@ -138,7 +138,8 @@ class Diagnosis:
                 "the weights tell how far the guide is from the posterior."
             ]
         if gap < _NONE + _SURE * self.elbo.standard_error:
-            return [f"The guide is the posterior: its ELBO is {amount(max(gap, 0.0))} nats below log p(O)."]
+            below = f"its ELBO is {amount(max(gap, 0.0))} nats below log p(O)"
+            return [f"The guide is the posterior, as far as can be seen: {below}."]
         if self.family_gap is None or self.optimisation_gap is None:
             return [
                 f"The ELBO is {amount(gap)} nats below log p(O). The best guide of the family is not known, so that "

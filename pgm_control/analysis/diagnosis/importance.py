@@ -1,4 +1,4 @@
-"""How well the draws of a guide can be weighted to those of the posterior: Pareto k̂ and effective sample size.
+"""How well the draws of a guide can be weighted to those of the posterior: Pareto k̂.
 
 Sources:
     [vehtari2024] A. Vehtari et al., Pareto smoothed importance sampling. Journal of Machine Learning Research
@@ -9,7 +9,6 @@ Sources:
 
 import math
 
-import torch
 from jaxtyping import Float
 from pyro.ops.stats import fit_generalized_pareto
 from torch import Tensor
@@ -47,9 +46,3 @@ def largest_reliable_shape(num_samples: int) -> float:
         [vehtari2024]
     """
     return min(1.0 - 1.0 / math.log10(num_samples), 0.7)
-
-
-def effective_sample_size(log_weight: Float[Tensor, " draw"]) -> float:
-    r"""$(\sum w)^2 / \sum w^2$: the number of draws from the posterior that so many weighted draws are worth."""
-    shares = torch.softmax(log_weight.detach().double(), 0)
-    return float(1.0 / shares.square().sum())

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 
-def log_mean(log_weight: Float[Tensor, "batch particle"]) -> Float[Tensor, " batch"]:
+def log_mean(log_weight: Float[Tensor, "*batch particle"]) -> Float[Tensor, "*batch"]:
     """The logarithm of the mean weight of each run."""
     return torch.logsumexp(log_weight, -1) - math.log(log_weight.shape[-1])
 
