@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..errors import InvalidArgument
 from ..inverse_rl.laplace import Laplace
 from ..runtime.arguments import listed, whole
 from ..runtime.progress import Progress, require_progress, silent
@@ -27,7 +28,7 @@ from .people_prior import DEMONSTRATORS
 from .people_program import program_of
 
 _HEAD = (("demonstrator", "log-evidence", "difference to best", "probability"), ("", "nats", "nats", ""))
-_EACH = 50  # draws of every person for each drawn population
+_EACH = 100  # draws of every person for each drawn population
 _TAILS = 4.0  # degrees of freedom of the drawn populations, whose posterior is skew for few people
 _WIDER = 1.3  # than the Gaussian
 
@@ -96,10 +97,11 @@ def compare_people_models(
     $$p(\text{choices} | \text{demonstrator}) = \int p(\mu, \sigma) \prod_i \int \mathcal N(u_i; \mu, \sigma^2)\,
     p(\text{choices}_i | u_i)\, du_i \, d\mu\, d\sigma$$
 
-    Both integrals are by importance sampling: populations around the Laplace approximation, and 50 draws of each person
-    from a Gaussian at its posterior for that population. The evidence counts what a more flexible model could have
-    predicted instead: "dial" contains "clamped", and loses to it where it holds. In problems with a single decision
-    "clamped" and "boltzmann" are the same model: they differ in how they expect to act later.
+    Both integrals are by importance sampling: populations around the Laplace approximation, and 100 draws of each
+    person, half of them from a Gaussian at its posterior for that population and half from the population. The evidence
+    counts what a more flexible model could have predicted instead: "dial" contains "clamped", and loses to it where it
+    holds. In problems with a single decision "clamped" and "boltzmann" are the same model: they differ in how they
+    expect to act later.
 
     Args:
         models, data, prior, features: as for `fit_people`. The evidence depends on the prior, so choose it
@@ -116,6 +118,8 @@ def compare_people_models(
         [kass1995]
     """
     names = tuple(listed("demonstrators", demonstrators, "names of demonstrators"))
+    if len(set(names)) < len(names):
+        raise InvalidArgument(f"`demonstrators` must be different models, but are {', '.join(map(str, names))}.")
     num_populations = whole("num_populations", num_populations, 4)
     require_progress(progress)
     found = []
@@ -131,20 +135,41 @@ def compare_people_models(
 @torch.no_grad()
 def log_evidence(coordinates: PeopleCoordinates, gaussian: Laplace, number: int) -> tuple[float, float]:
     """Return log p(choices) and its standard error, by importance sampling, drawn from torch's global generator."""
-    people = coordinates.population.u.numel()
-    size = len(gaussian.peak) - people
+    size = len(gaussian.peak) - coordinates.population.u.numel()
     covariance = torch.cholesky_inverse(gaussian.root)[:size, :size]
     tails, root = gaussian.peak.new_tensor(_TAILS), _WIDER * torch.linalg.cholesky(covariance)
     proposal = dist.MultivariateStudentT(tails, gaussian.peak[:size], root)
     found = []
     for population in proposal.sample(torch.Size((number,))):
-        e = torch.randn(_EACH, people).to(population)
-        of_population, of_people = coordinates.log_densities(torch.cat([population.expand(_EACH, -1), e], -1))
-        each = e.reshape(_EACH, *coordinates.population.u.shape)
-        log_weight = of_people + 0.5 * (each.square() + math.log(2 * math.pi)).sum(-1)
-        total = (log_weight.logsumexp(0) - math.log(_EACH)).sum()
-        found.append(of_population[0] + total - proposal.log_prob(population))
+        mean, log_spread = population.split(size // 2)
+        total = _log_evidence_of_people(coordinates, mean, log_spread)
+        found.append(coordinates.log_density_of_population(mean, log_spread) + total - proposal.log_prob(population))
     rows = torch.stack(found)
+    rows = torch.where(rows.isnan(), -torch.inf, rows)  # a population so wide that its people overflow
     share = rows.softmax(0)
     error = float((number * share.square().sum() - 1).clamp_min(0.0) / number) ** 0.5
     return float(rows.logsumexp(0)) - math.log(number), error
+
+
+def _log_evidence_of_people(
+    coordinates: PeopleCoordinates, mean: Float[Tensor, " parameter"], log_spread: Float[Tensor, " parameter"]
+) -> Float[Tensor, ""]:
+    """An estimate of the log-evidence of all people given their population, each integrated out.
+
+    Half of the draws of a person are from the Gaussian near its posterior, and half from the population, which has the
+    tails of the posterior of one-sided choices: their mixture keeps the weights bounded.
+    """
+    program, spread = coordinates.program, log_spread.exp()
+    pull, root = coordinates.given(mean, log_spread)
+    e = torch.randn(_EACH // 2, *pull.shape).to(pull)
+    near = torch.linalg.solve_triangular(root.mT, (pull + e)[..., None], upper=True)[..., 0]
+    u = torch.cat((near, mean + spread * torch.randn_like(e)))
+    off = (root.mT @ u[..., None])[..., 0] - pull
+    stretch = root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+    log_near = stretch - 0.5 * (off.square() + math.log(2 * math.pi)).sum(-1)
+    log_prior = torch.distributions.Normal(mean, spread).log_prob(u).sum(-1)
+    log_mixture = torch.logaddexp(log_near, log_prior) - math.log(2)
+    of_choices = torch.zeros_like(log_prior).index_add(-1, program.tables.seen.person, program.by_choice(u))
+    log_weight = log_prior + of_choices - log_mixture
+    log_weight = torch.where(log_weight.isnan(), -torch.inf, log_weight)
+    return (log_weight.logsumexp(0) - math.log(len(u))).sum()

@@ -55,12 +55,18 @@ class PeopleCoordinates:
         size, found = self._size, self.population
         mean, log_spread, rest = coordinates.split([size, size, found.u.numel()], -1)
         e = rest.reshape(*rest.shape[:-1], *found.u.shape)
-        precision = (-2 * log_spread).exp()
-        root = torch.linalg.cholesky(found.information + torch.diag_embed(precision)[..., None, :, :])
-        pull = found.linear + (precision * mean)[..., None, :]
-        half = torch.linalg.solve_triangular(root, pull[..., None], upper=False) + e[..., None]
-        u = torch.linalg.solve_triangular(root.mT, half, upper=True)[..., 0]
+        pull, root = self.given(mean, log_spread)
+        u = torch.linalg.solve_triangular(root.mT, (pull + e)[..., None], upper=True)[..., 0]
         return mean, log_spread, u, -root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+
+    def given(
+        self, mean: Float[Tensor, "*draw parameter"], log_spread: Float[Tensor, "*draw parameter"]
+    ) -> tuple[Float[Tensor, "*draw person parameter"], Float[Tensor, "*draw person parameter parameter"]]:
+        r"""Return $L_i^{-1}(b_i + \sigma^{-2} \mu)$ and $L_i$: e is $L_i^\top u_i$ minus the former."""
+        precision = (-2 * log_spread).exp()
+        root = torch.linalg.cholesky(self.population.information + torch.diag_embed(precision)[..., None, :, :])
+        pull = self.population.linear + (precision * mean)[..., None, :]
+        return torch.linalg.solve_triangular(root, pull[..., None], upper=False)[..., 0], root
 
     def values(self, coordinates: Float[Tensor, "*draw coordinate"]) -> dict[str, Tensor]:
         """Return the values of the sites of the program."""
@@ -83,11 +89,17 @@ class PeopleCoordinates:
     ) -> tuple[Float[Tensor, "*draw"], Float[Tensor, "*draw person"]]:
         """Return the log-density of the population, and of each person and its choices given the population."""
         mean, log_spread, u, stretch = self.people(coordinates)
-        spread, priors = log_spread.exp(), self._priors
-        of_population = priors["mean"].log_prob(mean) + priors["spread"].log_prob(spread) + log_spread.sum(-1)
+        spread, of_population = log_spread.exp(), self.log_density_of_population(mean, log_spread)
         of_people = Normal(mean[..., None, :], spread[..., None, :]).log_prob(u).sum(-1) + stretch
         of_choices = self.program.by_choice(u)
         return of_population, of_people.index_add(-1, self.program.tables.seen.person, of_choices)
+
+    def log_density_of_population(
+        self, mean: Float[Tensor, "*draw parameter"], log_spread: Float[Tensor, "*draw parameter"]
+    ) -> Float[Tensor, "*draw"]:
+        """Return the prior log-density of μ and log σ, in nats."""
+        priors = self._priors
+        return priors["mean"].log_prob(mean) + priors["spread"].log_prob(log_spread.exp()) + log_spread.sum(-1)
 
     def second_derivatives(self, at: Float[Tensor, " coordinate"]) -> Float[Tensor, "coordinate coordinate"]:
         """Return the Hessian of the log-density. Given the population, people do not depend on each other."""

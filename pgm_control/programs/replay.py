@@ -5,11 +5,14 @@ from typing import Any, NamedTuple, final
 
 import torch
 from jaxtyping import Float
+from pyro.infer.autoguide import AutoGuide
 from torch import Tensor
 
 from ..errors import InvalidArgument, InvalidGuide, PGMControlError
-from .auxiliary import HasReverse, log_reverse
+from ..runtime.programs import without_handlers
+from .auxiliary import HasReverse, log_reverse, require_reverse
 from .own_parameters import own_parameters
+from .point_sites import point_sites
 from .roles import in_order, roles_of
 from .run import Site, run_with
 from .side_by_side import Named, side_by_side
@@ -45,8 +48,8 @@ class Pair:
 
     Auxiliary sites of the guide, variables that the model does not have, belong to its density if it has a reverse
     model. Otherwise they are left out: the reverse model r of each is then its own conditional, which gives a lower
-    bound, and a valid proposal. If the guide's
-    other sites are all determined by them, as in Pyro's AutoGuides, their density is that of the trajectory.
+    bound, and a valid proposal. Pyro's AutoGuides compute their sites from auxiliary ones and hold the density of the
+    trajectory in both together.
 
     Attributes:
         model, guide: the programs.
@@ -56,7 +59,7 @@ class Pair:
         like: a tensor of the dtype and on the device of the factors.
         computed: those of them that the guide computes from the sites before.
         auxiliary: the auxiliary sites of the guide.
-        is_determined: whether the guide computes all of them, from auxiliary variables.
+        is_determined: whether the guide is an AutoGuide that computes sites from auxiliary ones.
     """
 
     def __init__(self, model: Callable[[], Any], guide: Callable[[], Any]) -> None:
@@ -76,16 +79,11 @@ class Pair:
         _require_shapes(drawn, scored, self.latent)
         auxiliary = [name for name, site in drawn.items() if site.is_auxiliary and not site.is_factor]
         self.computed = [name for name in self.latent if drawn[name].is_determined]
-        self.is_determined = bool(auxiliary) and self.computed == self.latent
-        if self.is_determined:
-            given, computed = _size(drawn, auxiliary), _size(drawn, self.latent)
-            if given != computed:
-                raise InvalidGuide(
-                    f"`guide` must have a density at the sites of the model, which hold {computed} numbers, but "
-                    f"computes them from {given} auxiliary ones. Draw them from distributions given the auxiliary ones."
-                )
-        else:
+        self.is_determined = bool(auxiliary) and is_autoguide(guide)
+        if not self.is_determined:
             _require_densities(drawn, scored, self.latent)
+        elif points := point_sites(model, guide):
+            raise InvalidGuide(_no_density(points[0]))
         self.auxiliary = auxiliary
         has_density = self.is_determined or isinstance(guide, HasReverse)
         self.scored = [name for name in drawn if has_density or name not in auxiliary]
@@ -105,14 +103,28 @@ class Pair:
             drawn = run_with(self.guide, known)
             values = _values(drawn)
             scored = run_with(self.model, values)
+            self.require_sites(scored)
             logs = {f"q {name}": drawn[name].log_probability for name in self.scored}
             logs |= {f"p {name}": site.log_probability for name, site in scored.items()}
             return values, logs | {"r": self._log_reverse(values)}
 
         values, logs = side_by_side(run, self.guide, num_samples, seed, self.like)
+        require_numbers(logs)
         log_reverse = logs.pop("r")
         log_guide, log_model = ({name[2:]: each for name, each in logs.items() if name[0] == kind} for kind in "qp")
         return Replay(values, log_guide, log_model, log_reverse)
+
+    def require_sites(self, scored: Mapping[str, Site]) -> None:
+        """Require that a run of the model has the sites of the others.
+
+        Raises:
+            InvalidArgument: naming one that is missing or new.
+        """
+        if odd := in_order(list(set(scored) ^ set(self.sites))):
+            raise InvalidArgument(
+                f"`model` must have the same sites in every run, but `{odd[0]}` is in some runs only. Let steps after "
+                "an end go on, with the factor 0."
+            )
 
     def _log_reverse(self, values: Mapping[str, Tensor]) -> Float[Tensor, ""]:
         if not self.auxiliary or not isinstance(self.guide, HasReverse):
@@ -146,6 +158,27 @@ class Pair:
                 raise InvalidArgument(f"`{name}` of the model must be drawn, since it is an action, but is observed.")
 
 
+def require_latent_sites(model: Callable[[], Any], guide: Callable[[], Any]) -> None:
+    """Require that a guide draws every latent site of a model: Pyro only warns, and the ELBO would be no bound.
+
+    Raises:
+        InvalidGuide: if a site is missing.
+    """
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), own_parameters(guide):
+        drawn = run_with(guide, {})
+        scored = _scored(model, _values(drawn))
+    _require_none_missing(drawn, scored)
+
+
+def require_known_density(guide: Callable[[], Any]) -> None:
+    """Require a reverse model of a guide with auxiliary sites that is no AutoGuide.
+
+    Raises:
+        InvalidGuide: if it has none.
+    """
+    require_reverse(guide, auxiliary_sites(guide))
+
+
 def _scored(model: Callable[[], Any], values: Named) -> dict[str, Site]:
     """The sites of the model along values of a guide.
 
@@ -163,16 +196,27 @@ def _scored(model: Callable[[], Any], values: Named) -> dict[str, Site]:
         ) from problem
 
 
+def require_numbers(logs: Named) -> None:
+    """Require that no log-density of runs is nan; the names begin with q for the guide and p for the model.
+
+    Raises:
+        InvalidGuide: naming the site.
+    """
+    for name, values in logs.items():
+        if bool(values.isnan().any()):
+            owner, _, site = name.partition(" ")
+            raise InvalidGuide(
+                f"The log-density of {'`guide`' if owner == 'q' else '`model`'} must be a number, but is nan at "
+                f"`{site or 'its auxiliary sites'}`: its distribution has invalid parameters, such as a negative scale."
+            )
+
+
 def _words(roles: frozenset[str]) -> str:
     return f"the role {', '.join(sorted(roles))}" if roles else "no role"
 
 
 def _values(sites: Mapping[str, Site]) -> Named:
     return {name: torch.as_tensor(site.value) for name, site in sites.items() if site.is_latent and not site.is_factor}
-
-
-def _size(sites: Mapping[str, Site], names: list[str]) -> int:
-    return sum(torch.as_tensor(sites[name].value).numel() for name in names)
 
 
 def _latent(sites: Mapping[str, Site]) -> list[str]:
@@ -186,16 +230,24 @@ def _require_same(drawn: dict[str, Site], scored: dict[str, Site]) -> None:
             f"`guide` must draw its sites, but observes `{observed[0]}` or weighs by it; only the model may."
         )
     own, due = {name for name, site in drawn.items() if not site.is_auxiliary}, set(_latent(scored))
-    shared = {name for name in drawn if name in due}
-    if missing := in_order(list(due - shared)):
+    if marked := in_order([name for name in due & set(drawn) if name not in own]):
         raise InvalidGuide(
-            f"`guide` must sample the sites of the model and no other, but `{missing[0]}` is missing. A site left out "
-            "is not clamped; to clamp it, sample it from the model's own distribution."
+            f"`guide` must mark as auxiliary only variables that the model does not have, but marks `{marked[0]}`. "
+            'Take infer={"is_auxiliary": True} away.'
         )
+    _require_none_missing(drawn, scored)
     if extra := in_order(list(own - due)):
         raise InvalidGuide(
             f"`guide` must sample the sites of the model and no other, but `{extra[0]}` is extra. Mark a variable that "
             'the model does not have: infer={"is_auxiliary": True}.'
+        )
+
+
+def _require_none_missing(drawn: dict[str, Site], scored: dict[str, Site]) -> None:
+    if missing := in_order([name for name in _latent(scored) if name not in drawn]):
+        raise InvalidGuide(
+            f"`guide` must sample the sites of the model and no other, but `{missing[0]}` is missing. A site left out "
+            "is not clamped; to clamp it, sample it from the model's own distribution."
         )
 
 
@@ -204,10 +256,28 @@ def _require_densities(drawn: dict[str, Site], scored: dict[str, Site], names: l
     for name in names:
         distribution = scored[name].distribution
         if drawn[name].is_determined and not (scored[name].is_determined or distribution.support.is_discrete):
-            raise InvalidGuide(
-                f"`guide` must have a density at `{name}`, where the model has one, but puts all mass on a point, as "
-                "AutoDelta does: its ELBO is −inf. Draw it from a distribution, such as dist.Normal(point, 0.1)."
-            )
+            raise InvalidGuide(_no_density(name))
+
+
+def _no_density(name: str) -> str:
+    return (
+        f"`guide` must have a density at `{name}`, where the model has one, but computes its value, as AutoDelta does: "
+        "its ELBO is −inf. Draw it from a distribution, such as dist.Normal(value, 0.1)."
+    )
+
+
+def is_autoguide(guide: object) -> bool:
+    """Whether a guide is one of Pyro's AutoGuides, inside of any handlers."""
+    return isinstance(without_handlers(guide), AutoGuide)
+
+
+def auxiliary_sites(guide: Callable[[], Any]) -> list[str]:
+    """The auxiliary sites of a guide whose density is not known without a reverse model; none of an AutoGuide."""
+    if is_autoguide(guide):
+        return []
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), own_parameters(guide):
+        drawn = run_with(guide, {})
+    return [name for name, site in drawn.items() if site.is_auxiliary and not site.is_factor]
 
 
 def _require_shapes(drawn: dict[str, Site], scored: dict[str, Site], names: list[str]) -> None:

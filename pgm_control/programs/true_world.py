@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InvalidGuide
-from .replay import Pair
+from .replay import Pair, require_numbers
 from .run import Site, run_with
 from .side_by_side import Named, side_by_side
 
@@ -47,6 +47,7 @@ def in_true_world(pair: Pair, num_samples: int, seed: int | None) -> Played:
             policy[name] = _draw_action(pair, drawn, name)
             chance.clear()
         scored = run_with(pair.model, drawn)
+        pair.require_sites(scored)
         values = {**drawn, **{name: scored[name].value for name in chance}}
         logs = {f"q {name}": site.log_probability for name, site in policy.items()}
         logs |= {
@@ -55,6 +56,7 @@ def in_true_world(pair: Pair, num_samples: int, seed: int | None) -> Played:
         return {name: torch.as_tensor(each) for name, each in values.items()}, logs
 
     values, logs = side_by_side(run, pair.guide, num_samples, seed, pair.like)
+    require_numbers(logs)
     parts = ({name[2:]: each for name, each in logs.items() if name[0] == kind} for kind in "qp")
     return Played(values, *parts)
 
@@ -63,6 +65,8 @@ def _draw_chance(pair: Pair, drawn: dict[str, Any], names: list[str]) -> None:
     """Let the model draw these sites."""
     if names:
         found = run_with(pair.model, drawn, until=names)
+        if missing := [name for name in names if name not in found]:
+            pair.require_sites({name: found[name] for name in found if name not in missing})
         drawn.update({name: found[name].value for name in names})
 
 

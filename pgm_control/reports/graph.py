@@ -166,8 +166,8 @@ def _of_guide(model: MarkovModel, name: str, guide: Any, horizon: int, certain: 
     changed = pair.changed(pair.replayed(_DRAWS, seed=0))
     ends_here = model.mdp.horizon <= horizon
     with own_parameters(guide):
-        whole_graph = _graph(name, guide, ends_here=True)
-    parents = {site: above for site, above in whole_graph.parents.items() if _is_within(site, horizon)}
+        every = _graph(name, guide, ends_here=True).parents
+    parents = {site: above for site, above in every.items() if _is_within(site, horizon)}
     chance = {site for site in pair.latent if pair.has_role(site, "chance") and site not in certain}
     if not ends_here:
         parents[_REST] = [_last_state(parents)]
@@ -182,13 +182,13 @@ def _is_within(site: str, horizon: int) -> bool:
 
 def _of_program(model: Callable[[], Any], guides: Mapping[str, Any]) -> list[_Graph]:
     """The graphs of a program without tables and of its guides."""
-    pairs = {name: pair_of(model, guide) for name, guide in guides.items()}
     graphs = [_graph("model", model, ends_here=True)]
-    for name, pair in pairs.items():
+    for name, guide in guides.items():
+        pair = pair_of(model, guide)
         changed = pair.changed(pair.replayed(_DRAWS, seed=0))
         clamped = frozenset(site for site in pair.latent if pair.has_role(site, "chance") and site not in changed)
-        with own_parameters(guides[name]):
-            graphs.append(_graph(name, guides[name], True, clamped, frozenset(pair.computed)))
+        with own_parameters(guide):
+            graphs.append(_graph(name, guide, True, clamped, frozenset(pair.computed)))
     return graphs
 
 
@@ -304,13 +304,12 @@ def _dot(graphs: list[_Graph]) -> str:
     """Return the graphs in Graphviz's language, one cluster per program."""
     lines = ["digraph {", "  node [shape=ellipse]"]
     for i, graph in enumerate(graphs):
-        quoted = graph.title.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
-        lines += [f"  subgraph cluster_{i} {{", f'    label="{quoted}"']
+        lines += [f"  subgraph cluster_{i} {{", f'    label="{_quoted(graph.title)}"']
         for site in graph.parents:
             look = " shape=plaintext" if site == _REST else ""
             look += " style=filled fillcolor=lightgray" if site in graph.observed else ""
             look += " penwidth=3" if site in graph.clamped else ""
-            lines.append(f'    g{i}_{_id(site)} [label="{site}"{look}]')
+            lines.append(f'    g{i}_{_id(site)} [label="{_quoted(site)}"{look}]')
         for site, above in graph.parents.items():
             look = " [penwidth=3]" if site in graph.clamped else " [style=dashed]" if site in graph.certain else ""
             lines += [f"    g{i}_{_id(parent)} -> g{i}_{_id(site)}{look}" for parent in above]
@@ -326,7 +325,7 @@ def _mermaid(graphs: list[_Graph]) -> str:
         lines.append(f'  subgraph g{i}["{_escaped(graph.title)}"]')
         for site in graph.parents:
             opening, closing = ('["', '"]') if site in graph.observed else ('(["', '"])')
-            lines.append(f"    g{i}_{_id(site)}{opening}{site}{closing}")
+            lines.append(f"    g{i}_{_id(site)}{opening}{_escaped(site)}{closing}")
         for site, above in graph.parents.items():
             arrow = "==>" if site in graph.clamped else "-.->" if site in graph.certain else "-->"
             lines += [f"    g{i}_{_id(parent)} {arrow} g{i}_{_id(site)}" for parent in above]
@@ -337,8 +336,13 @@ def _mermaid(graphs: list[_Graph]) -> str:
     return "\n".join([*lines, ""])
 
 
+def _quoted(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+
+
 def _id(site: str) -> str:
-    return "rest" if site == _REST else site
+    """A name for a node in both languages: letters, digits and underscores, different for each site."""
+    return "rest" if site == _REST else site if re.fullmatch(r"\w+", site, re.ASCII) else "x" + site.encode().hex()
 
 
 def _escaped(title: str) -> str:

@@ -133,6 +133,7 @@ def check_guide(
             free |= freed
             bound, excessive = laws.bound(model, guide, evidence)
             bounds.append(bound)
+            broken += [] if moved else laws.within_support(model, guide)
             broken += laws.repeatable(guide, number) + found + excessive + laws.gradients(model, guide)
     _raise(list(dict.fromkeys(broken)), getattr(guide, "__name__", type(guide).__name__))
     return GuideReport(tuple(name for name in laws.BLOCKS if name in free), bounds[0], evidence)

@@ -117,6 +117,26 @@ def factors_of(model: MarkovModel, guide: Program) -> list[str]:
     return ["its blocks() differ between two calls. Remove the randomness: no dropout, and .eval() for batch norm."]
 
 
+def within_support(model: MarkovModel, guide: Program) -> list[str]:
+    """A guide function that tables can hold has no mass on impossible outcomes, not even the rounding of torch."""
+    if isinstance(guide, HasBlocks | torch.nn.Module):
+        return []
+    try:
+        with torch.no_grad():
+            mine, prior = tabulate(model, guide), model.blocks()
+    except InvalidGuide:  # it has a memory
+        return []
+    for name, block in (("state_0", "log_initial"), ("outcome_t", "log_dynamics")):
+        extra = (getattr(mine, block) > -math.inf) & (getattr(prior, block) == -math.inf)
+        if extra.any():
+            most = float(getattr(mine, block)[extra].exp().max())
+            return [
+                f"it gives impossible values of `{name}` the probability {most:.3g}: its ELBO is −inf. "
+                "Categorical(probs=…) replaces 0 by the rounding error; write Categorical(logits=p.log())."
+            ]
+    return []
+
+
 def order(drawn: Sites, model: MarkovModel) -> list[str]:
     """Each step samples state, action, outcome in this order, for which Pyro's enumeration is exact."""
     safe = [f"{kind}_{t}" for t in range(model.mdp.horizon) for kind in ("state", "action", "outcome")]

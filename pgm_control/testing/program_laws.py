@@ -11,7 +11,7 @@ from ..errors import InvalidArgument, InvalidGuide
 from ..inference.sampling.estimate import Estimate
 from ..inference.sampling.of_programs import pair_of, program_draws
 from ..programs.own_parameters import own_parameters
-from ..programs.replay import Pair, Replay
+from ..programs.replay import Pair, Replay, require_known_density
 from ..programs.roles import roles_of, temperature_of
 from ..programs.run import run_with
 from ..runtime.programs import without_handlers
@@ -70,16 +70,30 @@ def guide_laws(model: Callable[[], Any], guide: Callable[[], Any], seed: int) ->
 
 def _guide_laws(model: Callable[[], Any], guide: Callable[[], Any], seed: int) -> GuideOfProgram:
     try:
+        require_known_density(guide)
         pair = pair_of(model, guide)
         replay = pair.replayed(_DRAWS, seed)
         drawn = program_draws(model, guide, _DRAWS, seed)
     except InvalidGuide as problem:
         return GuideOfProgram(set(), float("nan"), [str(problem)])
     elbo = Estimate.of(drawn.log_weight).mean
-    broken = laws.repeatable(guide, seed) + _forbidden(pair, replay)
+    broken = laws.repeatable(guide, seed) + _forbidden(pair, replay) + _shapes(pair, seed)
     if torch.isnan(drawn.log_weight).any():
         broken.append("its log-weights are nan. Look for 0·∞ or log of a negative number in its densities.")
     return GuideOfProgram(free_blocks(pair, replay), elbo, broken)
+
+
+def _shapes(pair: Pair, seed: int) -> list[str]:
+    """Each site has as many event dimensions as in the model, without which Pyro's losses do not run."""
+    with seeded(seed):
+        drawn = run_with(pair.guide, {})
+        scored = run_with(pair.model, {name: site.value for name, site in drawn.items()})
+    for name in pair.latent:
+        own, due = drawn[name].distribution.event_dim, scored[name].distribution.event_dim
+        if own != due:
+            remedy = f"Add .to_event({due - own}) to its distribution." if due > own else "Take .to_event() away."
+            return [f"it draws `{name}` with {own} event dimensions where the model has {due}. {remedy}"]
+    return []
 
 
 def _forbidden(pair: Pair, replay: Replay) -> list[str]:

@@ -22,6 +22,7 @@ from pgm_control.behaviour import (
 )
 from pgm_control.behaviour.fit_people import approximated
 from pgm_control.inverse_rl.laplace import second_derivatives
+from pgm_control.models import lottery as ticket_or_work
 
 PRIOR = PeoplePrior(temperature=1.0, risk=0.3)
 POPULATION = {"temperature": (0.8, 0.6), "risk": (-0.1, 0.2)}
@@ -279,3 +280,22 @@ def test_infinite_rewards_are_refused():
     data = Choices.from_table({"person": [1], "trial": [1], "problem": ["x"], "state": [0], "action": [1]})
     with pytest.raises(InvalidArgument, match=r"`models\['x'\]` must have finite rewards"):
         behaviour_log_likelihood({"x": TabularModel(mdp)}, data, 0.0, 1.0)
+
+
+def test_the_evidence_of_one_sided_choices():
+    """One always works, the other always gambles: brute Monte Carlo from the prior gives −2.50 and −3.57 nats."""
+    model = TabularModel(ticket_or_work(0.3, 16, price=1.0, wage=2.0))
+    rows = [
+        (name, str(t), "jackpot", "choosing", action)
+        for name, action in (("a", "work"), ("b", "buy a ticket"))
+        for t in range(2)
+    ]
+    data = Choices(*zip(*rows, strict=True))
+    prior = PeoplePrior(temperature=1.0, risk=0.3)
+    for seed in range(3):
+        found = compare_people_models({"jackpot": model}, data, prior, ["dial", "clamped"], seed=seed)
+        for value, truth in zip(found.log_evidence.tolist(), (-2.50, -3.57), strict=True):
+            assert abs(value - truth) <= 0.5
+        assert found.best == "dial"
+    with pytest.raises(InvalidArgument, match="different models"):
+        compare_people_models({"jackpot": model}, data, prior, ["dial", "dial"], seed=0)

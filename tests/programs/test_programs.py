@@ -18,12 +18,14 @@ from pgm_control import (
     FreeGuide,
     InvalidArgument,
     InvalidGuide,
+    LawBroken,
     Optimism,
     TabularModel,
     conditional_smc,
     estimate,
     estimate_elbo,
     evaluate,
+    fit,
     infer,
     iwae_bound,
     log_weights,
@@ -31,6 +33,7 @@ from pgm_control import (
     with_optimism,
 )
 from pgm_control.programs.roles import DEFAULT_ROLES, Roles
+from pgm_control.testing import check_guide
 
 FREE = Optimism(1.0, 1.0, 1.0)
 MODEL = TabularModel(random_mdp(seed=1, horizon=3, discount=0.8).replace(final_reward=[0.5, -1.0, 2.0]), 0.7)
@@ -399,3 +402,89 @@ def test_clamped_guides_of_other_programs_earn_what_they_imagine(model, guide):
     error = math.hypot(evidence.standard_error, float(particles.std()) / math.sqrt(10))
     assert abs(evidence.mean - float(particles.mean())) <= 4 * error + 0.2  # both are a little too low
     assert found.elbo.mean < evidence.mean
+
+
+def bandit():
+    """log p(O) = log((1 + 1/e)/2) = −0.3799 nats."""
+    action = pyro.sample("action_0", dist.Categorical(torch.tensor([0.5, 0.5])))
+    pyro.factor("optimality_0", -action.double())
+
+
+def one_action():
+    """log p(O) = −½ log 2 = −0.3466 nats."""
+    action = pyro.sample("action_0", dist.Normal(0.0, 1.0))
+    pyro.factor("optimality_0", -(action**2) / 2)
+
+
+def hidden(build):
+    """A guide whose action is a function of an auxiliary variable."""
+
+    def guide():
+        pyro.sample("action_0", dist.Delta(build()))
+
+    return guide
+
+
+def auxiliary(distribution):
+    return pyro.sample("z", distribution, infer={"is_auxiliary": True})
+
+
+def test_actions_computed_from_auxiliary_variables_give_a_bound_or_are_refused():
+    found = estimate(bandit, hidden(lambda: auxiliary(dist.Categorical(torch.ones(10))) // 9), 4000, seed=0)
+    assert found.elbo.mean < math.log((1 + math.exp(-1)) / 2)
+    with pytest.raises(InvalidGuide, match="`guide` must have a density at `action_0`"):
+        estimate(one_action, hidden(lambda: 0.1 * auxiliary(dist.Normal(0.0, 1.0))), 10)
+
+
+def test_fit_refuses_auxiliary_variables_without_a_reverse_model():
+    def guide():
+        scale = pyro.param("scale", torch.tensor(1.0))
+        auxiliary(dist.Normal(0.0, scale))
+        pyro.sample("action_0", dist.Normal(0.0, 0.7))
+
+    with pytest.raises(InvalidGuide, match="reverse model"):
+        fit(one_action, guide, num_steps=2)
+    with pytest.raises(LawBroken, match="reverse model"):
+        check_guide(one_action, guide, seed=0)
+    pyro.clear_param_store()
+
+
+def test_a_site_of_the_model_is_not_auxiliary():
+    guide = lambda: pyro.sample("action_0", dist.Normal(0.0, 0.7), infer={"is_auxiliary": True})  # noqa: E731
+    for verb in (log_weights, estimate):
+        with pytest.raises(InvalidGuide, match="marks `action_0`"):
+            verb(one_action, guide, 10)
+
+
+def test_sites_that_vary_between_runs_are_refused():
+    def model(is_guide=False):
+        pyro.sample("state_0", dist.Bernoulli(torch.tensor(0.5)))
+        for t in range(3):
+            pyro.sample(f"action_{t}", dist.Bernoulli(torch.tensor(0.5)))
+            if not is_guide:
+                pyro.factor(f"optimality_{t}", torch.tensor(-1.0))
+            if pyro.sample(f"state_{t + 1}", dist.Bernoulli(torch.tensor(0.5))) == 1:
+                break
+
+    for seed in range(3):
+        for verb in (log_weights, estimate, smc):
+            with pytest.raises((InvalidArgument, InvalidGuide), match=r"same sites in every run|is missing|is extra"):
+                verb(model, lambda: model(is_guide=True), 50, seed=seed)
+
+
+def test_a_density_that_is_not_a_number_is_named():
+    def guide():
+        pyro.sample("action_0", dist.Normal(0.0, torch.randn(()) - 1.0, validate_args=False))
+
+    with pytest.raises((InvalidGuide, ValueError), match=r"`action_0`|scale"):
+        log_weights(one_action, guide, 100, seed=0)
+
+
+def test_a_reference_of_another_shape_is_refused():
+    reference = {name: torch.zeros(1, 2) for name in smc(one_action, prior_action, 5, seed=0).trajectories}
+    with pytest.raises(InvalidArgument, match="`reference` must have the shape"):
+        conditional_smc(one_action, prior_action, reference, 5)
+
+
+def prior_action():
+    pyro.sample("action_0", dist.Normal(0.0, 1.0))

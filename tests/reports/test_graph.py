@@ -309,3 +309,15 @@ def test_an_autoguide_of_a_program_is_drawn():
 
     drawn = str(render(program, {"normal": AutoNormal(program)}))
     assert "-.-> g1_state_0" in drawn
+
+
+def test_names_of_sites_are_quoted():
+    def program():
+        pyro.sample('room "a"/state.0', dist.Normal(0.0, 1.0))
+        pyro.factor("optimality_0", torch.tensor(-1.0))
+
+    vars(program)["roles"] = {"room*": ("state", "chance"), "optimality_*": "optimality"}
+    drawn = render(program)
+    assert '[label="room \\"a\\"/state.0"]' in drawn.dot
+    assert "#34;a#34;/state.0" in drawn.mermaid
+    assert all(re.fullmatch(r"    g0_\w+.*", line) for line in drawn.dot.splitlines() if line.startswith("    g0"))

@@ -209,3 +209,14 @@ def test_a_sound_model_is_reported():
     report = check_model(WrongModel("none"), seed=0)
     assert report.sites == ("state_0", "action_0", "outcome_0", "state_1", "action_1", "outcome_1", "state_2")
     assert report.log_evidence == pytest.approx(infer(MODEL, 1.0).log_evidence)
+
+
+def test_rounding_of_torch_on_what_is_impossible():
+    """`Categorical(probs)` raises zeros to machine epsilon: a sample never shows it, and the ELBO is −inf."""
+    assert bool((MODEL.mdp.probability == 0).any()) or bool((MODEL.mdp.initial == 0).any())
+
+    def rounded():
+        sites(MODEL, MODEL.blocks().log_policy, draw=lambda logits: dist.Categorical(probs=logits.exp()))
+
+    with pytest.raises(LawBroken, match=r"`outcome_t` the probability .* write Categorical\(logits=p.log\(\)\)"):
+        check_guide(MODEL, rounded, seed=0)

@@ -10,7 +10,7 @@ import torch
 from linear_gaussian import optimal_guide, program
 from pyro.infer.autoguide import AutoMultivariateNormal
 
-from pgm_control import LawBroken
+from pgm_control import InvalidGuide, LawBroken, fit
 from pgm_control.testing import check_guide, check_model
 
 
@@ -95,3 +95,26 @@ def test_a_guide_that_draws_the_impossible():
 
     with pytest.raises(LawBroken, match="impossible"):
         check_guide(model, guide, seed=0)
+
+
+def test_event_dimensions_that_pyro_refuses():
+    def model():
+        pyro.sample("state_0", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+        action = pyro.sample("action_0", dist.Normal(0.0, 1.0))
+        pyro.factor("optimality_0", -(action**2))
+
+    def guide():
+        pyro.sample("state_0", dist.Normal(torch.zeros(2), 1.0))
+        pyro.sample("action_0", dist.Normal(0.0, 1.0))
+
+    with pytest.raises(LawBroken, match=r"`state_0` with 0 event dimensions where the model has 1. Add .to_event\(1\)"):
+        check_guide(model, guide, seed=0)
+
+
+def test_fit_refuses_a_guide_that_leaves_sites_out():
+    def guide():
+        pyro.sample("state_0", dist.Normal(pyro.param("m", torch.tensor(0.0)), 1.0))
+
+    with pytest.raises(InvalidGuide, match="A site left out is not clamped"):
+        fit(program, guide, num_steps=2)
+    pyro.clear_param_store()

@@ -7,11 +7,14 @@ Sources:
         Machine Learning, Proceedings of Machine Learning Research 80, 2018. arXiv:1802.02538
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from pyro.infer.elbo import ELBO
+from torch import Tensor
 
 from ...chance.optimism import Optimism
 from ...errors import InvalidArgument
@@ -20,7 +23,8 @@ from ...inference.sampling.estimate import Estimate, require_draws
 from ...inference.sampling.log_weights import log_weights
 from ...inference.sampling.resampling import effective_sample_size
 from ...inference.variational.elbo import elbo
-from ...inference.variational.svi_losses import MarkovELBO
+from ...inference.variational.latent_blocks import HasLatentBlocks
+from ...inference.variational.svi_losses import AuxiliaryELBO, MarkovELBO
 from ...programs.own_parameters import own_parameters
 from ...runtime.arguments import shown
 from ...runtime.randomness import seeded
@@ -87,7 +91,7 @@ def diagnose(
         drawn = log_weights(model, guide, num_samples)
         blocks = _tables(tabular, guide)
         if losses is None:
-            losses = {**({} if blocks is None else {"MarkovELBO": MarkovELBO()}), **default_losses()}
+            losses = {**_exact_loss(blocks, guide), **default_losses()}
         with own_parameters(guide):
             gradients = gradient_noise(model, guide, _checked(losses), num_gradients)
     found = Estimate.of(drawn)
@@ -105,6 +109,7 @@ def diagnose(
         pareto_shape=pareto_shape(drawn),
         effective_sample_size=float(effective_sample_size(drawn.detach().double()[None])[0]),
         num_samples=num_samples,
+        covered=None if evidence is None else _covered(drawn, evidence),
         gradients=gradients,
         strangers=None if tabular is None or blocks is None else strangers(tabular, blocks),
     )
@@ -116,6 +121,19 @@ def _tables(model: MarkovModel | None, guide: object) -> Blocks | None:
         return None
     with torch.no_grad():
         return tabulate(model, guide)
+
+
+def _exact_loss(blocks: Blocks | None, guide: object) -> dict[str, ELBO]:
+    """The loss without noise, by name, where there is one."""
+    if isinstance(guide, HasLatentBlocks):
+        return {"AuxiliaryELBO": AuxiliaryELBO()}
+    return {} if blocks is None else {"MarkovELBO": MarkovELBO()}
+
+
+def _covered(log_weight: Float[Tensor, " draw"], log_evidence: float) -> float:
+    """The mean weight over p(O), at most 1."""
+    mean = float(torch.logsumexp(log_weight.detach().double(), 0)) - math.log(len(log_weight))
+    return math.exp(min(0.0, mean - log_evidence))
 
 
 def _best(model: MarkovModel, guide: object) -> float | None:

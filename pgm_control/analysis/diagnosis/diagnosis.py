@@ -17,6 +17,9 @@ from .strangers import Strangers
 _NONE = 0.01  # nats that count as no gap
 _FEW = 0.01  # the share of steps in states that the guide does not expect, below which it is not mentioned
 _SURE = 2.0  # standard errors of an estimated gap
+_COVERED = 0.9  # share of p(O) below which the mean weight is mentioned
+_SMALL = 100  # effective draws below which they are called few
+_FLAT = 1e-2  # norm of an exact gradient, in nats, that counts as none
 
 
 @final
@@ -39,6 +42,8 @@ class Diagnosis:
         pareto_shape: k̂ of the log-weights (see `pareto_shape`): −inf if they are constant, nan if it cannot be fitted.
         effective_sample_size: the number of draws from the posterior that the weighted draws are worth.
         num_samples: the number of draws.
+        covered: the share of the posterior that the draws have, by their mean weight over p(O), at most 1; the guide
+            never draws the rest. None without log p(O).
         gradients: the size and the noise of the gradient under each loss.
         strangers: the states to which the true world leads the policy, and which the guide does not expect; None where
             there are no tables.
@@ -52,6 +57,7 @@ class Diagnosis:
     pareto_shape: float
     effective_sample_size: float
     num_samples: int
+    covered: float | None
     gradients: Mapping[str, GradientNoise]
     strangers: Strangers | None
 
@@ -82,6 +88,7 @@ class Diagnosis:
             "pareto_shape": self.pareto_shape,
             "effective_sample_size": self.effective_sample_size,
             "num_samples": self.num_samples,
+            "covered": self.covered,
             "gradients": gradients,
             "strangers": None if self.strangers is None else self.strangers._asdict(),
             "sentences": list(self.sentences),
@@ -137,7 +144,18 @@ class Diagnosis:
                 f"The ELBO is {self._elbo()} nats. For a program without tables log p(O) is not known, so that only "
                 "the weights tell how far the guide is from the posterior."
             ]
-        if gap < _NONE + _SURE * self.elbo.standard_error:
+        error = _SURE * self.elbo.standard_error
+        if not math.isfinite(gap) or not math.isfinite(self.elbo.mean):
+            return [
+                f"The ELBO is {amount(self.elbo.mean)} nats and log p(O) {amount(self.log_evidence or 0.0)}: the guide "
+                "draws what the model forbids, or everything is forbidden."
+            ]
+        if gap < error + _NONE and error > _NONE * 10:
+            return [
+                f"The ELBO is {amount(gap)} ± {amount(error)} nats below log p(O): too few draws to tell the guide "
+                "from the posterior. Raise `num_samples`."
+            ]
+        if gap < _NONE + error:
             below = f"its ELBO is {amount(max(gap, 0.0))} nats below log p(O)"
             return [f"The guide is the posterior, as far as can be seen: {below}."]
         if self.family_gap is None or self.optimisation_gap is None:
@@ -163,21 +181,36 @@ class Diagnosis:
         return found
 
     def _about_weights(self) -> str:
-        k, limit = self.pareto_shape, largest_reliable_shape(self.num_samples)
+        k, limit, covered = self.pareto_shape, largest_reliable_shape(self.num_samples), self.covered
+        if covered is not None and covered < _COVERED:
+            return (
+                f"The mean weight of the draws is {100 * covered:.2g} % of p(O): the guide never, or hardly ever, "
+                "draws the rest of the posterior, and no weights can make up for it."
+            )
         worth = f"{self.num_samples} weighted draws are worth {self.effective_sample_size:.0f} of the posterior"
         if k == -math.inf:
             return f"All log-weights are equal, as those of the exact posterior are: {worth}."
         if math.isnan(k):
             return f"The largest log-weights take too few values for a Pareto shape: {worth}."
-        if k <= limit:
-            return f"Weighted draws of the guide are reliable, Pareto k̂ = {k:.2f} ≤ {limit:.2f}: {worth}."
-        return (
-            f"Weighted draws of the guide are unreliable, Pareto k̂ = {k:.2f} > {limit:.2f}: the guide misses a part of "
-            f"the posterior, on which few draws have most of the weight; {worth}."
-        )
+        if k > limit:
+            return (
+                f"Weighted draws of the guide are unreliable, Pareto k̂ = {k:.2f} > {limit:.2f}: the guide misses a "
+                f"part of the posterior, on which few draws have most of the weight; {worth}."
+            )
+        if self.effective_sample_size < _SMALL:
+            return f"Weighted draws have a finite error, Pareto k̂ = {k:.2f} ≤ {limit:.2f}, but are few: {worth}."
+        return f"Weighted draws of the guide are reliable, Pareto k̂ = {k:.2f} ≤ {limit:.2f}: {worth}."
 
     def _about_gradients(self) -> list[str]:
+        if broken := [name for name, each in self.gradients.items() if not math.isfinite(each.norm + each.noise)]:
+            return [f"The gradient of {broken[0]} is not finite: the guide draws what the model forbids."]
         noisy = {name: each for name, each in self.gradients.items() if each.noise > 0}
+        exact = [name for name, each in self.gradients.items() if name not in noisy and each.norm > _FLAT]
+        if exact and self.optimisation_gap is None:
+            return [
+                f"The fit has not ended: the gradient of {exact[0]}, which has no noise, has the norm "
+                f"{self.gradients[exact[0]].norm:.3g}. Continue with fit(model, guide)."
+            ]
         if not noisy:
             return []
         best = max(noisy, key=lambda name: noisy[name].signal_to_noise)

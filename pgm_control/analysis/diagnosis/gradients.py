@@ -13,7 +13,8 @@ from pyro.infer.elbo import ELBO
 from torch import Tensor
 
 from ...inference.variational.parameters import announced
-from ...inference.variational.svi_losses import MarkovLoss
+from ...inference.variational.svi_losses import ExactLoss
+from ...programs.auxiliary import HasReverse, with_reverse
 
 
 @final
@@ -60,11 +61,11 @@ def gradient_noise(
     found = {}
     with _own_gradients(parameters):
         for name, loss in losses.items() if parameters else ():
-            exact = isinstance(loss, MarkovLoss)
-            program = guide if exact else announced(guide)
-            rows = torch.stack(
-                [_gradient(loss, model, program, parameters) for _ in range(1 if exact else num_gradients)]
-            )
+            exact = isinstance(loss, ExactLoss)
+            pair = (model, guide if exact else announced(guide))
+            if isinstance(guide, HasReverse) and not exact:
+                pair = with_reverse(model, guide)
+            rows = torch.stack([_gradient(loss, *pair, parameters) for _ in range(1 if exact else num_gradients)])
             mean = rows.mean(0)
             trace = 0.0 if exact else float(rows.var(0).sum())
             # the mean of N noisy gradients is longer than the gradient by trace/N, on average

@@ -9,11 +9,12 @@ Sources:
 
 import math
 
+import torch
 from jaxtyping import Float
 from pyro.ops.stats import fit_generalized_pareto
 from torch import Tensor
 
-_CONSTANT = 1e-9  # nats between the largest and the smallest log-weight
+_ROUNDINGS = 64  # of the largest log-weight, in its precision, by which equal ones may differ
 _FEWEST = 5  # different weights in a tail that can be fitted
 
 
@@ -31,7 +32,10 @@ def pareto_shape(log_weight: Float[Tensor, " draw"]) -> float:
         [vehtari2024], [yao2018]
     """
     drawn = log_weight.detach().double().sort().values
-    if drawn[-1] - drawn[0] < _CONSTANT:
+    if not bool(drawn[-1] > -math.inf):
+        return math.nan
+    rounding = _ROUNDINGS * torch.finfo(log_weight.dtype).eps * max(1.0, float(drawn[-1].abs()))
+    if drawn[-1] - drawn[0] < rounding:
         return -math.inf
     count = math.ceil(min(len(drawn) / 5, 3.0 * math.sqrt(len(drawn))))
     weight = (drawn - drawn[-1]).exp()

@@ -50,6 +50,8 @@ class Estimate:
         n = require_draws("num_samples", len(values))
         rounding = _ROUNDINGS * torch.finfo(values.dtype).eps
         values = values.detach().double()
+        if bool(values.isnan().any()):
+            return cls(math.nan, math.nan, n)
         if not values.isfinite().all() or bool(values.std() <= rounding * values.abs().max()):
             return cls(float(values.mean()), 0.0, n)
         return cls(float(values.mean()), float(values.std()) / n**0.5, n)
@@ -83,7 +85,8 @@ class EstimatedScore:
         true_return: the expected return of its policy under the true dynamics, in reward units.
         delusion: imagined − true return, in reward units.
         policy_entropy: the entropy of its choices of action, summed over the steps of true trajectories until the
-            episode ends, in nats; None if the guide computes its actions from auxiliary variables.
+            episode ends, in nats. With a `process()` it is that of the actions given the history; of a guide that is
+            run as a program, given its auxiliary variables too. None for AutoGuides that compute their actions.
     """
 
     elbo: Estimate

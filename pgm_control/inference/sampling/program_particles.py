@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...errors import InvalidArgument, InvalidGuide
-from ...programs.replay import Pair
+from ...programs.replay import Pair, require_numbers
 from ...programs.run import run_with
 from ...programs.side_by_side import Named, side_by_side
 from ...runtime.arguments import shown
@@ -93,18 +93,28 @@ def _advanced(
                 "does, to propose step by step. Change the order of its sites."
             )
         new = {name: torch.as_tensor(site.value) for name, site in drawn.items() if name not in values}
-        scored = run_with(pair.model, {**known, **new}, until=stage)
+        is_last = stage[-1] == pair.sites[-1]
+        scored = run_with(pair.model, {**known, **new}, until=None if is_last else stage)
+        if is_last or not set(stage) <= set(scored) or not set(latent) <= set(drawn):
+            pair.require_sites(scored)
         log_q = sum((drawn[name].log_probability for name in latent), pair.like.new_zeros(()))
         log_p = sum((scored[name].log_probability for name in stage), pair.like.new_zeros(()))
         return new, {"p": log_p, "q": log_q}
 
     drawn, logs = side_by_side(run, pair.guide, particles, seed_of(generator), pair.like, values or None)
+    require_numbers(logs)
     if pinned is not None:
         if missing := [name for name in drawn if name not in pinned]:
             raise InvalidArgument(
                 f"`reference` must have the auxiliary variables of the guide too, but has no `{missing[0]}`. Take one "
                 "from a run of smc with the same guide."
             )
+        for name, each in drawn.items():
+            if pinned[name].shape != each.shape[1:]:
+                raise InvalidArgument(
+                    f"`reference` must have the shape {tuple(each.shape[1:])} at `{name}`, but has "
+                    f"{tuple(pinned[name].shape)}. Take one from a run of smc with the same model and guide."
+                )
         drawn = {name: torch.cat((pinned[name][None].to(each), each[1:])) for name, each in drawn.items()}
         _, logs = side_by_side(run, pair.guide, particles, None, pair.like, {**values, **drawn})
         for kind, owner in (("p", "the model"), ("q", "the guide")):

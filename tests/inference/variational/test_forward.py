@@ -182,9 +182,9 @@ def test_a_network_comes_near_the_posterior_and_resumes(tmp_path):
     def fresh():
         return NeuralGuide(MODEL, hidden=(16,), seed=0)
 
-    whole = fit(MODEL, fresh(), num_steps=12, tolerance=0)
-    fit(MODEL, fresh(), num_steps=5, tolerance=0, checkpoint=tmp_path / "fit.pt")
-    rest = fit(MODEL, fresh(), num_steps=12, tolerance=0, resume=tmp_path / "fit.pt")
+    whole = fit(MODEL, fresh(), num_steps=12, tolerance=0.0)
+    fit(MODEL, fresh(), num_steps=5, tolerance=0.0, checkpoint=tmp_path / "fit.pt")
+    rest = fit(MODEL, fresh(), num_steps=12, tolerance=0.0, resume=tmp_path / "fit.pt")
     assert torch.equal(rest.elbo_history, whole.elbo_history)
     target = ClampedGuide(MODEL)
     fit(MODEL, target)

@@ -15,6 +15,7 @@ from pyro.optim import PyroOptim
 
 from ....errors import InvalidArgument, InvalidCheckpoint, InvalidGuide
 from ....programs.own_parameters import own_parameters
+from ....programs.replay import require_known_density, require_latent_sites
 from ....runtime.arguments import fraction, number, one_of, shown, whole
 from ....runtime.files import path_of
 from ....runtime.loop import Loop
@@ -22,7 +23,7 @@ from ....runtime.programs import require_callable, without_condition
 from ....runtime.progress import Progress, silent
 from ....runtime.randomness import require_seed, seeded
 from ....trajectories.blocks import Blocks, HasBlocks, MarkovModel, require_model
-from ....trajectories.program import require_program
+from ....trajectories.program import is_program, require_program
 from ....trajectories.tabulate import tabulate
 from ..elbo import elbo as exact_elbo
 from ..parameters import together
@@ -245,6 +246,10 @@ def _check_pair(model: object, guide: object, loss: object) -> Blocks | None:
             with torch.no_grad():
                 return tabulate(model, guide)  # checks that they fit and are normalised: else the ELBO is no bound
         require_program(model, guide)
+    elif is_program(model):
+        require_known_density(guide)
+        if loss is None:
+            require_latent_sites(model, guide)
     return None
 
 
