@@ -32,6 +32,8 @@ class PeopleIdentification:
         quantities: whether each quantity is identified: the parameters, "optimism" and, for a reward weight that is not
             identified alone, its ratio to τ.
         num_unclear_people: the number of people whose own choices determine fewer directions than those of all.
+        num_one_sided_people: the number of people who chose the same action every time. Such choices bound a
+            parameter on one side only; the other side of its interval is that of the population and the prior.
     """
 
     names: tuple[str, ...]
@@ -39,6 +41,7 @@ class PeopleIdentification:
     flat: Float[Tensor, "direction parameter"]
     quantities: dict[str, bool]
     num_unclear_people: int
+    num_one_sided_people: int
 
     def require(self, name: str) -> None:
         """Refuse a quantity that the choices do not determine.
@@ -68,6 +71,11 @@ class PeopleIdentification:
         if self.num_unclear_people:
             lines.append(
                 f"The choices of {self.num_unclear_people} people alone determine less; the population adds the rest."
+            )
+        if self.num_one_sided_people:
+            lines.append(
+                f"{self.num_one_sided_people} people chose the same action every time: their choices bound their "
+                "parameters on one side only, and the population and the prior give the rest."
             )
         return " ".join(lines)
 
@@ -100,4 +108,11 @@ def people_identification(program: PeopleProgram, u: Float[Tensor, " parameter"]
     for name in program.prior.weights or {}:
         if not found[name]:
             found[f"{name} / temperature"] = is_identified(ways[name] - u[names.index(name)] * ways["temperature"])
-    return PeopleIdentification(names, total, flat, found, unclear)
+    return PeopleIdentification(names, total, flat, found, unclear, _one_sided(program))
+
+
+def _one_sided(program: PeopleProgram) -> int:
+    """The number of people with several choices, all of the same action."""
+    seen = program.tables.seen
+    actions = [seen.action[seen.person == i] for i in range(len(program.people))]
+    return sum(len(each) > 1 and bool((each == each[0]).all()) for each in actions)

@@ -297,5 +297,8 @@ def test_the_evidence_of_one_sided_choices():
         for value, truth in zip(found.log_evidence.tolist(), (-2.50, -3.57), strict=True):
             assert abs(value - truth) <= 0.5
         assert found.best == "dial"
+    fit = fit_people({"jackpot": model}, data, prior, method="svi", num_samples=40, seed=0)
+    assert fit.identification.num_one_sided_people == 2
+    assert "2 people chose the same action every time" in str(fit.identification)
     with pytest.raises(InvalidArgument, match="different models"):
         compare_people_models({"jackpot": model}, data, prior, ["dial", "dial"], seed=0)
