@@ -20,14 +20,15 @@ from pgm_control.inference.variational.elbo import elbo
 FOLDER = Path(__file__).parent.parent / "examples"
 EXAMPLES = sorted(set(FOLDER.glob("*.py")) - {FOLDER / "notebook.py"})  # the notebook has its own test
 GALLERY = [path for path in EXAMPLES if path.name[0].isdigit()]
-LONG = ("13_at_scale", "15_against_a_simulator")  # these run for half a minute and print times or results of learning
+LONG = (  # these run for half a minute and more, and print times, or results of learning and of long chains
+    "13_at_scale", "15_against_a_simulator", "24_how_optimistic_are_they",
+)  # fmt: skip
 FITTED = (
     "03_cliff",
     "06_the_dial",
     "11_your_own_guide",
     "19_thin_ice",
     "23_options",
-    "24_how_optimistic_are_they",
     "25_divergences",
     "26_amortised",
     "27_a_program_by_hand",

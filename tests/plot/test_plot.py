@@ -145,7 +145,7 @@ def pictures(name):
     found = {
         "recovered_reward": (1, lambda **to: plot.recovered_reward(values, learned, names=names, **to)),
         "recovered_parameters": (2, lambda **to: plot.recovered_parameters(true, recovered, **to)),
-        "confusion": (1, lambda **to: plot.confusion(np.eye(len(names)) + 2.0, names, **to)),
+        "confusion": (1, lambda **to: plot.confusion(np.eye(4) + 2.0, ["dial", "clamped", "free", "other"], **to)),
         "outcomes": (1, lambda **to: plot.outcomes(model, **to)),
         "value_heatmap": (1, lambda **to: plot.value_heatmap(free, **to)),
         "q_heatmap": (mdp.num_actions, lambda **to: plot.q_heatmap(free, **to)),
@@ -213,6 +213,7 @@ def test_plots_draw_into_the_given_axes_only():
 
 def _takes_one(what):
     several = (
+        "recovered_parameters",
         "recovered_reward_maps",
         "q_heatmap",
         "policy_heatmap",

@@ -7,6 +7,7 @@ import pytest
 
 import pgm_control
 from pgm_control import FitStatus, Status
+from pgm_control.behaviour import PeopleStatus
 from pgm_control.inverse_rl import InverseStatus
 from pgm_control.learners import LearningStatus
 
@@ -18,6 +19,7 @@ FAMILY = {
     *(getattr(pgm_control, name) for name in pgm_control.__all__ if name.endswith("Status")),
     InverseStatus,
     LearningStatus,
+    PeopleStatus,
 } - {Status}
 
 
