@@ -284,7 +284,7 @@ def test_infinite_rewards_are_refused():
 
 def test_the_evidence_of_one_sided_choices():
     """One always works, the other always gambles: brute Monte Carlo from the prior gives −2.50 and −3.57 nats."""
-    model = TabularModel(ticket_or_work(0.3, 16, price=1.0, wage=2.0))
+    model = TabularModel(ticket_or_work(0.3, 16.0, price=1.0, wage=2.0))
     rows = [
         (name, str(t), "jackpot", "choosing", action)
         for name, action in (("a", "work"), ("b", "buy a ticket"))
