@@ -7,13 +7,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pgm_control.inference.variational.latent_blocks import LatentBlocks
-from pgm_control.trajectories.process import Process
 
-from .mixture_process import chosen, log_sum, updated
+from .belief_process import BeliefProcess, log_sum
 
 
 @final
-class LatentProcess(Process):
+class LatentProcess(BeliefProcess):
     r"""The prediction $\sum_z b(z)\, q(\cdot \mid z)$; its memory is log b, the belief about z_t given the past.
 
     Each step updates the belief by the action and the outcome, and moves it by $q_t(z_{t+1} \mid s_{t+1}, z_t)$: the
@@ -32,23 +31,6 @@ class LatentProcess(Process):
     def begin(self, state: Int[Tensor, " batch"]) -> Float[Tensor, "batch latent"]:
         """The belief about z_0."""
         return self.blocks.log_first[state]
-
-    def log_policy(
-        self, t: int, state: Int[Tensor, " batch"], memory: Float[Tensor, "batch latent"]
-    ) -> Float[Tensor, "batch action"]:
-        """The predictive log-probabilities of the actions."""
-        return log_sum(memory[:, None] + self._policies(t, state))
-
-    def log_dynamics(
-        self,
-        t: int,
-        state: Int[Tensor, " batch"],
-        action: Int[Tensor, " batch"],
-        memory: Float[Tensor, "batch latent"],
-    ) -> Float[Tensor, "batch outcome"]:
-        """The predictive log-probabilities of the outcomes, under the belief after the action."""
-        belief = updated(memory, chosen(self._policies(t, state), action))
-        return log_sum(belief[:, None] + self._dynamics(t, state, action))
 
     def survival(
         self,
@@ -71,17 +53,18 @@ class LatentProcess(Process):
         memory: Float[Tensor, "batch latent"],
     ) -> Float[Tensor, "batch latent"]:
         """The belief about z_{t+1}; after the last step, about z_t."""
-        acted = updated(memory, chosen(self._policies(t, state), action))
-        belief = updated(acted, chosen(self._dynamics(t, state, action), outcome))
+        belief = self.after(t, state, action, outcome, memory)
         if t + 1 == self.blocks.mdp.horizon:
             return belief
         follows = self.blocks.log_next[t, self.successor[state, action, outcome]]
         return log_sum(belief[:, None] + follows.transpose(-1, -2))
 
-    def _policies(self, t: int, state: Int[Tensor, " batch"]) -> Float[Tensor, "batch action latent"]:
+    def policies(self, t: int, state: Int[Tensor, " batch"]) -> Float[Tensor, "batch action latent"]:
+        """log π_t(a|s, z), in nats."""
         return self.blocks.log_policy[t, state].transpose(-1, -2)
 
-    def _dynamics(
+    def dynamics(
         self, t: int, state: Int[Tensor, " batch"], action: Int[Tensor, " batch"]
     ) -> Float[Tensor, "batch outcome latent"]:
+        """log q_t(k|s, a, z), in nats."""
         return self.blocks.log_dynamics[t, state, :, action].transpose(-1, -2)

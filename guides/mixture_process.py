@@ -10,8 +10,10 @@ from torch import Tensor
 from pgm_control.chance.log_space import expect, relative
 from pgm_control.problems.mdp import TabularMDP
 from pgm_control.text.one_line import one_line
-from pgm_control.trajectories.process import MarkovProcess, Process, simulate
+from pgm_control.trajectories.process import MarkovProcess, simulate
 from pgm_control.trajectories.samples import Trajectories
+
+from .belief_process import BeliefProcess, log_sum, updated
 
 
 class Information(NamedTuple):
@@ -24,7 +26,7 @@ class Information(NamedTuple):
 
 
 @final
-class MixtureProcess(Process):
+class MixtureProcess(BeliefProcess):
     r"""The prediction $\sum_z b(z)\, q_z(\cdot)$; its memory is log b, the belief about the component.
 
     A history that no component allows leaves the belief unchanged; this may occur in the true world if the components
@@ -45,23 +47,6 @@ class MixtureProcess(Process):
         likelihood = torch.stack([each.log_initial()[state] for each in self.components], -1)
         return updated(self.log_weight.expand_as(likelihood), likelihood)
 
-    def log_policy(
-        self, t: int, state: Int[Tensor, " batch"], memory: Float[Tensor, "batch component"]
-    ) -> Float[Tensor, "batch action"]:
-        """The predictive log-probabilities of the actions."""
-        return log_sum(memory[:, None] + self._policies(t, state))
-
-    def log_dynamics(
-        self,
-        t: int,
-        state: Int[Tensor, " batch"],
-        action: Int[Tensor, " batch"],
-        memory: Float[Tensor, "batch component"],
-    ) -> Float[Tensor, "batch outcome"]:
-        """The predictive log-probabilities of the outcomes, under the belief after the action."""
-        belief = updated(memory, chosen(self._policies(t, state), action))
-        return log_sum(belief[:, None] + self._dynamics(t, state, action))
-
     def survival(
         self,
         t: int,
@@ -71,7 +56,7 @@ class MixtureProcess(Process):
         memory: Float[Tensor, "batch component"],
     ) -> Float[Tensor, " batch"]:
         """The predictive probability of survival, under the belief after the outcome."""
-        belief = self._after(t, state, action, outcome, memory)
+        belief = self.after(t, state, action, outcome, memory)
         return (belief.exp() * self._survivals(t, state, action, outcome)).sum(-1)
 
     def remember(
@@ -86,7 +71,7 @@ class MixtureProcess(Process):
         """The belief about the component after the step."""
         survival = self._survivals(t, state, action, outcome)
         log_survives = torch.where(survives[:, None], survival, 1.0 - survival).log()
-        return updated(self._after(t, state, action, outcome, memory), log_survives)
+        return updated(self.after(t, state, action, outcome, memory), log_survives)
 
     def information(self, mdp: TabularMDP, samples: int, generator: torch.Generator | None = None) -> Information:
         """Draw trajectories from each component; the result is differentiable with the draws held fixed."""
@@ -99,41 +84,14 @@ class MixtureProcess(Process):
         count = len(self.components)
         return Information(gain.view(count, samples), log_q.view(count, samples, count).diagonal(0, 0, 2).T)
 
-    def _policies(self, t: int, state: Tensor) -> Float[Tensor, "batch action component"]:
+    def policies(self, t: int, state: Tensor) -> Float[Tensor, "batch action component"]:
+        """log q_z(a|s) of each component, in nats."""
         return torch.stack([each.blocks.log_policy[t, state] for each in self.components], -1)
 
-    def _dynamics(self, t: int, state: Tensor, action: Tensor) -> Float[Tensor, "batch outcome component"]:
+    def dynamics(self, t: int, state: Tensor, action: Tensor) -> Float[Tensor, "batch outcome component"]:
+        """log q_z(k|s, a) of each component, in nats."""
         return torch.stack([each.blocks.log_dynamics[t, state, action] for each in self.components], -1)
 
     def _survivals(self, t: int, state: Tensor, action: Tensor, outcome: Tensor) -> Float[Tensor, "batch component"]:
         nothing = self.log_weight.new_zeros(len(state), 0)
         return torch.stack([each.survival(t, state, action, outcome, nothing) for each in self.components], -1)
-
-    def _after(self, t: int, state: Tensor, action: Tensor, outcome: Tensor, memory: Tensor) -> Tensor:
-        """The belief after the action and the outcome."""
-        acted = updated(memory, chosen(self._policies(t, state), action))
-        return updated(acted, chosen(self._dynamics(t, state, action), outcome))
-
-
-def chosen(
-    rows: Float[Tensor, "batch outcome component"], index: Int[Tensor, " batch"]
-) -> Float[Tensor, "batch component"]:
-    """The entries of each row at its index."""
-    return rows[torch.arange(len(index), device=index.device), index]
-
-
-def updated(
-    belief: Float[Tensor, "batch component"], log_likelihood: Float[Tensor, "batch component"]
-) -> Float[Tensor, "batch component"]:
-    """The log belief after an observation; unchanged if no component allows the observation."""
-    joint = belief + log_likelihood
-    total = log_sum(joint)[:, None]
-    known = total > -torch.inf
-    return torch.where(known, joint - torch.where(known, total, 0.0), belief)
-
-
-def log_sum(x: Float[Tensor, "*batch component"]) -> Float[Tensor, "*batch"]:
-    """log Σ exp over the last axis; its gradient is 0, not nan, where every term is −inf."""
-    possible = (x > -torch.inf).any(-1)
-    total = torch.logsumexp(torch.where(possible[..., None], x, 0.0), -1)
-    return torch.where(possible, total, -torch.inf)

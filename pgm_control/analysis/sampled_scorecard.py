@@ -1,6 +1,7 @@
 """The scorecard by sampling: a table of guides of any Pyro program, each number with its standard error."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, final
 
@@ -107,13 +108,20 @@ def sampled_scores(
     return {name: _score(model, name, guide, num_samples, seed) for name, guide in guides.items()}
 
 
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """A context whose errors about a guide begin with its name."""
+    try:
+        yield
+    except InvalidGuide as problem:
+        raise InvalidGuide(f"{name!r} of `guides`: {problem}") from problem
+
+
 def _score(
     model: Callable[[], Any], name: str, guide: object, num_samples: int, seed: int | torch.Generator | None
 ) -> SampledScore:
-    try:
+    with naming(name):
         drawn = program_draws(model, guide, num_samples, seed)
-    except InvalidGuide as problem:
-        raise InvalidGuide(f"{name!r} of `guides`: {problem}") from problem
     imagined, true = Estimate.of(drawn.imagined_return), Estimate.of(drawn.true_return)
     return SampledScore(
         elbo=Estimate.of(drawn.log_weight),

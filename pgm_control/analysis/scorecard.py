@@ -8,7 +8,7 @@ from typing import Any, final, overload
 import torch
 
 from ..chance.optimism import Optimism
-from ..errors import InvalidArgument, InvalidGuide
+from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..inference.sampling.estimate import require_draws
 from ..models.tabular import hard_model
@@ -24,7 +24,7 @@ from ..trajectories.program import is_program
 from ..trajectories.steps import is_plain, temperature_at
 from ..trajectories.tabulate import Tabulable
 from .evaluate import evaluate
-from .sampled_scorecard import SampledScorecard, sampled_scores
+from .sampled_scorecard import SampledScorecard, naming, sampled_scores
 from .untrained import untrained
 
 BEST = "best policy"
@@ -204,10 +204,8 @@ def scorecard(
 
 
 def _score(model: MarkovModel, name: str, guide: Tabulable, evidence: float) -> Score:
-    try:
+    with naming(name):
         found = evaluate(model, guide)
-    except InvalidGuide as problem:
-        raise InvalidGuide(f"{name!r} of `guides`: {problem}") from problem
     return Score(
         elbo=found.elbo,
         gap=0.0 if found.elbo == evidence else evidence - found.elbo,  # 0 even if both are −inf

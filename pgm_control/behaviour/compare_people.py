@@ -16,18 +16,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InvalidArgument
+from ..inverse_rl.bayesian.compare_demonstrators import Comparison
 from ..inverse_rl.laplace import Laplace
 from ..runtime.arguments import listed, whole
 from ..runtime.progress import Progress, require_progress, silent
 from ..runtime.randomness import seeded
-from ..text.tables import grid, html_grid
 from ..trajectories.blocks import MarkovModel
 from .fit_people import approximated, require_hierarchy
 from .people_coordinates import PeopleCoordinates
 from .people_prior import DEMONSTRATORS
 from .people_program import program_of
 
-_HEAD = (("demonstrator", "log-evidence", "difference to best", "probability"), ("", "nats", "nats", ""))
 _EACH = 100  # draws of every person for each drawn population
 _TAILS = 4.0  # degrees of freedom of the drawn populations, whose posterior is skew for few people
 _WIDER = 1.3  # than the Gaussian
@@ -35,7 +34,7 @@ _WIDER = 1.3  # than the Gaussian
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
-class PeopleComparison:
+class PeopleComparison(Comparison):
     """The result of `compare_people_models`. Printing it prints a table, the most probable model first.
 
     Attributes:
@@ -44,41 +43,11 @@ class PeopleComparison:
         standard_error: that of each log-evidence, by sampling, in nats.
     """
 
-    names: tuple[str, ...]
-    log_evidence: Float[Tensor, " demonstrator"]
     standard_error: Float[Tensor, " demonstrator"]
 
-    @property
-    def probability(self) -> Float[Tensor, " demonstrator"]:
-        """The posterior probability of each demonstrator, under a uniform prior."""
-        return self.log_evidence.softmax(0)
-
-    @property
-    def best(self) -> str:
-        """The name of the most probable demonstrator."""
-        return self.names[int(self.log_evidence.argmax())]
-
-    def _rows(self) -> list[tuple[str, ...]]:
-        behind = self.log_evidence - self.log_evidence.max()
-        return [
-            (
-                self.names[i], f"{self.log_evidence[i]:.2f} ± {self.standard_error[i]:.2f}", f"{behind[i]:.2f}",
-                f"{self.probability[i]:.4f}",
-            )
-            for i in self.log_evidence.argsort(descending=True).tolist()
-        ]  # fmt: skip
-
-    def __str__(self) -> str:
-        """A table for a terminal."""
-        return grid(_HEAD, self._rows())
-
-    def _repr_html_(self) -> str:
-        """A table for a notebook."""
-        return html_grid(_HEAD, self._rows())
-
-    def __repr__(self) -> str:
-        """The comparison as a table for a terminal."""
-        return str(self)
+    def _written(self, i: int) -> tuple[str, str]:
+        behind = self.log_evidence[i] - self.log_evidence.max()
+        return f"{self.log_evidence[i]:.2f} ± {self.standard_error[i]:.2f}", f"{behind:.2f}"
 
 
 def compare_people_models(

@@ -126,7 +126,7 @@ def require_hierarchy(program: PeopleProgram) -> None:
     if int(counts.max()) < 2:
         raise InvalidArgument(
             "`data` must hold at least two choices of some person, since the noise of choices and the spread of people "
-            "are told apart by them, but every person in column 'person' has one. Add trials."
+            "are distinguished by them, but every person in column 'person' has one. Add trials."
         )
 
 

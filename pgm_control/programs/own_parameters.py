@@ -21,6 +21,11 @@ def keeps_parameters(forward: F) -> F:
     return forward
 
 
+def is_in_store(guide: object) -> bool:
+    """Whether Pyro puts the parameters of a guide, a `PyroModule`, into its store whenever the guide runs."""
+    return isinstance(guide, PyroModule) and not getattr(type(guide).forward, "keeps_parameters", False)
+
+
 @contextmanager
 def own_parameters(guide: object) -> Iterator[None]:
     """Make the parameters of a guide, and keep those of a `PyroModule` its own inside the context and afterwards.
@@ -37,9 +42,8 @@ def own_parameters(guide: object) -> Iterator[None]:
     if not isinstance(guide, torch.nn.Module):
         yield
         return
-    parameters, program = list(guide.parameters()), type(guide).forward
-    is_stored = isinstance(guide, PyroModule) and not getattr(program, "keeps_parameters", False)
-    if parameters and not is_stored and not any(map(is_lazy, parameters)):
+    parameters = list(guide.parameters())
+    if parameters and not is_in_store(guide) and not any(map(is_lazy, parameters)):
         yield
         return
     store = pyro.get_param_store()

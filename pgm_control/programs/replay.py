@@ -1,6 +1,6 @@
 """Runs of a guide along which a model is scored: the log-densities of both, site by site."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, final
 
 import torch
@@ -77,16 +77,15 @@ class Pair:
         self._require_roles(scored)
         _require_same(drawn, scored)
         _require_shapes(drawn, scored, self.latent)
-        auxiliary = [name for name, site in drawn.items() if site.is_auxiliary and not site.is_factor]
+        self.auxiliary = _auxiliary(drawn)
         self.computed = [name for name in self.latent if drawn[name].is_determined]
-        self.is_determined = bool(auxiliary) and is_autoguide(guide)
+        self.is_determined = bool(self.auxiliary) and is_autoguide(guide)
         if not self.is_determined:
             _require_densities(drawn, scored, self.latent)
         elif points := point_sites(model, guide):
             raise InvalidGuide(_no_density(points[0]))
-        self.auxiliary = auxiliary
         has_density = self.is_determined or isinstance(guide, HasReverse)
-        self.scored = [name for name in drawn if has_density or name not in auxiliary]
+        self.scored = [name for name in drawn if has_density or name not in self.auxiliary]
         factor = next(site for name, site in scored.items() if self.has_role(name, "optimality"))
         self.like = factor.log_probability.detach()
         if not self.like.is_floating_point():
@@ -111,8 +110,7 @@ class Pair:
         values, logs = side_by_side(run, self.guide, num_samples, seed, self.like)
         require_numbers(logs)
         log_reverse = logs.pop("r")
-        log_guide, log_model = ({name[2:]: each for name, each in logs.items() if name[0] == kind} for kind in "qp")
-        return Replay(values, log_guide, log_model, log_reverse)
+        return Replay(values, by_kind(logs, "q"), by_kind(logs, "p"), log_reverse)
 
     def require_sites(self, scored: Mapping[str, Site]) -> None:
         """Require that a run of the model has the sites of the others.
@@ -132,12 +130,13 @@ class Pair:
         known, hidden = ({name: values[name] for name in names} for names in (self.latent, self.auxiliary))
         return log_reverse(self.guide, known, hidden)
 
-    def changed(self, replay: Replay) -> set[str]:
-        """The sites whose densities differ from the model's along draws; all if auxiliary variables determine them."""
+    def clamped(self, replay: Replay) -> set[str]:
+        """The sites of chance whose densities are the model's along draws; none if auxiliary variables compute them."""
         if self.is_determined:
-            return set(self.latent)
-        each = ((name, replay.log_guide[name], replay.log_model[name]) for name in self.latent)
-        return {name for name, q, p in each if not torch.allclose(q, p.to(q), rtol=_SAME, atol=_SAME)}
+            return set()
+        chance = [name for name in self.latent if self.has_role(name, "chance")]
+        each = ((name, replay.log_guide[name], replay.log_model[name]) for name in chance)
+        return {name for name, q, p in each if torch.allclose(q, p.to(q), rtol=_SAME, atol=_SAME)}
 
     def _require_roles(self, scored: dict[str, Site]) -> None:
         """Require a factor of optimality, and that each site of the model is drawn by the policy or by the world."""
@@ -158,25 +157,35 @@ class Pair:
                 raise InvalidArgument(f"`{name}` of the model must be drawn, since it is an action, but is observed.")
 
 
-def require_latent_sites(model: Callable[[], Any], guide: Callable[[], Any]) -> None:
-    """Require that a guide draws every latent site of a model: Pyro only warns, and the ELBO would be no bound.
+def require_fittable(model: Callable[[], Any], guide: Callable[[], Any], with_every_site: bool) -> None:
+    """Require a guide whose losses in Pyro are bounds: Pyro only warns of a missing site, and leaves r out in silence.
+
+    Args:
+        model, guide: the programs.
+        with_every_site: whether each latent site of the model must be drawn by the guide.
 
     Raises:
-        InvalidGuide: if a site is missing.
+        InvalidGuide: if a site is missing, or an auxiliary one has no reverse model.
     """
     with torch.random.fork_rng(devices=[]), torch.no_grad(), own_parameters(guide):
         drawn = run_with(guide, {})
-        scored = _scored(model, _values(drawn))
-    _require_none_missing(drawn, scored)
+        require_known_density(guide, _auxiliary(drawn))
+        if with_every_site:
+            _require_none_missing(drawn, _scored(model, _values(drawn)))
 
 
-def require_known_density(guide: Callable[[], Any]) -> None:
-    """Require a reverse model of a guide with auxiliary sites that is no AutoGuide.
+def require_known_density(guide: Callable[[], Any], auxiliary: Iterable[str]) -> None:
+    """Require a reverse model of a guide with these auxiliary sites, unless it is an AutoGuide.
 
     Raises:
         InvalidGuide: if it has none.
     """
-    require_reverse(guide, auxiliary_sites(guide))
+    require_reverse(guide, () if is_autoguide(guide) else auxiliary)
+
+
+def by_kind(logs: Named, kind: str) -> Named:
+    """The log-densities by site of the guide (q) or of the model (p), with the kind taken off their names."""
+    return {name[2:]: each for name, each in logs.items() if name[0] == kind}
 
 
 def _scored(model: Callable[[], Any], values: Named) -> dict[str, Site]:
@@ -221,6 +230,10 @@ def _values(sites: Mapping[str, Site]) -> Named:
 
 def _latent(sites: Mapping[str, Site]) -> list[str]:
     return [name for name, site in sites.items() if site.is_latent and not site.is_factor]
+
+
+def _auxiliary(sites: Mapping[str, Site]) -> list[str]:
+    return [name for name, site in sites.items() if site.is_auxiliary and not site.is_factor]
 
 
 def _require_same(drawn: dict[str, Site], scored: dict[str, Site]) -> None:
@@ -269,15 +282,6 @@ def _no_density(name: str) -> str:
 def is_autoguide(guide: object) -> bool:
     """Whether a guide is one of Pyro's AutoGuides, inside of any handlers."""
     return isinstance(without_handlers(guide), AutoGuide)
-
-
-def auxiliary_sites(guide: Callable[[], Any]) -> list[str]:
-    """The auxiliary sites of a guide whose density is not known without a reverse model; none of an AutoGuide."""
-    if is_autoguide(guide):
-        return []
-    with torch.random.fork_rng(devices=[]), torch.no_grad(), own_parameters(guide):
-        drawn = run_with(guide, {})
-    return [name for name, site in drawn.items() if site.is_auxiliary and not site.is_factor]
 
 
 def _require_shapes(drawn: dict[str, Site], scored: dict[str, Site], names: list[str]) -> None:

@@ -1,17 +1,18 @@
 """One run of a Pyro program in which the values of some sites are given, as far as it is needed."""
 
 import contextlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
 import pyro
+import torch
 from pyro import poutine
 from pyro.distributions import Delta, Unit
 from pyro.distributions.util import scale_and_mask
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
-from torch import Tensor, as_tensor
+from torch import Tensor
 
 
 @final
@@ -39,7 +40,7 @@ class Site:
         """Its log-probability or log-factor, summed over its elements, in nats; −inf outside of the support."""
         with pyro.validation_enabled(False):  # which raises an error there
             found = self.distribution.log_prob(self.value)
-        return as_tensor(scale_and_mask(found, self.scale, self.mask)).sum()
+        return torch.as_tensor(scale_and_mask(found, self.scale, self.mask)).sum()
 
     @property
     def is_determined(self) -> bool:
@@ -58,6 +59,14 @@ def _base(distribution: Any) -> Any:
     return distribution
 
 
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """A context at whose end torch's generators and Pyro's parameters are as before."""
+    store = pyro.get_param_store()
+    with store.scope(store.get_state()), torch.random.fork_rng(devices=[]):
+        yield
+
+
 def run_with(
     program: Callable[[], Any], known: Mapping[str, Any], until: Collection[str] | None = None
 ) -> dict[str, Site]:
@@ -66,16 +75,16 @@ def run_with(
     Args:
         program: a Pyro program.
         known: values by the names of sites; a name that the program does not have is ignored.
-        until: the run ends as soon as all of these sites have been met; None: at the end of the program.
+        until: the run ends as soon as all of these sites have been reached; None: at the end of the program.
     """
     reader = _Reader(known, until)
-    with poutine.block(), reader, contextlib.suppress(_EverythingMet):
+    with poutine.block(), reader, contextlib.suppress(_EverythingReached):
         program()
     return reader.sites
 
 
-class _EverythingMet(Exception):
-    """All wanted sites have been met."""
+class _EverythingReached(Exception):
+    """All wanted sites have been reached."""
 
 
 @final
@@ -103,4 +112,4 @@ class _Reader(Messenger):
         if self.left is not None:
             self.left.discard(msg["name"])
             if not self.left:
-                raise _EverythingMet
+                raise _EverythingReached

@@ -8,13 +8,12 @@ from typing import Any, final
 import numpy as np
 import pyro
 import torch
-from pyro.nn import PyroModule
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ..errors import PGMControlError
 from ..runtime.randomness import seeded
-from .own_parameters import own_parameters
+from .own_parameters import is_in_store, own_parameters
 
 _REPEATED, _REPEATS = 16, 5  # runs whose densities are computed again, and how often
 _announced: set[str] = set()  # names of programs that are run in a loop
@@ -44,7 +43,7 @@ def side_by_side(
         with seeded(seed, like.device), own_parameters(program):
             run({})  # makes the parameters of a function, which Pyro cannot make in a batch
     with seeded(seed, like.device), own_parameters(program):
-        if isinstance(program, PyroModule):
+        if is_in_store(program):
             with torch.random.fork_rng(devices=[]):
                 run({name: value[0] for name, value in known.items()})  # puts its parameters into Pyro's store
         found = _all_at_once(run, count, like, known)

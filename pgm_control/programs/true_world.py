@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InvalidGuide
-from .replay import Pair, require_numbers
+from .replay import Pair, by_kind, require_numbers
 from .run import Site, run_with
 from .side_by_side import Named, side_by_side
 
@@ -57,16 +57,15 @@ def in_true_world(pair: Pair, num_samples: int, seed: int | None) -> Played:
 
     values, logs = side_by_side(run, pair.guide, num_samples, seed, pair.like)
     require_numbers(logs)
-    parts = ({name[2:]: each for name, each in logs.items() if name[0] == kind} for kind in "qp")
-    return Played(values, *parts)
+    return Played(values, by_kind(logs, "q"), by_kind(logs, "p"))
 
 
 def _draw_chance(pair: Pair, drawn: dict[str, Any], names: list[str]) -> None:
     """Let the model draw these sites."""
     if names:
         found = run_with(pair.model, drawn, until=names)
-        if missing := [name for name in names if name not in found]:
-            pair.require_sites({name: found[name] for name in found if name not in missing})
+        if not set(names) <= set(found):
+            pair.require_sites(found)
         drawn.update({name: found[name].value for name in names})
 
 

@@ -163,15 +163,14 @@ def _is_own_program(guide: object) -> bool:
 def _of_guide(model: MarkovModel, name: str, guide: Any, horizon: int, certain: frozenset[str]) -> _Graph:
     """The graph of the first steps of a guide of a tabular model that is a function, or has latent variables."""
     pair = pair_of(model, guide)
-    changed = pair.changed(pair.replayed(_DRAWS, seed=0))
+    clamped = pair.clamped(pair.replayed(_DRAWS, seed=0)) - certain
     ends_here = model.mdp.horizon <= horizon
     with own_parameters(guide):
         every = _graph(name, guide, ends_here=True).parents
     parents = {site: above for site, above in every.items() if _is_within(site, horizon)}
-    chance = {site for site in pair.latent if pair.has_role(site, "chance") and site not in certain}
     if not ends_here:
         parents[_REST] = [_last_state(parents)]
-    return _Graph(name, parents, frozenset(), frozenset((chance - changed) & set(parents)), certain)
+    return _Graph(name, parents, frozenset(), frozenset(clamped & set(parents)), certain)
 
 
 def _is_within(site: str, horizon: int) -> bool:
@@ -185,8 +184,7 @@ def _of_program(model: Callable[[], Any], guides: Mapping[str, Any]) -> list[_Gr
     graphs = [_graph("model", model, ends_here=True)]
     for name, guide in guides.items():
         pair = pair_of(model, guide)
-        changed = pair.changed(pair.replayed(_DRAWS, seed=0))
-        clamped = frozenset(site for site in pair.latent if pair.has_role(site, "chance") and site not in changed)
+        clamped = frozenset(pair.clamped(pair.replayed(_DRAWS, seed=0)))
         with own_parameters(guide):
             graphs.append(_graph(name, guide, True, clamped, frozenset(pair.computed)))
     return graphs

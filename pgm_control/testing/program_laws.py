@@ -8,12 +8,12 @@ import torch
 from pyro import poutine
 
 from ..errors import InvalidArgument, InvalidGuide
-from ..inference.sampling.estimate import Estimate
-from ..inference.sampling.of_programs import pair_of, program_draws
+from ..inference.sampling.of_programs import pair_of
 from ..programs.own_parameters import own_parameters
 from ..programs.replay import Pair, Replay, require_known_density
 from ..programs.roles import roles_of, temperature_of
 from ..programs.run import run_with
+from ..programs.true_world import in_true_world
 from ..runtime.programs import without_handlers
 from ..runtime.randomness import seeded
 from . import laws
@@ -70,17 +70,18 @@ def guide_laws(model: Callable[[], Any], guide: Callable[[], Any], seed: int) ->
 
 def _guide_laws(model: Callable[[], Any], guide: Callable[[], Any], seed: int) -> GuideOfProgram:
     try:
-        require_known_density(guide)
         pair = pair_of(model, guide)
+        require_known_density(guide, pair.auxiliary)
+        temperature_of(model)
         replay = pair.replayed(_DRAWS, seed)
-        drawn = program_draws(model, guide, _DRAWS, seed)
+        in_true_world(pair, _DRAWS, seed)
     except InvalidGuide as problem:
         return GuideOfProgram(set(), float("nan"), [str(problem)])
-    elbo = Estimate.of(drawn.log_weight).mean
+    log_weight = replay.log_weight
     broken = laws.repeatable(guide, seed) + _forbidden(pair, replay) + _shapes(pair, seed)
-    if torch.isnan(drawn.log_weight).any():
+    if torch.isnan(log_weight).any():
         broken.append("its log-weights are nan. Look for 0·∞ or log of a negative number in its densities.")
-    return GuideOfProgram(free_blocks(pair, replay), elbo, broken)
+    return GuideOfProgram(_free_blocks(pair, replay), float(log_weight.double().mean()), broken)
 
 
 def _shapes(pair: Pair, seed: int) -> list[str]:
@@ -104,9 +105,9 @@ def _forbidden(pair: Pair, replay: Replay) -> list[str]:
     return []
 
 
-def free_blocks(pair: Pair, replay: Replay) -> set[str]:
+def _free_blocks(pair: Pair, replay: Replay) -> set[str]:
     """The blocks of chance whose densities differ from the model's: those before the first action, and those after."""
-    changed = pair.changed(replay)
+    clamped = pair.clamped(replay)
     first = next((i for i, name in enumerate(pair.latent) if pair.has_role(name, "action")), len(pair.latent))
     chance = {name: "initial" if i < first else "dynamics" for i, name in enumerate(pair.latent)}
-    return {block for name, block in chance.items() if name in changed and pair.has_role(name, "chance")}
+    return {block for name, block in chance.items() if pair.has_role(name, "chance") and name not in clamped}

@@ -12,9 +12,7 @@ from pyro.infer import RenyiELBO, ReweightedWakeSleep, Trace_ELBO, TraceGraph_EL
 from pyro.infer.elbo import ELBO
 from torch import Tensor
 
-from ...inference.variational.parameters import announced
-from ...inference.variational.svi_losses import ExactLoss
-from ...programs.auxiliary import HasReverse, with_reverse
+from ...inference.variational.svi_losses import ExactLoss, programs_for
 
 
 @final
@@ -62,9 +60,7 @@ def gradient_noise(
     with _own_gradients(parameters):
         for name, loss in losses.items() if parameters else ():
             exact = isinstance(loss, ExactLoss)
-            pair = (model, guide if exact else announced(guide))
-            if isinstance(guide, HasReverse) and not exact:
-                pair = with_reverse(model, guide)
+            pair = programs_for(loss, model, guide)
             rows = torch.stack([_gradient(loss, *pair, parameters) for _ in range(1 if exact else num_gradients)])
             mean = rows.mean(0)
             trace = 0.0 if exact else float(rows.var(0).sum())

@@ -66,9 +66,9 @@ def log_weights(
     `program.temperature` per nat, 1 if there is none. The guide, a Pyro program too, draws the same sites.
     A guide may also have auxiliary sites z, marked `infer={"is_auxiliary": True}`. If it has a method `reverse` (see
     `with_reverse`), log w = log p~ + log r(z | trajectory) − log q(trajectory, z), whose mean is the auxiliary bound.
-    Otherwise they are left out of log q, as if r were the distribution that they are drawn from: a looser bound. But
-    if all other sites are computed from them, as in Pyro's AutoGuides, they have the density. Guides with `process()`,
-    such as `OptionGuide`, have the density of trajectories without z.
+    Otherwise they are left out of log q, as if r were the distribution that they are drawn from: a looser bound. Those
+    of Pyro's AutoGuides, from which the other sites are computed, belong to the density. Guides with `process()`, such
+    as `OptionGuide`, have the density of trajectories without z.
 
     Args:
         model: the tabular model, or a Pyro program.

@@ -65,12 +65,11 @@ def program_draws(
     pair, tau, generator = pair_of(model, guide), temperature_of(model), generator_of(seed)
     believed = pair.replayed(num_samples, seed_of(generator))
     true = in_true_world(pair, num_samples, seed_of(generator))
-    of = {role: [name for name in pair.sites if pair.has_role(name, role)] for role in ("action", "chance")}
 
-    def relative(names: list[str]) -> Float[Tensor, " draw"] | None:
-        drawn = [name for name in names if name in pair.latent]
+    def relative(role: str) -> Float[Tensor, " draw"] | None:
         if pair.is_determined:
             return None
+        drawn = (name for name in pair.latent if pair.has_role(name, role))
         return _sum((believed.log_guide[name] - believed.log_model[name] for name in drawn), believed.log_weight)
 
     imagined = (each for name, each in believed.log_model.items() if pair.has_role(name, "optimality"))
@@ -78,8 +77,8 @@ def program_draws(
         log_weight=believed.log_weight,
         imagined_return=tau * _sum(imagined, believed.log_weight),
         true_return=tau * _sum(true.log_optimality.values(), believed.log_weight),
-        policy_kl=relative(of["action"]),
-        dynamics_kl=relative(of["chance"]),
+        policy_kl=relative("action"),
+        dynamics_kl=relative("chance"),
         policy_entropy=None if pair.is_determined else -_sum(true.log_policy.values(), believed.log_weight),
     )
 

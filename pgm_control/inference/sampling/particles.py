@@ -43,6 +43,19 @@ def share(name: str, value: float) -> float:
     return found
 
 
+def require_possible(log_probability: Tensor, owner: str) -> None:
+    """Require that a reference has a positive probability under its model and its guide.
+
+    Raises:
+        InvalidArgument: if it has none under this one.
+    """
+    if not bool(log_probability > -torch.inf):
+        raise InvalidArgument(
+            f"`reference` must be possible, but has probability 0 under {owner}. Take one from a run of "
+            "smc(model, guide, …), with the same model and guide."
+        )
+
+
 @torch.no_grad()
 def run_smc(
     model: MarkovModel,

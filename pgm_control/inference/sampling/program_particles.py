@@ -13,7 +13,7 @@ from ...programs.run import run_with
 from ...programs.side_by_side import Named, side_by_side
 from ...runtime.arguments import shown
 from .of_programs import seed_of
-from .particles import share
+from .particles import require_possible, share
 from .resampling import effective_sample_size, log_mean, multinomial, systematic
 
 
@@ -51,10 +51,8 @@ def run_program_smc(
                 log_evidence = log_evidence + log_mean(log_weight)
                 resample = systematic if pinned is None else multinomial
                 ancestor = resample(log_weight[None], generator)[0]
-                values, log_weight = (
-                    {name: each[ancestor] for name, each in values.items()},
-                    torch.zeros_like(log_weight),
-                )
+                values = {name: each[ancestor] for name, each in values.items()}
+                log_weight = torch.zeros_like(log_weight)
         drawn, increment = _advanced(pair, stage, particles, values, generator, pinned)
         values, log_weight = {**values, **drawn}, log_weight + increment
         sizes.append(effective_sample_size(log_weight[None])[0])
@@ -118,11 +116,7 @@ def _advanced(
         drawn = {name: torch.cat((pinned[name][None].to(each), each[1:])) for name, each in drawn.items()}
         _, logs = side_by_side(run, pair.guide, particles, None, pair.like, {**values, **drawn})
         for kind, owner in (("p", "the model"), ("q", "the guide")):
-            if not bool(logs[kind][0] > -torch.inf):
-                raise InvalidArgument(
-                    f"`reference` must be possible, but has probability 0 under {owner}. Take one from a run of "
-                    "smc(model, guide, …), with the same model and guide."
-                )
+            require_possible(logs[kind][0], owner)
     forbidden = torch.isneginf(logs["p"])
     return drawn, torch.where(forbidden, logs["p"], logs["p"] - logs["q"])
 

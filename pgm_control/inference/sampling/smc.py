@@ -36,7 +36,7 @@ from ...trajectories.tabulate import tabulate
 from .iwae import require_particles
 from .log_weights import log_target, trajectories_of
 from .of_programs import pair_of
-from .particles import Runs, run_smc
+from .particles import Runs, require_possible, run_smc
 from .program_particles import run_program_smc
 
 
@@ -225,11 +225,7 @@ def conditional_smc(
         (log_target(model, reference), "the model"),
         (log_probability(process, model.mdp, reference), "the guide"),
     ):
-        if not bool(log_probability_of_it > -torch.inf):
-            raise InvalidArgument(
-                f"`reference` must be possible, but has probability 0 under {owner}. Take one from a run of "
-                "smc(model, guide, …), with the same model and guide."
-            )
+        require_possible(log_probability_of_it, owner)
     for transition in transitions(model.mdp, reference):
         if not torch.equal(arrival(model.mdp, transition), reference.states[:, transition.t + 1]) and bool(
             transition.survives
@@ -267,14 +263,8 @@ def _of_program(
             "`lookahead` is a table, by time and state, of a tabular model. Leave it out for a program."
         )
     found = run_program_smc(pair_of(model, guide), particles, threshold, generator, reference)
-    log_total = torch.logsumexp(found.log_weights, -1)
-    return SMC(
-        model=model,
-        log_evidence=float(found.log_evidence),
-        log_weights=found.log_weights - log_total if log_total > -torch.inf else found.log_weights,
-        trajectories=found.values,
-        effective_sample_size=found.effective_sample_size,
-        resampled=found.resampled,
+    return _result(
+        model, found.log_evidence, found.log_weights, found.values, found.effective_sample_size, found.resampled
     )
 
 
@@ -301,13 +291,27 @@ def weighted_marginals(mdp: TabularMDP, trajectories: Trajectories, weight: Floa
 
 
 def _only(model: MarkovModel, runs: Runs) -> SMC:
-    log_weight = runs.log_weights[0]
+    """The result of the first run."""
+    paths = Trajectories(runs.states[0], runs.actions[0], runs.outcomes[0])
+    sizes, resampled = runs.effective_sample_size[0], runs.resampled[0]
+    return _result(model, runs.log_evidence[0], runs.log_weights[0], paths, sizes, resampled)
+
+
+def _result(
+    model: MarkovModel | Callable[[], Any],
+    log_evidence: Tensor,
+    log_weight: Float[Tensor, " particle"],
+    trajectories: Trajectories | Mapping[str, Tensor],
+    effective_sample_size: Float[Tensor, " time_and_last"],
+    resampled: Bool[Tensor, " time"],
+) -> SMC:
+    """The result, with normalised weights if any is positive."""
     log_total = torch.logsumexp(log_weight, -1)
     return SMC(
         model=model,
-        log_evidence=float(runs.log_evidence[0]),
+        log_evidence=float(log_evidence),
         log_weights=torch.where(log_total > -torch.inf, log_weight - log_total, log_weight),
-        trajectories=Trajectories(runs.states[0], runs.actions[0], runs.outcomes[0]),
-        effective_sample_size=runs.effective_sample_size[0],
-        resampled=runs.resampled[0],
+        trajectories=trajectories,
+        effective_sample_size=effective_sample_size,
+        resampled=resampled,
     )

@@ -10,12 +10,23 @@ from torch import Tensor
 
 from ...chance.optimism import Optimism, OptimismLike
 from ...errors import InvalidGuide
+from ...programs.auxiliary import HasReverse, with_reverse
 from ...trajectories.blocks import HasBlocks, MarkovModel
 from .auxiliary_elbo import auxiliary_elbo
 from .elbo import elbo, objective_of
 from .latent_blocks import HasLatentBlocks
-from .parameters import announce_parameters
+from .parameters import announce_parameters, announced
 from .renyi import renyi, require_steep
+
+
+def programs_for(loss: object, model: Callable[[], Any], guide: Callable[[], Any]) -> tuple[Any, Any]:
+    """The model and the guide as Pyro runs them for a loss: with the reverse model, if the guide has one.
+
+    A loss that is computed without sampling takes them as they are.
+    """
+    if isinstance(loss, ExactLoss):
+        return model, guide
+    return with_reverse(model, guide) if isinstance(guide, HasReverse) else (model, announced(guide))
 
 
 class ExactLoss(ELBO, abc.ABC):

@@ -5,6 +5,7 @@ Sources:
         90(430):773–795, 1995. doi:10.1080/01621459.1995.10476572
 """
 
+import abc
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -24,21 +25,12 @@ from .reward_posterior import RewardPosterior, reward_posterior
 _HEAD = (("demonstrator", "log-evidence", "difference to best", "probability"), ("", "nats", "nats", ""))
 
 
-@final
 @dataclass(frozen=True, eq=False, repr=False)
-class DemonstratorComparison:
-    """The result of `compare_demonstrators`. Printing it prints a table, the most probable demonstrator first.
-
-    Attributes:
-        names: the names of the demonstrators.
-        log_evidence: log p(actions and outcomes | demonstrator, first states), in nats, with the rewards integrated
-            out.
-        posteriors: the posterior over rewards under each demonstrator.
-    """
+class Comparison(abc.ABC):
+    """Models of the demonstrator with their evidence. Printing it prints a table, the most probable first."""
 
     names: tuple[str, ...]
     log_evidence: Float[Tensor, " demonstrator"]
-    posteriors: tuple[RewardPosterior, ...]
 
     @property
     def probability(self) -> Float[Tensor, " demonstrator"]:
@@ -50,12 +42,13 @@ class DemonstratorComparison:
         """The name of the most probable demonstrator."""
         return self.names[int(self.log_evidence.argmax())]
 
+    @abc.abstractmethod
+    def _written(self, i: int) -> tuple[str, str]:
+        """The log-evidence of a demonstrator, and its difference to the best, as text."""
+
     def _rows(self) -> list[tuple[str, ...]]:
-        behind = self.log_evidence - self.log_evidence.max()
-        return [
-            (self.names[i], f"{self.log_evidence[i]:.3f}", f"{behind[i]:.3f}", f"{self.probability[i]:.4f}")
-            for i in self.log_evidence.argsort(descending=True).tolist()
-        ]
+        order = self.log_evidence.argsort(descending=True).tolist()
+        return [(self.names[i], *self._written(i), f"{self.probability[i]:.4f}") for i in order]
 
     def __str__(self) -> str:
         """A table for a terminal."""
@@ -68,6 +61,24 @@ class DemonstratorComparison:
     def __repr__(self) -> str:
         """The comparison as a table for a terminal."""
         return str(self)
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class DemonstratorComparison(Comparison):
+    """The result of `compare_demonstrators`. Printing it prints a table, the most probable demonstrator first.
+
+    Attributes:
+        names: the names of the demonstrators.
+        log_evidence: log p(actions and outcomes | demonstrator, first states), in nats, with the rewards integrated
+            out.
+        posteriors: the posterior over rewards under each demonstrator.
+    """
+
+    posteriors: tuple[RewardPosterior, ...]
+
+    def _written(self, i: int) -> tuple[str, str]:
+        return f"{self.log_evidence[i]:.3f}", f"{self.log_evidence[i] - self.log_evidence.max():.3f}"
 
 
 def compare_demonstrators(

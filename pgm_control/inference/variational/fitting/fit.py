@@ -15,7 +15,7 @@ from pyro.optim import PyroOptim
 
 from ....errors import InvalidArgument, InvalidCheckpoint, InvalidGuide
 from ....programs.own_parameters import own_parameters
-from ....programs.replay import require_known_density, require_latent_sites
+from ....programs.replay import require_fittable
 from ....runtime.arguments import fraction, number, one_of, shown, whole
 from ....runtime.files import path_of
 from ....runtime.loop import Loop
@@ -248,9 +248,7 @@ def _check_pair(model: Any, guide: Any, loss: object) -> Blocks | None:
                 return tabulate(model, guide)  # checks that they fit and are normalised: else the ELBO is no bound
         require_program(model, guide)
     elif is_program(model):
-        require_known_density(guide)
-        if loss is None:
-            require_latent_sites(model, guide)
+        require_fittable(model, guide, with_every_site=loss is None)
     return None
 
 

@@ -9,10 +9,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import pyro
 import torch
-from pyro import poutine
-from pyro.distributions import Unit
 from pyro.infer import (
     EnergyDistance,
     JitTrace_ELBO,
@@ -29,11 +26,11 @@ from pyro.infer import (
 )
 from pyro.infer.autoguide import AutoGuide
 from pyro.infer.elbo import ELBO
-from pyro.nn import PyroModule
-from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from ....errors import InvalidArgument
+from ....programs.own_parameters import is_in_store
+from ....programs.run import run_with, undisturbed
 from ....runtime.arguments import shown
 from ....runtime.programs import require_callable
 
@@ -92,8 +89,7 @@ def require_suitable(loss: Loss, model: Callable[[], Any], guide: Callable[[], A
             "infinitely many particles, where the bound is log p(O) whatever the guide. Take alpha=0.1, or a loss of "
             "your own."
         )
-    in_store = isinstance(guide, PyroModule) and not getattr(type(guide).forward, "keeps_parameters", False)
-    if isinstance(loss, _COMPILED) and isinstance(guide, torch.nn.Module) and not in_store:
+    if isinstance(loss, _COMPILED) and isinstance(guide, torch.nn.Module) and not is_in_store(guide):
         raise InvalidArgument(
             f"`loss` must not be compiled for a guide whose parameters are not in Pyro's store, but is {_name(loss)}, "
             f"and {type(guide).__name__} keeps its own. Take {_name(loss).removeprefix('Jit')}."
@@ -102,23 +98,19 @@ def require_suitable(loss: Loss, model: Callable[[], Any], guide: Callable[[], A
 
 def _factors(model: Callable[[], Any]) -> list[str]:
     """The names of the `pyro.factor` statements of a model, which is run."""
-    return [name for name, site in _sites(model).items() if isinstance(site["fn"], Unit)]
+    with undisturbed():
+        return [name for name, site in run_with(model, {}).items() if site.is_factor]
 
 
 def _by_score(guide: Callable[[], Any]) -> list[str]:
     """The names of the sites of a guide, which is run, that have parameters and are not reparameterised."""
-    sites = _sites(guide).items()
+    with undisturbed():
+        sites = run_with(guide, {}).items()
     return [
-        name for name, site in sites if not site["fn"].has_rsample and site["fn"].log_prob(site["value"]).requires_grad
+        name
+        for name, site in sites
+        if not site.distribution.has_rsample and site.distribution.log_prob(site.value).requires_grad
     ]
-
-
-def _sites(program: Callable[[], Any]) -> dict[str, Any]:
-    """The sample sites of a run, which leaves generators and Pyro's parameters as they are."""
-    store = pyro.get_param_store()
-    with store.scope(store.get_state()), torch.random.fork_rng(devices=[]), poutine.block():
-        sites: Any = poutine.trace(program).get_trace().nodes
-    return {name: site for name, site in sites.items() if site["type"] == "sample" and not site_is_subsample(site)}
 
 
 def _takes_observations(program: Any) -> bool:

@@ -13,7 +13,7 @@ from pyro.optim import PyroOptim
 from torch import Tensor
 
 from ....errors import InvalidArgument, InvalidGuide
-from ....programs.auxiliary import HasReverse, with_reverse
+from ....programs.auxiliary import HasReverse
 from ....programs.point_sites import point_sites
 from ....runtime.optimiser_states import described_optimiser, require_optimiser, step_schedulers
 from ....trajectories.blocks import Assignable, Blocks, HasBlocks, MarkovModel
@@ -24,9 +24,8 @@ from ..em import em_parameters, em_step, parameters_for
 from ..latent_blocks import HasLatentBlocks
 from ..natural_gradient import improved
 from ..optimisers import Adam
-from ..parameters import announced
 from ..projection import excluded, forward_kl, move_towards
-from ..svi_losses import AuxiliaryELBO, ExactLoss, MarkovELBO, MarkovObjective
+from ..svi_losses import AuxiliaryELBO, ExactLoss, MarkovELBO, MarkovObjective, programs_for
 from .losses import Loss, checked_loss, described_loss, objective_name, objective_value, require_suitable
 
 _INFINITE = (
@@ -80,14 +79,14 @@ def svi(
             "`optim` must have a dictionary of settings for a guide that is a module, but has a function of a "
             "parameter's name: the parameters of a module are not in Pyro's store, and so have no names there."
         )
-    program, name = guide if isinstance(loss, ExactLoss) else announced(guide), objective_name(loss)
+    name = objective_name(loss)
     if not isinstance(model, MarkovModel) and point_sites(model, guide):
         name = f"{name} with point values"
-    if isinstance(guide, HasReverse) and not isinstance(loss, ExactLoss):
-        model, program = with_reverse(model, guide)
-        name = AuxiliaryELBO.objective_name if name == "ELBO" else name
+    if isinstance(guide, HasReverse) and name == "ELBO" and not isinstance(loss, ExactLoss):
+        name = AuxiliaryELBO.objective_name
+    target, program = programs_for(loss, model, guide)
     step = SVI(
-        model,
+        target,
         config_enumerate(program) if isinstance(loss, TraceEnum_ELBO) else program,
         optim,
         loss=checked_loss(loss),
