@@ -3,6 +3,7 @@
 # isort: off
 from .tabular import TabularModel as TabularModel
 from .partially_observed import PartiallyObservedModel as PartiallyObservedModel
+from .linear_quadratic import LinearQuadraticModel as LinearQuadraticModel
 from .restaurant import restaurant as restaurant
 from .lottery import lottery as lottery
 from .risky_path import risky_path as risky_path
@@ -28,6 +29,7 @@ from .multi_goal import MultiGoalEnv as MultiGoalEnv
 __all__ = [
     "TabularModel",
     "PartiallyObservedModel",
+    "LinearQuadraticModel",
     "restaurant",
     "lottery",
     "risky_path",

@@ -87,6 +87,9 @@ if TYPE_CHECKING:
     from .chance.optimality import LogisticOptimality as LogisticOptimality
     from .chance.optimality import TableOptimality as TableOptimality
     from .chance.optimality import Optimality as Optimality
+    from .problems.continuous.linear_quadratic import LinearQuadratic as LinearQuadratic
+    from .models import LinearQuadraticModel as LinearQuadraticModel
+    from .trajectories.gaussian.model import GaussianPrior as GaussianPrior
     from .models import SimulatorModel as SimulatorModel
     from .models import PartiallyObservedModel as PartiallyObservedModel
     from .models import zoo as zoo
@@ -126,6 +129,11 @@ if TYPE_CHECKING:
     from .trajectories.clamped_process import ClampedProcess as ClampedProcess
     from .trajectories.process import MarkovProcess as MarkovProcess
 
+    # What a guide holds, as Gaussians
+    from .trajectories.gaussian.blocks import GaussianBlocks as GaussianBlocks
+    from .trajectories.gaussian.blocks import GaussianMarginals as GaussianMarginals
+    from .trajectories.gaussian.blocks import ContinuousTrajectories as ContinuousTrajectories
+
     # What a guide holds, as tables
     from .trajectories.tabulate import tabulate as tabulate
     from .trajectories.blocks import Blocks as Blocks
@@ -146,6 +154,10 @@ if TYPE_CHECKING:
     from .chance.budget import Spending as Spending
     from .inference.exact.posterior import Posterior as Posterior
     from .inference.exact.tables import PosteriorStep as PosteriorStep
+    from .inference.exact.gaussian.posterior import GaussianPosterior as GaussianPosterior
+    from .inference.exact.gaussian.breakdown import breakdown as breakdown
+    from .inference.exact.gaussian.breakdown import Breakdown as Breakdown
+    from .inference.exact.gaussian.breakdown import BreakdownEdge as BreakdownEdge
     from .inference.infinite_horizon.freed_survival import freed_survival as freed_survival
     from .inference.infinite_horizon.freed_survival import FreedSurvival as FreedSurvival
     from .inference.infinite_horizon.freed_survival import SurvivalStatus as SurvivalStatus
@@ -264,6 +276,7 @@ if TYPE_CHECKING:
     from .errors import UnsupportedEnvironment as UnsupportedEnvironment
     from .errors import EnvironmentFailure as EnvironmentFailure
     from .errors import LearningDiverged as LearningDiverged
+    from .errors import OptimismBreakdown as OptimismBreakdown
     from .errors import LawBroken as LawBroken
     from .errors import MissingExtra as MissingExtra
 

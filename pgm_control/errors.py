@@ -39,3 +39,21 @@ class LawBroken(PGMControlError, AssertionError):
 
 class MissingExtra(PGMControlError, ImportError):
     """An optional dependency is not installed; the message holds the command that installs it."""
+
+
+class OptimismBreakdown(InvalidArgument, ArithmeticError):
+    """The objective of a continuous problem is unbounded at this optimism: there is no best policy, and no number.
+
+    Attributes:
+        optimism: the β that was asked for.
+        limit: β* at which it becomes unbounded, by bisection; None if it was not computed.
+        time: the step at which the backward sweep ends, −1 for the start.
+        direction: the direction of the noise, or of the action, along which it is unbounded.
+    """
+
+    def __init__(
+        self, message: str, optimism: float, limit: float | None, time: int, direction: tuple[float, ...] | None
+    ) -> None:
+        """Keep the message and the numbers."""
+        super().__init__(message)
+        self.optimism, self.limit, self.time, self.direction = optimism, limit, time, direction

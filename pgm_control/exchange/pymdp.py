@@ -43,10 +43,10 @@ class PymdpArrays(NamedTuple):
 
 
 def from_pymdp(
-    A: Sequence[Any],  # noqa: N803  pymdp's own names
-    B: Sequence[Any],  # noqa: N803
-    C: Sequence[Any] | None = None,  # noqa: N803
-    D: Sequence[Any] | None = None,  # noqa: N803
+    A: Sequence[Any],
+    B: Sequence[Any],
+    C: Sequence[Any] | None = None,
+    D: Sequence[Any] | None = None,
     *,
     horizon: int,
     temperature: float = 1.0,

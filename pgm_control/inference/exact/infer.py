@@ -18,7 +18,7 @@ Sources:
 import math
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, overload
 
 import torch
 from jaxtyping import Float
@@ -31,22 +31,36 @@ from ...errors import InvalidArgument
 from ...problems.gradients import detached
 from ...runtime.programs import without_condition
 from ...trajectories.blocks import MarkovModel, require_model
+from ...trajectories.gaussian.model import GaussianModel, is_gaussian
 from ...trajectories.steps import forbids, is_plain, is_timed, temperature_at
 from .backward.by_step import MessagesByStep
 from .backward.evidence import Evidence, evidence_of, refuse
 from .backward.messages import backward_messages, messages_fit
 from .budgets.budget import within_budget
+from .gaussian.posterior import GaussianPosterior
+from .gaussian.solve import infer_gaussian
 from .posterior import Posterior
 from .soft_values import soft_values
 from .tables import TablesByStep, WholeTables
 
 
+@overload
+def infer(
+    model: GaussianModel, optimism: OptimismLike | KLBudget, *, evidence: Mapping[str, Any] | None = None
+) -> GaussianPosterior: ...
+@overload
 def infer(
     model: MarkovModel | Callable[[], Any],
     optimism: OptimismLike | KLBudget,
     *,
     evidence: Mapping[str, Any] | None = None,
-) -> Posterior:
+) -> Posterior: ...
+def infer(
+    model: GaussianModel | MarkovModel | Callable[[], Any],
+    optimism: OptimismLike | KLBudget,
+    *,
+    evidence: Mapping[str, Any] | None = None,
+) -> Posterior | GaussianPosterior:
     r"""The exact optimum of the objective $J_\beta$, by one backward sweep of log-space messages.
 
     $$J_\beta(q) = E_q\Bigl[\sum_t \tfrac{r_t}{\tau} - \log\tfrac{\pi_t}{\rho}
@@ -75,8 +89,12 @@ def infer(
     At β = 1 the objective is then log p(O, evidence). The start is not chosen by anybody, so that evidence on
     `state_0` conditions it, $p(s_0)\, e(s_0)$ normalised, and adds the logarithm of the normaliser, for any β₀.
 
+    A linear-quadratic model has quadratic values and Gaussian factors, by one sweep of matrices (see
+    `LinearQuadraticModel`). It takes an optimism for the dynamics and the start, and neither evidence nor a budget.
+    Beyond a breakdown, where the objective is unbounded, an error says so; `breakdown(model)` gives the limits.
+
     Args:
-        model: a tabular model, such as `TabularModel(mdp, temperature)`, or `pyro.condition` of one. If its tables
+        model: a `LinearQuadraticModel`; or a tabular model, such as `TabularModel(mdp, temperature)`, or `pyro.condition` of one. If its tables
             require gradients, q, v, value, objective and log evidence are tensors that are differentiable in them, as
             those of `soft_values`; its factors are numbers. Temperature 0 is the hard maximum over actions: hard value
             iteration, or with a `Risk` risk-sensitive control [howard1972].
@@ -89,7 +107,7 @@ def infer(
             optimal, where no reward is positive. It is solved in torch, without compiled loops.
 
     Returns:
-        The optimal distribution over trajectories with its values, in reward units, and its objective, in nats, which
+        The optimal distribution over trajectories with its values (a `GaussianPosterior` of a linear-quadratic model), in reward units, and its objective, in nats, which
         is None at temperature 0. With a `KLBudget`, `budget` is the account; q and v are those of the β that was found
         and charge for the change, while value and objective do not.
 
@@ -110,6 +128,8 @@ def infer(
         >>> known = infer(model, 1.0, evidence={"action_0": 0})
         >>> share = known.log_evidence - infer(model, 1.0).log_evidence  # log p(action_0 = 0 | O)
     """
+    if is_gaussian(model):
+        return _gaussian(model, optimism, evidence)
     tabular, known = without_condition(model)
     require_model(tabular, timed=True, graph=True)
     if isinstance(optimism, KLBudget) and not is_plain(tabular):
@@ -160,6 +180,23 @@ def infer(
         evidence=given,
         budget=report,
     )
+
+
+def _gaussian(
+    model: GaussianModel, optimism: OptimismLike | KLBudget, evidence: Mapping[str, Any] | None
+) -> GaussianPosterior:
+    """Solve a linear-quadratic model, which takes neither evidence nor a budget."""
+    if isinstance(optimism, KLBudget):
+        raise InvalidArgument(
+            "`optimism` must be a number, a Risk or an Optimism for a linear-quadratic model, but is a KLBudget. Choose "
+            "β by the KL that a posterior reports."
+        )
+    if evidence is not None:
+        raise InvalidArgument(
+            f"`evidence` must be None for a linear-quadratic model, but is on {', '.join(evidence)}. A quadratic reward "
+            "−τ(s − x)²/(2σ²) at that step is a Gaussian observation x of the state."
+        )
+    return infer_gaussian(model, optimism)
 
 
 def _with_graph(model: MarkovModel, beta: Any, evidence: Evidence | None) -> tuple[Any, Any, Any]:

@@ -1,0 +1,1 @@
+"""Exact inference for linear-quadratic problems."""

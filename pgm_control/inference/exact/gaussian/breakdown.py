@@ -1,0 +1,237 @@
+r"""The optimism at which the objective of a linear-quadratic model becomes unbounded.
+
+For some β* < 0 the adversary that bends the noise is unbounded: the neurotic breakdown of [whittle1981]. As the horizon
+grows $\sqrt{-\tau/\beta^*}$ approaches the smallest $H_\infty$ norm from noise to cost that a controller can reach
+[glover1988]. For β > 0 the objective is unbounded only where the reward rises in some direction: the euphoric breakdown.
+
+Sources:
+    [glover1988] K. Glover and J. C. Doyle, State-space formulae for all stabilizing controllers that satisfy an
+        H∞-norm bound and relations to risk sensitivity. Systems and Control Letters 11(3):167–172, 1988.
+        doi:10.1016/0167-6911(88)90055-2
+    [whittle1981] P. Whittle, Risk-sensitive linear/quadratic/Gaussian control. Advances in Applied Probability
+        13(4):764–777, 1981. doi:10.2307/1426972
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple, final
+
+import torch
+from torch import Tensor
+
+from ....chance.optimism import Optimism
+from ....errors import InvalidArgument, OptimismBreakdown
+from ....problems.continuous.arrays import root
+from ....runtime.arguments import flag, shown
+from ....text.wording import amount
+from ....trajectories.gaussian.model import GaussianModel, is_gaussian, one_problem
+from ....trajectories.gaussian.riccati import ACTIONS, FINE, Prepared, Swept, backward_sweep, prepared
+
+_WIDEST = 1e30  # the largest |θ| relative to its natural scale that is tried
+_BISECTIONS = 200  # more than the digits of a float64
+
+
+class BreakdownEdge(NamedTuple):
+    """Where the objective becomes unbounded.
+
+    Attributes:
+        optimism: β*, of the last bounded one within rounding; infinite if there is none.
+        risk: θ* = β*/τ, in 1/reward.
+        time: the step whose noise is unbounded, T − 1 down to 0; −1 for the start; None if there is no edge.
+        direction: the unit vector of the noise, or of the start, along which it is unbounded; of the action where no
+            action is best.
+        block: "dynamics", "start" or "actions": what is unbounded; None if there is no edge.
+    """
+
+    optimism: float
+    risk: float
+    time: int | None
+    direction: tuple[float, ...] | None
+    block: str | None
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class Breakdown:
+    """The optima of a linear-quadratic model exist for β between `neurotic.optimism` and `euphoric.optimism`.
+
+    Attributes:
+        neurotic: the edge at β* < 0, below which the adversary is unbounded.
+        euphoric: the edge at β* > 0, from which log p(O) is infinite; none where the reward rises in no direction.
+        initial: whether the start has the same β as the dynamics; else it is clamped.
+        h_infinity_norm: $\\sqrt{-1/θ^*}$ of the neurotic edge, in units of √reward per unit of noise: the smallest gain
+            from noise to cost over this horizon; 0 if nothing is random. Over T → ∞ it is the H∞ norm of the best
+            controller, if the start is clamped.
+    """
+
+    neurotic: BreakdownEdge
+    euphoric: BreakdownEdge
+    initial: bool
+
+    @property
+    def h_infinity_norm(self) -> float:
+        """The smallest gain from noise to cost that a policy can reach over this horizon."""
+        return math.sqrt(-1.0 / self.neurotic.risk) if math.isfinite(self.neurotic.risk) else 0.0
+
+    def __repr__(self) -> str:
+        """Both edges, their steps and directions, and the norm."""
+        parts = [f"{name} {_edge(edge)}" for name, edge in (("below", self.neurotic), ("above", self.euphoric))]
+        start = "start at the same β" if self.initial else "start clamped"
+        return f"Breakdown({'; '.join(parts)}; H∞ norm {amount(self.h_infinity_norm)}; {start})"
+
+
+def breakdown(model: GaussianModel, initial: bool = True) -> Breakdown:
+    r"""The optimism at which the objective of a linear-quadratic model becomes unbounded, in both directions.
+
+    The objective is bounded while $I + \theta L'PL$ is positive definite at each step, and $H_{aa}$ too. The set of such
+    β is an interval, because P falls as β rises; its ends are found by bisection on the Cholesky factorisation, to the
+    last digits of float64.
+
+    Args:
+        model: a linear-quadratic model of one problem.
+        initial: whether the start has the same β as the dynamics, as in `infer(model, beta)`; otherwise it is clamped.
+
+    Raises:
+        InvalidArgument: if the model is not linear-quadratic, or no action is best even at β = 0.
+
+    References:
+        [whittle1981], [glover1988]
+
+    Examples:
+        >>> from pgm_control import LinearQuadratic, LinearQuadraticModel, breakdown
+        >>> problem = LinearQuadratic.from_cost(0.9, 0.5, 1.0, 0.2, 0.3, horizon=6, initial_mean=1.0)
+        >>> round(breakdown(LinearQuadraticModel(problem)).neurotic.optimism, 6)
+        -2.023795
+    """
+    if not is_gaussian(model):
+        raise InvalidArgument(f"`model` must be a LinearQuadraticModel, but is {shown(model)}.")
+    one_problem(model, "breakdown")
+    initial = flag("initial", initial)
+    with torch.no_grad():
+        given = prepared(model)
+        if (level := _failure(model, given, 0.0, 0.0)) is not None:
+            raise InvalidArgument(
+                f"`model` must have a cost that is convex in the actions, but at step {level[1]} no action is best, "
+                "even with clamped dynamics. Raise the cost of the action, or narrow the action prior."
+            )
+        return Breakdown(_edge_of(model, given, -1.0, initial), _edge_of(model, given, 1.0, initial), initial)
+
+
+def _edge_of(model: GaussianModel, given: Prepared, sign: float, initial: bool) -> BreakdownEdge:
+    """The edge on one side of 0, by doubling and bisection."""
+
+    def fails(size: float) -> bool:
+        return _failure(model, given, sign * size, sign * size if initial else 0.0) is not None
+
+    scale = _scale(given)
+    low, high = 0.0, scale
+    while not fails(high):
+        low, high = high, 2.0 * high
+        if high > _WIDEST * scale or not math.isfinite(high):
+            return BreakdownEdge(sign * math.inf, sign * math.inf, None, None, None)
+    for _ in range(_BISECTIONS):
+        middle = 0.5 * (low + high)
+        if middle in (low, high):
+            break
+        low, high = (low, middle) if fails(middle) else (middle, high)
+    theta = sign * low
+    beyond = _failure(model, given, sign * high, sign * high if initial else 0.0)
+    assert beyond is not None
+    reason, time = beyond
+    direction = _direction(model, given, theta, reason, time)
+    tau = model.temperature
+    return BreakdownEdge(theta * tau if tau > 0 else sign * math.nan, theta, time, direction, _BLOCKS[reason])
+
+
+_START = 3
+_BLOCKS = {1: "dynamics", ACTIONS: "actions", _START: "start"}
+
+
+def _failure(model: GaussianModel, given: Prepared, dynamics: float, initial: float) -> tuple[int, int] | None:
+    """Why the sweep ends, and at which step; None if the objective is bounded."""
+    swept = backward_sweep(given, torch.tensor(dynamics, dtype=torch.float64))
+    if int(swept.reason) != FINE:
+        return int(swept.reason), int(swept.at)
+    L = root(model.problem.initial_covariance)
+    found = torch.eye(L.shape[-1], dtype=L.dtype) + initial * L.mT @ swept.P[0] @ L
+    return (_START, -1) if int(torch.linalg.cholesky_ex(found).info) else None
+
+
+def _direction(model: GaussianModel, given: Prepared, theta: float, reason: int, time: int) -> tuple[float, ...] | None:
+    """The direction along which the objective is unbounded, from the last θ at which it is bounded."""
+    swept = backward_sweep(given, torch.tensor(theta, dtype=torch.float64))
+    if reason == ACTIONS:
+        values, vectors = torch.linalg.eigh(swept.policy_covariance[time])
+        return _unit(vectors[:, int(values.argmax())])
+    L = root(model.problem.initial_covariance) if reason == _START else given.noise_root[time]
+    P = swept.P[0] if reason == _START else model.problem.discount * swept.P[time + 1]
+    _, vectors = torch.linalg.eigh(theta * L.mT @ P @ L)
+    return _unit(L @ vectors[:, 0])
+
+
+def _unit(vector: Tensor) -> tuple[float, ...]:
+    """The vector of length 1 whose largest component is positive."""
+    unit = vector / vector.norm()
+    return tuple((unit * unit[unit.abs().argmax()].sign()).tolist())
+
+
+def _scale(given: Prepared) -> float:
+    """The natural scale of θ: one over the largest cost of the noise of a step; 1 if there is none."""
+    steps = given.noise_root @ given.noise_root.mT
+    largest = max(float(given.hessian.abs().max()), float(given.final_hessian.abs().max()))
+    cost = largest * float(steps.diagonal(dim1=-2, dim2=-1).sum(-1).max())
+    return 1.0 / cost if 0 < cost < math.inf and math.isfinite(1.0 / cost) else 1.0
+
+
+def _edge(edge: BreakdownEdge) -> str:
+    if edge.time is None or edge.direction is None:
+        return "never"
+    number = f"β = {amount(edge.optimism)}" if math.isfinite(edge.optimism) else f"θ = {amount(edge.risk)}"
+    where = "of the start" if edge.time == -1 else f"of the {edge.block} at t = {edge.time}"
+    return f"{number} ({where}, along {_vector(edge.direction)})"
+
+
+def _vector(direction: tuple[float, ...]) -> str:
+    return f"({', '.join(f'{each:.3g}' for each in direction)})"
+
+
+def refuse_breakdown(model: Any, optimism: Optimism, dynamics: float, initial: float, swept: Swept) -> None:
+    """Raise the error of an optimism at which the objective is unbounded.
+
+    Raises:
+        OptimismBreakdown: always.
+    """
+    batch, asked = model.problem.batch_shape, optimism.at(model.temperature).dynamics
+    beta = float(asked) if isinstance(asked, float) else math.nan
+    if batch:
+        which = [tuple(int(i) for i in each) for each in (swept.reason != FINE).nonzero()[:1]]
+        at = f" of problem {which[0]}" if which else ""
+        raise OptimismBreakdown(
+            f"`optimism` {optimism} is beyond the breakdown{at} in the batch {batch}: the objective is unbounded. "
+            "breakdown(model) of that problem says how far it may go.",
+            beta, None, int(swept.at.max()), None,
+        )  # fmt: skip
+    level = 0.0 if int(swept.reason) == ACTIONS and dynamics == 0 else dynamics
+    with torch.no_grad():
+        given = prepared(model)
+        if level == 0 and (failed := _failure(model, given, 0.0, 0.0)) is not None:
+            raise OptimismBreakdown(
+                f"`model` must have a cost that is convex in the actions, but at step {failed[1]} no action is best. "
+                "Raise the cost of the action, or narrow the action prior.",
+                beta, None, failed[1], None,
+            )  # fmt: skip
+        sign = 1.0 if (dynamics or initial) > 0 else -1.0
+        edge = _edge_of(model, given, sign, initial == dynamics)
+    kind = "euphoric: log p(O) is infinite" if sign > 0 else "neurotic: the adversary is unbounded"
+    limit = f"β* = {amount(edge.optimism)}" if model.temperature > 0 else f"θ* = {amount(edge.risk)}"
+    beyond = f" Its limit is {limit}, at {_place(edge)}." if edge.time is not None else ""
+    raise OptimismBreakdown(
+        f"`optimism` {optimism} is beyond the breakdown of this model ({kind}).{beyond} Choose a β nearer to 0; "
+        "breakdown(model) gives both limits.",
+        beta, edge.optimism, edge.time if edge.time is not None else -1, edge.direction,
+    )  # fmt: skip
+
+
+def _place(edge: BreakdownEdge) -> str:
+    where = "the start" if edge.time == -1 else f"step {edge.time} of the {edge.block}"
+    return f"{where}, along {_vector(edge.direction or ())}"

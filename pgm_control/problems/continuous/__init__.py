@@ -1,0 +1,1 @@
+"""Problems whose states and actions are vectors, as data."""

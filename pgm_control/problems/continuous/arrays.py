@@ -1,0 +1,131 @@
+"""Checks of the arrays of a continuous problem: axes for a batch and time, symmetry, covariances."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...errors import InvalidProblem
+from ...runtime.array_like import Refusal, numbers
+
+_SYMMETRIC = 1e-9  # the largest asymmetry of a symmetric matrix, relative to its largest entry
+_NEGATIVE = 1e-10  # how far below 0 an eigenvalue of a covariance may be by rounding, relative to the largest
+
+
+def array(name: str, value: Any, event: tuple[int | None, ...], timed: bool, error: Refusal = InvalidProblem) -> Tensor:
+    """The value in float64 with axes (*batch, time, *event), or (*batch, *event) if it cannot depend on time.
+
+    Args:
+        name: the name of the argument, for messages.
+        value: a constant of the shape `event`, or one with a time axis in front, or with batch and time axes; a number
+            stands for a 1 × 1 matrix or a vector of one entry.
+        event: the shape of one entry; None where any size fits.
+        timed: whether there is a time axis, of size 1 if the value is constant.
+        error: the class of error to raise.
+
+    Raises:
+        InvalidProblem: or `error`, if the value is no array of finite numbers of this shape.
+    """
+    found = numbers(name, value, error, keeps_graph=True)
+    found = found if found.dtype == torch.float64 else found.double()
+    many = len(event)
+    if found.ndim == 0 and many and all(size in (1, None) for size in event):
+        found = found.reshape([1] * many)
+    sizes = found.shape[found.ndim - many :] if found.ndim >= many else ()
+    if len(sizes) != many or any(due not in (None, size) for due, size in zip(event, sizes, strict=True)):
+        wanted = tuple("any" if size is None else size for size in event)
+        also = ", with an axis of time in front if it depends on time, and of a batch before that" if timed else ""
+        raise error(
+            f"`{name}` must have shape {wanted}{also}, but has shape {tuple(found.shape)}. Check the order of its axes."
+        )
+    if found.numel() == 0:
+        raise error(f"`{name}` must not be empty, but has shape {tuple(found.shape)}. Every axis needs an entry.")
+    wrong = ~found.detach().isfinite()
+    if bool(wrong.any()):
+        at = tuple(int(i) for i in wrong.nonzero()[0])
+        raise error(f"`{name}` must hold finite numbers, but entry {at} is {found[at].item():g}. Replace it.")
+    return found[None] if timed and found.ndim == many else found
+
+
+def symmetric(name: str, value: Tensor, error: Refusal = InvalidProblem) -> Tensor:
+    """The symmetric part of matrices that are symmetric up to rounding.
+
+    Raises:
+        InvalidProblem: or `error`, if they are not.
+    """
+    off = (value - value.mT).detach().abs().amax((-2, -1))
+    if bool((off > _SYMMETRIC * value.detach().abs().amax((-2, -1))).any()):
+        raise error(
+            f"`{name}` must be symmetric, but differs from its transpose by {float(off.max()):.3g}. "
+            "Pass (M + M') / 2 for the quadratic form of M."
+        )
+    return (value + value.mT) / 2
+
+
+def covariance(name: str, value: Tensor, error: Refusal = InvalidProblem, regular: bool = False) -> Tensor:
+    """Covariances: symmetric and positive semidefinite, or positive definite if `regular`.
+
+    Raises:
+        InvalidProblem: or `error`, if they are not.
+    """
+    found = symmetric(name, value, error)
+    eigenvalues = torch.linalg.eigvalsh(found.detach())
+    least, most = eigenvalues[..., 0], eigenvalues[..., -1].clamp(min=0.0)
+    if regular and bool((least <= 0).any()):
+        raise error(
+            f"`{name}` must be a positive definite covariance, but has the eigenvalue {float(least.min()):.3g}. "
+            "Variances must be positive; these are not standard deviations."
+        )
+    if bool((least < -_NEGATIVE * most).any()) or bool(((most == 0) & (least < 0)).any()):
+        raise error(
+            f"`{name}` must be a covariance, positive semidefinite, but has the eigenvalue {float(least.min()):.3g}. "
+            "Pass L L' of a matrix L of noise."
+        )
+    return found
+
+
+def root(matrix: Tensor) -> Tensor:
+    """A root L of a covariance W, L L' = W: the Cholesky factor, or that of the eigenvalues where W is singular."""
+    found, failed = torch.linalg.cholesky_ex(matrix)
+    if not bool(failed.any()):
+        return found
+    eigenvalues, vectors = torch.linalg.eigh(matrix)
+    spectral = vectors * eigenvalues.clamp(min=0.0).sqrt()[..., None, :]
+    return torch.where((failed > 0)[..., None, None], spectral, found)
+
+
+def together(time: int, axes: dict[str, tuple[Tensor, int, bool]]) -> dict[str, Tensor]:
+    """All arrays expanded to common batch axes and the horizon, as views.
+
+    Args:
+        time: the horizon.
+        axes: by name an array, the number of its event axes, and whether an axis of time stands before them.
+
+    Raises:
+        InvalidProblem: if the axes do not fit together.
+    """
+    batches: dict[str, torch.Size] = {}
+    for name, (value, events, timed) in axes.items():
+        front = value.ndim - events - timed
+        batches[name] = value.shape[:front]
+        if timed and value.shape[front] not in (1, time):
+            raise InvalidProblem(
+                f"`{name}` must have one entry for each of the {time} steps on its axis of time, or one for all, but "
+                f"has {value.shape[front]}. Change `horizon`, or the array."
+            )
+    try:
+        batch = torch.broadcast_shapes(*batches.values())
+    except RuntimeError:
+        shown = ", ".join(f"{name} {tuple(each)}" for name, each in batches.items() if each)
+        raise InvalidProblem(f"the batch axes must broadcast together, but are those of {shown}.") from None
+    return {
+        name: value.expand((*batch, *([time] if timed else []), *value.shape[value.ndim - events :]))
+        for name, (value, events, timed) in axes.items()
+    }
+
+
+def blocked(Q: Tensor, N: Tensor, R: Tensor) -> Tensor:
+    """[[Q, N], [N', R]]."""
+    front = torch.broadcast_shapes(Q.shape[:-2], N.shape[:-2], R.shape[:-2])
+    Q, N, R = (each.expand(*front, *each.shape[-2:]) for each in (Q, N, R))
+    return torch.cat((torch.cat((Q, N), -1), torch.cat((N.mT, R), -1)), -2)

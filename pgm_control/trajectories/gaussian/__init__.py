@@ -1,0 +1,1 @@
+"""Affine-Gaussian distributions over trajectories: the backward sweep, moments, samples."""

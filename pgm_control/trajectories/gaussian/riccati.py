@@ -1,0 +1,158 @@
+r"""The backward sweep of a linear-quadratic model for any optimism: numbers in, numbers out.
+
+$$H = C + F'\tilde PF + \tau E'U^{-1}E, \quad h = c + F'(\tilde Pd + \tilde p) - \tau E'U^{-1}g, \quad F = [A\ B],\ E = [-G\ I]$$
+
+$$K = H_{aa}^{-1}H_{as}, \quad \kappa = H_{aa}^{-1}h_a, \quad P \leftarrow H_{ss} - H_{sa}K, \quad p \leftarrow h_s - H_{sa}\kappa$$
+
+with P̃, p̃, ṽ of `chance.gaussian`. With a discount γ < 1, P, p and v of the next state are multiplied by γ first.
+
+Sources:
+    [jacobson1973] D. H. Jacobson, Optimal stochastic linear systems with exponential performance criteria and their
+        relation to deterministic differential games. IEEE Transactions on Automatic Control 18(2):124–131, 1973.
+        doi:10.1109/TAC.1973.1100265
+    [whittle1981] P. Whittle, Risk-sensitive linear/quadratic/Gaussian control. Advances in Applied Probability
+        13(4):764–777, 1981. doi:10.2307/1426972
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ...chance.gaussian import gaussian_equivalent
+from .model import GaussianModel, log_det, timed_prior
+
+FINE, DYNAMICS, ACTIONS = 0, 1, 2  # why a sweep ends: it does not; noise is unbounded; no action is best
+
+
+class Prepared(NamedTuple):
+    """A linear-quadratic model with its action prior folded into the cost; axes (*batch, time, …)."""
+
+    transition: Float[Tensor, "*batch time state state_action"]
+    drift: Float[Tensor, "*batch time state"]
+    noise_root: Float[Tensor, "*batch time state noise"]
+    hessian: Float[Tensor, "*batch time state_action state_action"]
+    gradient: Float[Tensor, "*batch time state_action"]
+    constant: Float[Tensor, "*batch time"]
+    final_hessian: Float[Tensor, "*batch state state"]
+    final_gradient: Float[Tensor, "*batch state"]
+    final_constant: Float[Tensor, "*batch"]
+    temperature: float
+    discount: float
+
+
+class Swept(NamedTuple):
+    """The result of a backward sweep; P, p and v have T + 1 steps.
+
+    Attributes:
+        P, p, v: the values $V_t(s) = -(½ s'Ps + p's + v)$, in reward units.
+        gain, offset: K and κ of the policy $N(-Ks - κ, τ H_{aa}^{-1})$.
+        policy_covariance: $τ H_{aa}^{-1}$.
+        ahead_P, ahead_p: P̃ and p̃ of the certainty equivalent of the next value.
+        noise: the covariance S of the believed dynamics.
+        reason: 0, or 1 where the noise is unbounded, or 2 where no action is best, by problem.
+        at: the step at which it ends, or −1, by problem.
+    """
+
+    P: Float[Tensor, "*batch time_and_last state state"]
+    p: Float[Tensor, "*batch time_and_last state"]
+    v: Float[Tensor, "*batch time_and_last"]
+    gain: Float[Tensor, "*batch time action state"]
+    offset: Float[Tensor, "*batch time action"]
+    policy_covariance: Float[Tensor, "*batch time action action"]
+    ahead_P: Float[Tensor, "*batch time state state"]
+    ahead_p: Float[Tensor, "*batch time state"]
+    noise: Float[Tensor, "*batch time state state"]
+    reason: Int[Tensor, "*batch"]
+    at: Int[Tensor, "*batch"]
+
+
+def prepared(model: GaussianModel) -> Prepared:
+    """The numbers of a model with its action prior folded into the cost."""
+    problem, tau = model.problem, float(model.temperature)
+    n, m = problem.num_states, problem.num_actions
+    hessian, gradient, constant = problem.C, problem.c, problem.k
+    prior = timed_prior(model)
+    if prior is not None:
+        G, g, U = prior
+        E = torch.cat((-G, torch.eye(m, dtype=G.dtype).expand(*G.shape[:-2], m, m)), -1)
+        weighted = tau * torch.linalg.solve(U, E)  # τ U⁻¹E
+        hessian = hessian + E.mT @ weighted
+        gradient = gradient - (weighted.mT @ g[..., None])[..., 0]
+        inner = (g * torch.linalg.solve(U, g)).sum(-1)
+        constant = constant + 0.5 * tau * (inner + log_det(U) + m * math.log(2 * math.pi))
+    if tau > 0:
+        constant = constant - 0.5 * tau * m * math.log(2 * math.pi * tau)
+    return Prepared(
+        problem.F, problem.d, problem.noise_root, hessian, gradient, constant,
+        problem.final_P, problem.final_p, problem.final_v, tau, problem.discount,
+    )  # fmt: skip
+
+
+def backward_sweep(given: Prepared, theta: Float[Tensor, "*batch"]) -> Swept:
+    """The backward sweep in torch, differentiable in all numbers.
+
+    Where it ends early the numbers of all earlier steps are nan, and `reason` and `at` say why and when.
+
+    Args:
+        given: the numbers of the model.
+        theta: θ = β/τ of the dynamics, in 1/reward, by problem.
+    """
+    n, tau = given.drift.shape[-1], given.temperature
+    steps, front = given.drift.shape[-2], given.drift.dim() - 2
+    P, p, v = given.final_hessian, given.final_gradient, given.final_constant
+    theta = theta.to(P.dtype).expand(v.shape)
+    reason = torch.zeros(v.shape, dtype=torch.long)
+    at = torch.full(v.shape, -1)
+    rows: list[tuple[Tensor, ...]] = []
+    values: list[tuple[Tensor, ...]] = [(P, p, v)]
+    for t in reversed(range(steps)):
+        F, d, L, hessian, gradient, constant = (each.select(front, t) for each in given[:6])
+        if given.discount < 1:
+            P, p, v = given.discount * P, given.discount * p, given.discount * v
+        ahead = gaussian_equivalent(P, p, v, L, theta)
+        pulled = (ahead.P @ d[..., None])[..., 0] + ahead.p
+        H = hessian + F.mT @ ahead.P @ F
+        H = 0.5 * (H + H.mT)
+        h = gradient + (F.mT @ pulled[..., None])[..., 0]
+        factor, failed = torch.linalg.cholesky_ex(H[..., n:, n:])
+        found = torch.cholesky_solve(torch.cat((H[..., n:, :n], h[..., n:, None]), -1), factor)
+        K, kappa = found[..., :n], found[..., n]
+        spread = torch.cholesky_inverse(factor)
+        logarithm = factor.diagonal(dim1=-2, dim2=-1).abs().log().sum(-1)
+        v = constant + ahead.v + 0.5 * (d * (pulled + ahead.p)).sum(-1)
+        v = v - 0.5 * (h[..., n:] * kappa).sum(-1) + tau * logarithm
+        P = H[..., :n, :n] - H[..., :n, n:] @ K
+        P = 0.5 * (P + P.mT)
+        p = h[..., :n] - (H[..., :n, n:] @ kappa[..., None])[..., 0]
+        why = torch.where(ahead.is_finite, torch.where(failed == 0, FINE, ACTIONS), DYNAMICS)
+        new = (reason == FINE) & (why != FINE)
+        if bool(new.any()):
+            reason, at = torch.where(new, why, reason), torch.where(new, t, at)
+        if bool((reason != FINE).any()):
+            P = torch.where((reason != FINE)[..., None, None], torch.nan, P)
+            p = torch.where((reason != FINE)[..., None], torch.nan, p)
+            v = torch.where(reason != FINE, torch.nan, v)
+            if bool((reason != FINE).all()):
+                break
+        values.append((P, p, v))
+        rows.append((K, kappa, tau * spread, ahead.P, ahead.p, ahead.covariance))
+    return _stacked(given, values, rows, reason, at)
+
+
+def _stacked(
+    given: Prepared, values: list[tuple[Tensor, ...]], rows: list[tuple[Tensor, ...]], reason: Tensor, at: Tensor
+) -> Swept:
+    """The steps in order of time; nan where every problem of the batch had ended."""
+    steps, front, n = given.drift.shape[-2], given.drift.dim() - 2, given.drift.shape[-1]
+    m = given.transition.shape[-1] - n
+    values += [tuple(torch.full_like(each, torch.nan) for each in values[-1])] * (steps + 1 - len(values))
+    if len(rows) < steps:
+        shapes = ((m, n), (m,), (m, m), (n, n), (n,), (n, n))
+        like = given.final_constant
+        rows += [tuple(like.new_full((*like.shape, *each), torch.nan) for each in shapes)] * (steps - len(rows))
+    stacked = [torch.stack(each[::-1], front) for each in zip(*values, strict=True)]
+    stacked += [torch.stack(each[::-1], front) for each in zip(*rows, strict=True)]
+    return Swept(*stacked, reason, at)
