@@ -4,8 +4,8 @@ For $V(s) = -(\tfrac12 s'Ps + p's + v)$, $s \sim N(\mu, W)$, $W = LL'$ and θ = 
 
 $$L_\beta[V](\mu) = \tfrac1\theta \log E\, e^{\theta V(s)} = -(\tfrac12 \mu'\tilde P\mu + \tilde p'\mu + \tilde v)$$
 
-is attained by $N(\mu - \theta S(P\mu + p), S)$, $S = L (I + \theta L'PL)^{-1} L'$. It is infinite unless $I + \theta L'PL$
-is positive definite.
+is attained by $N(\mu - \theta S(P\mu + p), S)$, $S = L (I + \theta L'PL)^{-1} L'$. It is infinite unless
+$I + \theta L'PL$ is positive definite.
 
 Sources:
     [jacobson1973] D. H. Jacobson, Optimal stochastic linear systems with exponential performance criteria and their
@@ -84,7 +84,9 @@ def _log_det(X: Tensor, theta: Tensor) -> Tensor:
 def gaussian_kl(
     covariance: Float[Tensor, "*batch noise noise"], mean_square: Float[Tensor, "*batch"]
 ) -> Float[Tensor, "*batch"]:
-    r"""The KL divergence of $N(Lu, L\Sigma L')$ from $N(0, LL')$: $\tfrac12 (\mathrm{tr}\,\Sigma - n - \log\det\Sigma + u'u)$.
+    r"""The KL divergence of $N(Lu, L\Sigma L')$ from $N(0, LL')$.
+
+    $$\tfrac12 (\mathrm{tr}\,\Sigma - n - \log\det\Sigma + u'u)$$
 
     Args:
         covariance: Σ, in units of the noise.

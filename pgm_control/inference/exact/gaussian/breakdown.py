@@ -2,7 +2,8 @@ r"""The optimism at which the objective of a linear-quadratic model becomes unbo
 
 For some β* < 0 the adversary that bends the noise is unbounded: the neurotic breakdown of [whittle1981]. As the horizon
 grows $\sqrt{-\tau/\beta^*}$ approaches the smallest $H_\infty$ norm from noise to cost that a controller can reach
-[glover1988]. For β > 0 the objective is unbounded only where the reward rises in some direction: the euphoric breakdown.
+[glover1988]. For β > 0 the objective is unbounded only where the reward rises in some direction: the euphoric
+breakdown.
 
 Sources:
     [glover1988] K. Glover and J. C. Doyle, State-space formulae for all stabilizing controllers that satisfy an
@@ -83,9 +84,9 @@ class Breakdown:
 def breakdown(model: GaussianModel, initial: bool = True) -> Breakdown:
     r"""The optimism at which the objective of a linear-quadratic model becomes unbounded, in both directions.
 
-    The objective is bounded while $I + \theta L'PL$ is positive definite at each step, and $H_{aa}$ too. The set of such
-    β is an interval, because P falls as β rises; its ends are found by bisection on the Cholesky factorisation, to the
-    last digits of float64.
+    The objective is bounded while $I + \theta L'PL$ is positive definite at each step, and $H_{aa}$ too. The set of
+    such β is an interval, because P falls as β rises; its ends are found by bisection on the Cholesky factorisation, to
+    the last digits of float64.
 
     Args:
         model: a linear-quadratic model of one problem.
