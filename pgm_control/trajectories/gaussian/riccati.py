@@ -106,6 +106,7 @@ def backward_sweep(given: Prepared, theta: Float[Tensor, "*batch"]) -> Swept:
     steps, front = given.drift.shape[-2], given.drift.dim() - 2
     P, p, v = given.final_hessian, given.final_gradient, given.final_constant
     theta = theta.to(P.dtype).expand(v.shape)
+    eye, unit = (torch.eye(size, dtype=P.dtype) for size in (n, given.transition.shape[-1] - n))
     reason = torch.zeros(v.shape, dtype=torch.long)
     at = torch.full(v.shape, -1)
     rows: list[tuple[Tensor, ...]] = []
@@ -115,20 +116,25 @@ def backward_sweep(given: Prepared, theta: Float[Tensor, "*batch"]) -> Swept:
         if given.discount < 1:
             P, p, v = given.discount * P, given.discount * p, given.discount * v
         ahead = gaussian_equivalent(P, p, v, L, theta)
-        pulled = (ahead.P @ d[..., None])[..., 0] + ahead.p
         H = hessian + F.mT @ ahead.P @ F
-        H = 0.5 * (H + H.mT)
-        h = gradient + (F.mT @ pulled[..., None])[..., 0]
+        h = gradient + (F.mT @ (ahead.P @ d[..., None] + ahead.p[..., None]))[..., 0]
         factor, failed = torch.linalg.cholesky_ex(H[..., n:, n:])
+        factor = torch.where((failed > 0)[..., None, None], unit, factor)
         found = torch.cholesky_solve(torch.cat((H[..., n:, :n], h[..., n:, None]), -1), factor)
         K, kappa = found[..., :n], found[..., n]
-        spread = torch.cholesky_inverse(factor)
-        logarithm = factor.diagonal(dim1=-2, dim2=-1).abs().log().sum(-1)
-        v = constant + ahead.v + 0.5 * (d * (pulled + ahead.p)).sum(-1)
-        v = v - 0.5 * (h[..., n:] * kappa).sum(-1) + tau * logarithm
-        P = H[..., :n, :n] - H[..., :n, n:] @ K
+        # The value of the policy's mean: as Hss − Hsa K it would cancel near a breakdown, where P̃ is large.
+        closed = torch.cat((eye.expand_as(P), -K), -2)
+        moved = F @ closed
+        still = d - (F[..., n:] @ kappa[..., None])[..., 0]
+        reached = (ahead.P @ still[..., None])[..., 0]
+        mean = gradient - (hessian[..., n:] @ kappa[..., None])[..., 0]
+        v = constant + ahead.v + (still * (0.5 * reached + ahead.p)).sum(-1)
+        v = v - 0.5 * ((gradient + mean)[..., n:] * kappa).sum(-1)
+        v = v + tau * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        P = closed.mT @ hessian @ closed + moved.mT @ ahead.P @ moved
         P = 0.5 * (P + P.mT)
-        p = h[..., :n] - (H[..., :n, n:] @ kappa[..., None])[..., 0]
+        p = (closed.mT @ mean[..., None])[..., 0] + (moved.mT @ (reached + ahead.p)[..., None])[..., 0]
+        spread = torch.cholesky_inverse(factor)
         why = torch.where(ahead.is_finite, torch.where(failed == 0, FINE, ACTIONS), DYNAMICS)
         new = (reason == FINE) & (why != FINE)
         if bool(new.any()):
