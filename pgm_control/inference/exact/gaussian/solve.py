@@ -65,7 +65,8 @@ def infer_gaussian(model: GaussianModel, optimism: OptimismLike) -> GaussianPost
     swept = backward_sweep(prepared(model), torch.tensor(theta.dynamics, dtype=torch.float64))
     if bool((swept.reason != FINE).any()):
         refuse_breakdown(model, beta, theta.dynamics, theta.initial, swept)
-    start = start_equivalent(model, swept, theta.initial)
+    of_start = torch.tensor(theta.initial, dtype=torch.float64)
+    start = start_equivalent(swept, root(model.problem.initial_covariance), of_start)
     if not bool(start.is_finite.all()):
         refuse_breakdown(model, beta, theta.dynamics, theta.initial, swept)
     problem = model.problem
@@ -91,10 +92,10 @@ def infer_gaussian(model: GaussianModel, optimism: OptimismLike) -> GaussianPost
     )
 
 
-def start_equivalent(model: GaussianModel, swept: Swept, theta: float) -> GaussianEquivalent:
+def start_equivalent(swept: Swept, start_root: Tensor, theta: Tensor) -> GaussianEquivalent:
     """The certainty equivalent of the value of the start."""
-    S, v = model.problem.initial_covariance, swept.v[..., 0]
-    return gaussian_equivalent(swept.P[..., 0, :, :], swept.p[..., 0, :], v, root(S), torch.full_like(v, theta))
+    v = swept.v[..., 0]
+    return gaussian_equivalent(swept.P[..., 0, :, :], swept.p[..., 0, :], v, start_root, theta.to(v).expand(v.shape))
 
 
 def believed_dynamics(F: Tensor, d: Tensor, swept: Swept, theta: float, discount: float) -> tuple[Tensor, Tensor]:
