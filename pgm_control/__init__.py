@@ -156,6 +156,8 @@ if TYPE_CHECKING:
     from .inference.exact.tables import PosteriorStep as PosteriorStep
     from .inference.exact.gaussian.posterior import GaussianPosterior as GaussianPosterior
     from .inference.exact.gaussian.values import GaussianValues as GaussianValues
+    from .inference.exact.gaussian.output_feedback import output_feedback as output_feedback
+    from .inference.exact.gaussian.output_feedback import OutputFeedback as OutputFeedback
     from .inference.exact.gaussian.breakdown import breakdown as breakdown
     from .inference.exact.gaussian.breakdown import Breakdown as Breakdown
     from .inference.exact.gaussian.breakdown import BreakdownEdge as BreakdownEdge

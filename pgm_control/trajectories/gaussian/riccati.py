@@ -17,7 +17,7 @@ Sources:
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -46,8 +46,7 @@ class Prepared(NamedTuple):
 
     def expanded(self, count: int) -> "Prepared":
         """The same numbers with one more batch axis in front, as views."""
-        many: Any = [each.expand(count, *each.shape) for each in self[:-1]]
-        return Prepared(*many, self.discount)
+        return Prepared._make([*(each.expand(count, *each.shape) for each in self[:-1]), self.discount])
 
 
 class Swept(NamedTuple):
