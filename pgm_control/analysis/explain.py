@@ -17,7 +17,8 @@ from ..trajectories.betas import at_temperatures
 from ..trajectories.blocks import MarkovModel, require_model
 from . import sentences as say
 from .critical_optimism import CriticalOptimism, critical_optimism
-from .evaluate import Evaluation, evaluate
+from .evaluate import evaluate
+from .scores.evaluation import Evaluation
 from .sentences import Choice
 
 

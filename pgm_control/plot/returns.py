@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..analysis.compare import Comparison
-from ..analysis.evaluate import Evaluation
+from ..analysis.scores.evaluation import Evaluation
 from ..analysis.return_distribution import ReturnDistribution
 from ..analysis.scorecard import Score, Scorecard
 from ..errors import InvalidArgument

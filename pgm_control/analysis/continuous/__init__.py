@@ -1,0 +1,1 @@
+"""Evaluation of continuous models in closed form."""
