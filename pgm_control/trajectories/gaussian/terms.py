@@ -14,7 +14,7 @@ from ...runtime.arguments import shown
 from ...text.one_line import one_line
 from .blocks import GaussianBlocks
 from .model import GaussianModel, GaussianPrior, is_gaussian, log_det, one_problem
-from .objective import discounts, expected_rewards, gaussian_terms
+from .objective import GaussianTerms, discounts, expected_rewards, gaussian_terms
 
 _ROUNDING = 1e-9  # nats: a divergence of a block that is the model's
 
@@ -144,7 +144,7 @@ def has_density(blocks: GaussianBlocks) -> bool:
 @final
 @dataclass(frozen=True, eq=False)
 class _AnyPrior:
-    """A model with a standard Gaussian prior, from which a policy without density is infinitely far."""
+    """A model with a standard Gaussian prior, in place of one with Lebesgue measure."""
 
     problem: LinearQuadratic
     temperature: float
@@ -154,14 +154,22 @@ class _AnyPrior:
         raise NotImplementedError
 
 
+def divergences(model: GaussianModel, blocks: GaussianBlocks) -> GaussianTerms:
+    """As `gaussian_terms`, also for a policy without density, which is infinitely far from any prior."""
+    if has_density(blocks):
+        return gaussian_terms(model, blocks)
+    own, m = model.problem, blocks.offset.shape[-1]
+    found = gaussian_terms(_AnyPrior(own, 1.0, GaussianPrior.of(torch.eye(m), own)), blocks)
+    return found._replace(policy=torch.full_like(found.policy, math.inf))
+
+
 def _terms(model: GaussianModel, blocks: GaussianBlocks, world: LinearQuadratic) -> TrajectoryTerms:
     own, m = model.problem, blocks.offset.shape[-1]
     acts = blocks.replace(
         initial_mean=world.initial_mean, initial_covariance=world.initial_covariance,
         transition=world.F, drift=world.d, noise=world.W,
     )  # fmt: skip
-    dense = has_density(blocks)
-    found = gaussian_terms(model if dense else _AnyPrior(own, 1.0, GaussianPrior.of(torch.eye(m), own)), blocks)
+    dense, found = has_density(blocks), divergences(model, blocks)
     entropy = torch.full_like(found.policy, -math.inf)
     if dense:
         entropy = 0.5 * log_det(blocks.policy_covariance) + 0.5 * m * (1 + math.log(2 * math.pi))
@@ -169,7 +177,7 @@ def _terms(model: GaussianModel, blocks: GaussianBlocks, world: LinearQuadratic)
     return TrajectoryTerms(
         imagined_reward=weight * found.reward,
         true_reward=discounts(world) * expected_rewards(world, acts.marginals()),
-        policy_kl=weight[:-1] * (found.policy if dense else torch.full_like(found.policy, math.inf)),
+        policy_kl=weight[:-1] * found.policy,
         dynamics_kl=weight[:-1] * found.dynamics,
         initial_kl=found.initial,
         policy_entropy=discounts(world)[:-1] * entropy,
