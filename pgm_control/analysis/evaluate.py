@@ -162,7 +162,9 @@ def true_visits(mdp: TabularMDP, log_policy: Float[Tensor, "time state action"])
     return Blocks(mdp, mdp.initial.log(), log_policy, log_p).marginals()
 
 
-def objective(model: MarkovModel | GaussianModel | Any, guide: Tabulable | object, optimism: OptimismLike | None = None) -> float:
+def objective(
+    model: MarkovModel | GaussianModel | Any, guide: Tabulable | object, optimism: OptimismLike | None = None
+) -> float:
     r"""The exact objective $J_\beta$ of a guide, in nats; `infer(model, optimism)` maximises it.
 
     Args:

@@ -27,6 +27,7 @@ from ..trajectories.program import is_program
 from ..trajectories.steps import is_plain, temperature_at
 from ..trajectories.tabulate import Tabulable
 from .continuous.closed_form import best_policy, reference
+from .continuous.closed_form import evidence_name as continuous_evidence_name
 from .evaluate import evaluate
 from .sampled_scorecard import SampledScorecard, naming, sampled_scores
 from .untrained import untrained
@@ -201,7 +202,7 @@ def scorecard(
         return _continuous(model, guides)
     if is_program(model):
         number = require_draws("num_samples", 1000 if num_samples is None else num_samples)
-        evidence = reference(model)[0] if is_gaussian(model) and model.problem.discount == 1 else None
+        evidence = reference(model) if is_gaussian(model) and model.problem.discount == 1 else None
         return SampledScorecard(sampled_scores(model, guides, number, seed), number, evidence)
     model = require_model(model, in_nats=True, timed=True)
     if num_samples is not None:
@@ -225,11 +226,11 @@ def _continuous(model: Any, guides: Mapping[str, Any]) -> Scorecard:
     """The scorecard of a continuous model, without sampling."""
     _require_free_name(guides)
     require_nats(model)
-    evidence, name = reference(model)
+    evidence = reference(model)
     best = best_policy(model.problem) if is_gaussian(model) else None
     rows = dict(guides) if best is None else {**guides, BEST: best}
     scores = {each: _score(model, each, guide, evidence) for each, guide in rows.items()}
-    return Scorecard(evidence, scores, model.temperature, name, {})
+    return Scorecard(evidence, scores, model.temperature, continuous_evidence_name(model), {})
 
 
 def _require_free_name(guides: Mapping[str, Any]) -> None:

@@ -68,17 +68,21 @@ def best_return(problem: LinearQuadratic) -> float:
     return math.inf if best is None else float(best.value)
 
 
-def reference(model: Any) -> tuple[float, str]:
-    """log p(O), or what stands for it, and its name.
+def reference(model: Any) -> float:
+    """log p(O), or what stands for it, in nats: the largest ELBO of the guides whose survival is clamped.
 
-    With a discount survival is clamped, and the reference is the largest ELBO of the guides that clamp it.
+    It is infinite beyond the euphoric breakdown.
     """
-    problem = model.problem
-    if is_gaussian(model) and problem.discount < 1:
-        name = "largest ELBO with clamped survival"
-    else:
-        name = "log partition function" if is_gaussian(model) and model.action_prior is None else "log p(O)"
     try:
-        return float(infer(model, 1.0).objective), name
+        return float(infer(model, 1.0).objective)
     except OptimismBreakdown:
-        return math.inf, name
+        return math.inf
+
+
+def evidence_name(model: Any) -> str:
+    """The name of `reference` in tables and sentences."""
+    if not is_gaussian(model):
+        return "log p(O)"
+    if model.problem.discount < 1:
+        return "largest ELBO with clamped survival"
+    return "log partition function" if model.action_prior is None else "log p(O)"

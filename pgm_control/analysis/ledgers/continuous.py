@@ -15,7 +15,7 @@ from ...trajectories.gaussian.model import GaussianModel, one_problem
 from ...trajectories.gaussian.objective import discounts, keeps_dynamics, keeps_start
 from ...trajectories.gaussian.terms import divergences, gaussian_blocks, require_nats, trajectory_terms
 from ..continuous.beliefs import believed_noise
-from ..continuous.closed_form import continuous_objective
+from ..continuous.closed_form import continuous_objective, evidence_name
 from .continuous_ledger import ContinuousLedger
 
 
@@ -38,7 +38,6 @@ def continuous_ledger(model: GaussianModel, guide: object, optimism: Optimism) -
             "it in both: the gap is infinity minus infinity. Give the guide the optimum's blocks in one of them."
         )
     terms = trajectory_terms(model, blocks)
-    name = "log p(O)" if model.action_prior is not None else "log partition function"
     return ContinuousLedger(
         problem=model.problem,
         optimism=asked,
@@ -50,7 +49,7 @@ def continuous_ledger(model: GaussianModel, guide: object, optimism: Optimism) -
         delusion_by_step=terms.imagined_reward - terms.true_reward,
         noises=believed_noise(model, blocks),
         posterior_noises=believed_noise(model, best.blocks()),
-        evidence_name=name if model.problem.discount == 1 else "largest ELBO with clamped survival",
+        evidence_name=evidence_name(model),
     )
 
 

@@ -104,7 +104,9 @@ def trajectory_terms(model: Any, guide: object, world: LinearQuadratic | None = 
         )
     one_problem(model, "an evaluation")
     with torch.no_grad():
-        return _terms(model, gaussian_blocks(model, guide), model.problem if world is None else world)
+        return gaussian_trajectory_terms(
+            model, gaussian_blocks(model, guide), model.problem if world is None else world
+        )
 
 
 def gaussian_blocks(model: GaussianModel, guide: object) -> GaussianBlocks:
@@ -163,7 +165,8 @@ def divergences(model: GaussianModel, blocks: GaussianBlocks) -> GaussianTerms:
     return found._replace(policy=torch.full_like(found.policy, math.inf))
 
 
-def _terms(model: GaussianModel, blocks: GaussianBlocks, world: LinearQuadratic) -> TrajectoryTerms:
+def gaussian_trajectory_terms(model: GaussianModel, blocks: GaussianBlocks, world: LinearQuadratic) -> TrajectoryTerms:
+    """The terms of checked factors, for a batch too."""
     own, m = model.problem, blocks.offset.shape[-1]
     acts = blocks.replace(
         initial_mean=world.initial_mean, initial_covariance=world.initial_covariance,
