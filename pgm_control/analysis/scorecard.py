@@ -11,7 +11,6 @@ from ..chance.optimism import Optimism
 from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..inference.sampling.estimate import require_draws
-from ..models.linear_quadratic import HasGaussianBlocks
 from ..models.tabular import hard_model
 from ..runtime.arguments import named
 from ..runtime.randomness import require_seed
@@ -21,6 +20,7 @@ from ..text.terminal import wrapped
 from ..text.wording import above_rounding
 from ..trajectories.action_measure import evidence_name
 from ..trajectories.blocks import MarkovModel, require_model
+from ..trajectories.gaussian.blocks import HasGaussianBlocks
 from ..trajectories.gaussian.model import GaussianModel, is_gaussian
 from ..trajectories.gaussian.terms import is_exact_here, require_nats
 from ..trajectories.program import is_program

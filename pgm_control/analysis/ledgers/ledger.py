@@ -22,13 +22,12 @@ from ...errors import InvalidArgument
 from ...inference.exact.infer import infer
 from ...inference.exact.posterior import Posterior
 from ...inference.variational.elbo import FREE, objective_of
-from ...models.linear_quadratic import HasGaussianBlocks
 from ...problems.mdp import TabularMDP, last_reward
 from ...trajectories.action_measure import evidence_name
 from ...trajectories.beliefs import tilted_events
 from ...trajectories.betas import Betas, at_temperatures, sizes_of
 from ...trajectories.blocks import Blocks, MarkovModel, require_model
-from ...trajectories.gaussian.blocks import GaussianBlocks
+from ...trajectories.gaussian.blocks import GaussianBlocks, HasGaussianBlocks
 from ...trajectories.gaussian.model import GaussianModel, is_gaussian
 from ...trajectories.samples import Occupancy
 from ...trajectories.steps import log_likelihood, temperature_at, temperatures_of

@@ -1,0 +1,1 @@
+"""Live Gymnasium environments of continuous problems, and the policies that act in them."""
