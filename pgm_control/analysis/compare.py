@@ -22,7 +22,7 @@ from ..runtime.randomness import require_seed
 from ..runtime.versions import versions
 from ..text.html import bullets, counted, heading
 from ..text.wording import amount
-from ..trajectories.blocks import HasBlocks, MarkovModel
+from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
 from ..trajectories.gaussian.model import GaussianModel, is_gaussian
 from ..trajectories.steps import is_plain, temperature_words
 from .continuous.explanation import ContinuousExplanation
@@ -255,7 +255,8 @@ def compare(
         command: the command that reproduces this result, stored with it.
 
     Returns:
-        A `Comparison`, or a `ContinuousComparison`. After Ctrl-C it holds the interrupted fit, and no fit that would have come after it.
+        A `Comparison`, or a `ContinuousComparison`. After Ctrl-C it holds the interrupted fit, and no fit that would
+        have come after it.
 
     Raises:
         InvalidArgument: if the temperature is 0, or an argument is invalid; the message names it.
@@ -266,6 +267,7 @@ def compare(
     called("command", "" if command is None else command)
     if is_gaussian(model):
         return _continuous(model, name, command)
+    model = require_model(model, in_nats=True, timed=True)
     explanation = explain(model)
     exact = {"free": infer(model, 1.0), "clamped": infer(model, 0.0)}
     fits: dict[str, Fit[Any]] = {}

@@ -32,7 +32,7 @@ from .scores.evaluation import Evaluation
 
 def evaluate(
     model: MarkovModel | GaussianModel | Any,
-    guide: Tabulable | object,
+    guide: Tabulable | Any,
     *,
     world: TabularMDP | MarkovModel | LinearQuadratic | GaussianModel | None = None,
 ) -> Evaluation:
@@ -47,8 +47,8 @@ def evaluate(
         learned = TabularModel(TabularMDP.from_transitions(data, horizon=20), temperature=0.1)
         evaluate(learned, infer(learned, 0.0), world=truth).regret
 
-    A linear-quadratic model is evaluated in closed form, for a posterior or a guide with affine-Gaussian `blocks()`; any
-    other continuous model for a posterior that has `terms()`, such as that of a problem in the plane.
+    A linear-quadratic model is evaluated in closed form, for a posterior or a guide with affine-Gaussian `blocks()`;
+    any other continuous model for a posterior that has `terms()`, such as that of a problem in the plane.
 
     Args:
         model: the tabular or linear-quadratic model, which defines the true world unless `world` does.
@@ -67,7 +67,7 @@ def evaluate(
     """
     if is_gaussian(model) or is_exact_here(model, guide):
         return _continuous(model, guide, world)
-    require_model(model, timed=True)
+    model = require_model(model, timed=True)
     hard = None if world is None else _hard(world, model.mdp)
     with torch.no_grad():
         believed = tabulate(model, guide)
@@ -105,7 +105,7 @@ def _continuous(model: Any, guide: object, world: object) -> Evaluation:
     )
 
 
-def _hard(world: TabularMDP | MarkovModel, own: TabularMDP) -> TabularModel:
+def _hard(world: Any, own: TabularMDP) -> TabularModel:
     """The model of another world at temperature 0, whose states, actions and horizon are those of `own`."""
     if isinstance(world, TabularMDP):
         hard = TabularModel(world, 0.0)
@@ -163,7 +163,7 @@ def true_visits(mdp: TabularMDP, log_policy: Float[Tensor, "time state action"])
 
 
 def objective(
-    model: MarkovModel | GaussianModel | Any, guide: Tabulable | object, optimism: OptimismLike | None = None
+    model: MarkovModel | GaussianModel | Any, guide: Tabulable | Any, optimism: OptimismLike | None = None
 ) -> float:
     r"""The exact objective $J_\beta$ of a guide, in nats; `infer(model, optimism)` maximises it.
 
@@ -177,17 +177,20 @@ def objective(
         InvalidArgument: if the guide has no attribute `optimism` and none is given.
         InvalidGuide: if the guide does not fit the model.
     """
-    continuous = is_gaussian(model) or is_exact_here(model, guide)
-    if not continuous:
-        require_model(model, in_nats=True, timed=True)
+    continuous = None
+    if is_gaussian(model) or is_exact_here(model, guide):
+        continuous = model
+    else:
+        model = require_model(model, in_nats=True, timed=True)
     given = getattr(guide, "optimism", None) if optimism is None else optimism
     if given is None:
         raise InvalidArgument(
             f"`optimism` must be given, because {type(guide).__name__} does not define its own. 1.0 gives the ELBO."
         )
     beta = Optimism.of(given)
-    if continuous:
-        return continuous_objective(model, guide, beta)
+    if continuous is not None:
+        return continuous_objective(continuous, guide, beta)
+    model = require_model(model, timed=True)
     with torch.no_grad():
         blocks, weights = tabulate(model, guide), Betas.of(model.mdp, beta, model.temperature).weights()
         if leaves_the_model(model.mdp, blocks, model.blocks(), weights):

@@ -201,9 +201,9 @@ def frontier(
     References:
         [howard1972], [rockafellar2002]
     """
-    continuous = is_program(model)
-    if not continuous:
-        require_model(model, timed=True)
+    continuous: Any = model if is_program(model) else None
+    if continuous is None:
+        model = require_model(model, timed=True)
     dial = optimism.tolist() if isinstance(optimism, Tensor | np.ndarray) else optimism
     if isinstance(dial, str | bytes) or not isinstance(dial, Sequence) or not len(dial):
         raise InvalidArgument(f"`optimism` must hold at least one β, but is {shown(optimism)}. Pass a list of numbers.")
@@ -211,10 +211,11 @@ def frontier(
         cvar_level = require_share("cvar_level", cvar_level)
     if target is not None:
         target = ordered("target", target, "return")
-    if continuous:
+    if continuous is not None:
         _require_moments_only(cvar_level, target, resolution)
-        return _gaussian(model, dial) if is_gaussian(model) else _by_terms(model, dial)
-    return Frontier(tuple(_point(model, each, cvar_level, target, resolution) for each in dial), cvar_level, target)
+        return _gaussian(continuous, dial) if is_gaussian(continuous) else _by_terms(continuous, dial)
+    tabular: Any = model
+    return Frontier(tuple(_point(tabular, each, cvar_level, target, resolution) for each in dial), cvar_level, target)
 
 
 def _point(
@@ -251,8 +252,8 @@ def _require_moments_only(cvar_level: float | None, target: float | None, resolu
     given = {"cvar_level": None if cvar_level == _CVAR else cvar_level, "target": target, "resolution": resolution}
     if odd := [name for name, value in given.items() if value is not None]:
         raise InvalidArgument(
-            f"`{odd[0]}` must be left out for a continuous model, whose distribution of returns has no closed form. The "
-            "frontier has its mean and deviation; returns of samples are those of infer(model, optimism).sample(…)."
+            f"`{odd[0]}` must be left out for a continuous model, whose distribution of returns has no closed form. "
+            "The frontier has its mean and deviation; draw returns by rollout(to_gymnasium(model), infer(model, 0.0))."
         )
 
 
@@ -270,9 +271,10 @@ def _gaussian(model: GaussianModel, dial: Sequence[OptimismLike]) -> Frontier:
     spread = return_variance(batch, true_blocks(many, found.blocks)).sqrt()
     kept = (each for each, is_bounded in zip(dial, bounded, strict=True) if is_bounded)
     columns = (each.tolist() for each in (found.value, terms.imagined_return, terms.true_return, spread))
+    tau = model.temperature
     points = tuple(
-        FrontierPoint(_as_passed(beta), value / tau if (tau := model.temperature) > 0 else None, *returns, None, None)
-        for beta, value, *returns in zip(kept, *columns, strict=True)
+        FrontierPoint(_as_passed(beta), value / tau if tau > 0 else None, imagined, true, deviation, None, None)
+        for beta, value, imagined, true, deviation in zip(kept, *columns, strict=True)
     )
     return Frontier(points, None, None, gaps)
 

@@ -192,7 +192,7 @@ class Moments(NamedTuple):
     variance: float
 
 
-def return_moments(model: MarkovModel | TabularMDP | GaussianModel, guide: Tabulable | object) -> Moments:
+def return_moments(model: MarkovModel | TabularMDP | GaussianModel | Any, guide: Tabulable | Any) -> Moments:
     r"""The mean and the variance of the return of a policy in the true world, by one backward sweep without atoms.
 
     $$D_t(s) = E\bigl[(r + \ell\, V_{t+1}(s') - V_t(s))^2 + \ell\, D_{t+1}(s')\bigr]$$
@@ -211,7 +211,8 @@ def return_moments(model: MarkovModel | TabularMDP | GaussianModel, guide: Tabul
         one_problem(model, "the moments of the return")
         mean = expected_return(model.problem, true.marginals())
         return Moments(float(mean), float(return_variance(model.problem, true)))
-    mdp, table = _in_the_true_world(model, guide)
+    tabular: Any = model
+    mdp, table = _in_the_true_world(tabular, guide)
     policy = torch.from_numpy(table).to(mdp.probability.device)
     gamma = mdp.discount
     v = torch.zeros_like(mdp.initial).double() if mdp.final_reward is None else mdp.final_reward.double()

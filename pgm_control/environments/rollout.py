@@ -51,6 +51,18 @@ class Predictor(Protocol):
         ...
 
 
+Actor = (
+    TabularPolicy
+    | HasBlocks
+    | HasGaussianBlocks
+    | Blocks
+    | GaussianBlocks
+    | Predictor
+    | Num[Tensor, "..."]
+    | Num[np.ndarray, "..."]
+)  # what `rollout` takes as a policy
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Rollout:
@@ -89,7 +101,7 @@ class Rollout:
 
 def rollout(
     env: str | gymnasium.Env | VectorEnv,
-    policy: TabularPolicy | HasBlocks | HasGaussianBlocks | Blocks | GaussianBlocks | Predictor | Num[Tensor, "..."] | Num[np.ndarray, "..."],
+    policy: Actor,
     num_episodes: int = 100,
     *,
     num_envs: int | None = None,

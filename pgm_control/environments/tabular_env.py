@@ -74,8 +74,9 @@ def to_gymnasium(
     problem = mdp.problem if is_gaussian(mdp) else mdp
     if isinstance(problem, LinearQuadratic):
         return ContinuousEnv(LinearQuadraticWorld(problem), observe_time, render_mode)
-    if not isinstance(mdp, TabularMDP | FactoredMDP) and is_program(mdp):
-        return ContinuousEnv(ProgramWorld(mdp), observe_time, render_mode)
+    program: Any = mdp
+    if not isinstance(mdp, TabularMDP | FactoredMDP) and is_program(program):
+        return ContinuousEnv(ProgramWorld(program), observe_time, render_mode)
     return TabularEnv(mdp, observe_time, render_mode)  # pyright: ignore[reportArgumentType]  it refuses others
 
 

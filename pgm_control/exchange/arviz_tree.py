@@ -15,10 +15,10 @@ from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
 from ..trajectories.gaussian.model import GaussianModel, is_gaussian
 from ..trajectories.samples import Trajectories
 from ..trajectories.tabulate import tabulate
-from .arviz_continuous import continuous_groups
 from .labelled import names_of, to_xarray
-from .labelled_continuous import STATE
-from .variables import NATS, REWARD
+from .parts.gaussian_draws import continuous_groups
+from .parts.labelled_linear_quadratic import STATE
+from .parts.variables import NATS, REWARD
 
 if TYPE_CHECKING:
     from xarray import DataTree
@@ -78,7 +78,8 @@ def to_arviz(
             f"{type(result).__name__}. Draws from other guides are those of pyro.infer.Predictive, with "
             "arviz_base.from_dict."
         )
-    model = _model_of(guide, model)
+    tabular: Any = model
+    model = _model_of(guide, tabular)
     shape, mdp = (num_chains, num_samples), model.mdp
     generator = generator_of(seed, mdp.initial.device)
     with torch.no_grad():

@@ -1,6 +1,6 @@
 """Results as labelled arrays: xarray datasets with named dimensions, names as coordinates, and units."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,13 @@ from ..problems.mdp import TabularMDP, last_reward
 from ..trajectories.blocks import Blocks, HasBlocks
 from ..trajectories.gaussian.blocks import GaussianBlocks
 from ..trajectories.policy import TabularPolicy
-from .labelled_continuous import of_continuous_ledger, of_gaussian_blocks, of_gaussian_posterior, of_linear_quadratic
-from .variables import NATS, PROBABILITY, REWARD, Built, variable
+from .parts.labelled_linear_quadratic import (
+    of_continuous_ledger,
+    of_gaussian_blocks,
+    of_gaussian_posterior,
+    of_linear_quadratic,
+)
+from .parts.variables import NATS, PROBABILITY, REWARD, Built, variable
 
 if TYPE_CHECKING:
     from xarray import Dataset

@@ -21,7 +21,6 @@ from ..runtime.arguments import shown
 from ..runtime.checkpoint import read, write
 from ..runtime.checkpoint_checks import (
     Check,
-    Problem,
     anything,
     either,
     every,
@@ -39,7 +38,7 @@ from ..runtime.files import path_of
 from ..trajectories.betas import Betas
 from ..trajectories.blocks import Blocks
 from ..trajectories.tabulate import tabulate
-from .saved_continuous import (
+from .parts.linear_quadratic import (
     FACTS_OF_GAUSSIAN_MODEL,
     FACTS_OF_LINEAR_QUADRATIC,
     OF_GAUSSIAN_MODEL,
@@ -52,7 +51,7 @@ from .saved_continuous import (
     parts_of_gaussian_posterior,
     parts_of_linear_quadratic,
 )
-from .saved_optimism import OF_OPTIMISM, optimism_of, parts_of_optimism
+from .parts.optimism import OF_OPTIMISM, optimism_of, parts_of_optimism
 
 Parts = dict[str, Any]
 _KIND = "saved"
@@ -188,7 +187,14 @@ def _parts_of_posterior(posterior: Posterior) -> tuple[Parts, Parts]:
         )
     tensors, facts = _parts_of_model(model)
     blocks = {name: getattr(posterior.distribution, name) for name in _BLOCKS}
-    tables = {"model": tensors, "optimism": parts_of_optimism(posterior.optimism), "q": posterior.q, "v": posterior.v, **blocks}
+    optimism: Any = posterior.optimism  # no budget, as required above
+    tables = {
+        "model": tensors,
+        "optimism": parts_of_optimism(optimism),
+        "q": posterior.q,
+        "v": posterior.v,
+        **blocks,
+    }
     return tables, {"model": facts, "value": posterior.value}
 
 

@@ -81,8 +81,8 @@ def believed_start(model: GaussianModel, blocks: GaussianBlocks) -> BelievedStar
     moved = blocks.initial_mean - problem.initial_mean
     apart = torch.where(true > 0, (moved / true).square() + (deviation / true - 1.0).square(), moved.abs())
     i = int(apart.argmax())
-    numbers = blocks.initial_mean[i], deviation[i], problem.initial_mean[i], true[i]
-    return BelievedStart(i, *(float(each) for each in numbers), tilt)
+    believed, model_s = (blocks.initial_mean[i], deviation[i]), (problem.initial_mean[i], true[i])
+    return BelievedStart(i, *map(float, believed), *map(float, model_s), tilt)  # pyright: ignore[reportCallIssue]
 
 
 def noise_phrase(belief: BelievedNoise, num_states: int) -> str:

@@ -42,17 +42,21 @@ def world_of(model: Any, world: object) -> LinearQuadratic:
     found = world.problem if is_gaussian(world) else world
     if not isinstance(found, LinearQuadratic) or not is_gaussian(model):
         raise InvalidArgument(
-            f"`world` must be a LinearQuadratic or a model of one, for a linear-quadratic `model`, but is {shown(world)}."
+            f"`world` must be a LinearQuadratic or a model of one for a linear-quadratic `model`, but is "
+            f"{shown(world)}. Pass model.problem.replace(…)."
         )
     for name in ("num_states", "num_actions", "horizon", "batch_shape"):
         here, there = getattr(model.problem, name), getattr(found, name)
         if here != there:
-            raise InvalidArgument(f"`world` must have the {name} of `model`, {here}, but has {there}.")
+            raise InvalidArgument(
+                f"`world` must have the {name} of `model`, {here}, but has {there}: a policy for the one does not say "
+                "what to do in the other. Pass model.problem.replace(…)."
+            )
     return found
 
 
 def best_policy(problem: LinearQuadratic) -> Any:
-    """The posterior of the regulator at temperature 0, whose policy has the largest true return; None if no action is best."""
+    """The regulator at temperature 0, whose policy has the largest true return; None if no action is best."""
     try:
         return infer(LinearQuadraticModel(problem, 0.0), 0.0)
     except OptimismBreakdown:

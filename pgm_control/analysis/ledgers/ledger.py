@@ -49,7 +49,7 @@ def ledger(model: MarkovModel, guide: Tabulable, optimism: OptimismLike = FREE) 
 @torch.no_grad()
 def ledger(
     model: MarkovModel | GaussianModel,
-    guide: Tabulable | HasGaussianBlocks | GaussianBlocks,
+    guide: Tabulable | HasGaussianBlocks | GaussianBlocks | Any,
     optimism: OptimismLike = FREE,
 ) -> Ledger | ContinuousLedger:
     r"""Decompose the gap between a guide and the exact posterior, exactly.
@@ -94,7 +94,8 @@ def ledger(
         return continuous_ledger(model, guide, Optimism.of(optimism))
     model = require_model(model, in_nats=True, timed=True)
     beta, mdp = at_temperatures(Optimism.of(optimism), model.temperature), model.mdp
-    blocks, truth, best = tabulate(model, guide), model.blocks(), infer(model, beta)
+    tables: Any = guide
+    blocks, truth, best = tabulate(model, tables), model.blocks(), infer(model, beta)
     optimal = best.value / temperature_at(model, 0)
     visits, betas = blocks.marginals(), Betas.of(mdp, beta, model.temperature)
     in_truth = truth.replace(log_policy=blocks.log_policy).marginals()

@@ -8,7 +8,6 @@ from jaxtyping import Float
 
 from ...errors import InvalidArgument
 from ...problems.continuous.arrays import root
-from ...runtime.arguments import shown
 from ...trajectories.gaussian.blocks import GaussianBlocks
 from ...trajectories.policy import own_seed
 
@@ -30,8 +29,8 @@ class GaussianPlayer:
         """
         if blocks.offset.dim() > 2:
             raise InvalidArgument(
-                f"`policy` must be that of one problem, but is a batch {tuple(blocks.offset.shape[:-2])}. Choose one of "
-                "them: problem[index]."
+                f"`policy` must be that of one problem, but is a batch {tuple(blocks.offset.shape[:-2])}. Choose one "
+                "of them: problem[index]."
             )
         self.horizon = blocks.horizon
         self.num_actions, self.num_states = blocks.gain.shape[-2:]
@@ -65,8 +64,8 @@ class GaussianPlayer:
             time = np.where(np.asarray(episode_start, bool), 0, time)
         if (time >= self.horizon).any():
             raise InvalidArgument(
-                f"`state` must be a time step before this policy's horizon, {self.horizon}, but is {shown(time.max())}: "
-                "the environment's episode is longer. Solve the problem with a longer horizon, or cut episodes with "
+                f"`state` must be a time step before this policy's horizon, {self.horizon}, but is {time.max()}: the "
+                "environment's episode is longer. Solve the problem with a longer horizon, or cut episodes with "
                 "rollout(…, max_episode_steps=…)."
             )
         action = -np.einsum("bms,bs->bm", self._gain[time], seen) - self._offset[time]

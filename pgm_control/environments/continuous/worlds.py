@@ -61,7 +61,10 @@ class LinearQuadraticWorld:
         self._F, self._d, self._L = (each.detach().numpy() for each in (problem.F, problem.d, problem.noise_root))
         self._C, self._c, self._k = (each.detach().numpy() for each in (problem.C, problem.c, problem.k))
         self._end = tuple(each.detach().numpy() for each in (problem.final_P, problem.final_p, problem.final_v))
-        self._mean, self._start = problem.initial_mean.detach().numpy(), root(problem.initial_covariance.detach()).numpy()
+        self._mean, self._start = (
+            problem.initial_mean.detach().numpy(),
+            root(problem.initial_covariance.detach()).numpy(),
+        )
 
     def start(self, random: np.random.Generator) -> tuple[Any, Vector]:
         """Time 0 and the first state, and the first state."""

@@ -24,7 +24,8 @@ def run_gaussian_model(model: GaussianModel) -> None:
     r"""Sample a trajectory from the start, the action prior and the dynamics, weighed by $\exp(r_t/\tau)$ at each step.
 
     Raises:
-        InvalidProblem: for a batch of problems; at temperature 0; with a discount; if the action prior is Lebesgue measure and actions are to be drawn.
+        InvalidProblem: for a batch of problems; at temperature 0; with a discount; if the action prior is Lebesgue
+            measure and actions are to be drawn.
     """
     problem, tau = one_problem(model, "a Pyro program"), float(model.temperature)
     if tau == 0:
@@ -34,7 +35,7 @@ def run_gaussian_model(model: GaussianModel) -> None:
         )
     if problem.discount < 1:
         raise InvalidProblem(
-            f"`discount` must be 1 to run the model, whose program has no event of ending, but is {problem.discount:g}. "
+            f"`discount` must be 1 to run the model, whose program has no end by chance, but is {problem.discount:g}. "
             "infer, evaluate and ledger are exact with a discount."
         )
     prior, F = timed_prior(model), problem.F

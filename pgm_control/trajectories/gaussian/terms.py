@@ -132,8 +132,8 @@ def gaussian_blocks(model: GaussianModel, guide: object) -> GaussianBlocks:
         has = tuple(getattr(found, name).shape)
         if has != shape:
             raise InvalidGuide(
-                f"`{name}` of the guide must have shape {shape} for {problem!r}, but has {has}. Make the guide for this "
-                "model."
+                f"`{name}` of the guide must have shape {shape} for {problem!r}, but has {has}. Make the guide for "
+                "this model."
             )
     return GaussianBlocks(**{name: getattr(found, name).detach() for name in due})
 
@@ -144,7 +144,7 @@ def has_density(blocks: GaussianBlocks) -> bool:
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class _AnyPrior:
     """A model with a standard Gaussian prior, in place of one with Lebesgue measure."""
 
@@ -188,7 +188,7 @@ def gaussian_trajectory_terms(model: GaussianModel, blocks: GaussianBlocks, worl
 
 
 def _given(guide: object) -> object:
-    if isinstance(guide, GaussianBlocks) or isinstance(guide, type):
+    if isinstance(guide, GaussianBlocks | type):
         return guide
     blocks = getattr(guide, "blocks", None)
     return blocks() if callable(blocks) else None

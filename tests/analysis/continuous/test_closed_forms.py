@@ -90,9 +90,13 @@ def test_the_last_row_is_the_regulator_without_noise_on_its_actions():
     assert best.true_return > card.scores["clamped"].true_return
     assert (best.elbo, best.gap, best.policy_kl) == (-math.inf, math.inf, math.inf)
     free_actions = LinearQuadratic(0.9, 0.5, 0.3, torch.diag(torch.tensor([1.0, 0.0])), horizon=3, initial_mean=1.0)
-    assert "best policy" not in scorecard(
-        LinearQuadraticModel(free_actions, 1.0, 1.0), {"clamped": infer(LinearQuadraticModel(free_actions, 1.0, 1.0), 0.0)}
-    ).scores
+    assert (
+        "best policy"
+        not in scorecard(
+            LinearQuadraticModel(free_actions, 1.0, 1.0),
+            {"clamped": infer(LinearQuadraticModel(free_actions, 1.0, 1.0), 0.0)},
+        ).scores
+    )
 
 
 @pytest.mark.parametrize("seed", range(8))

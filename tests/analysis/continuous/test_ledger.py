@@ -132,6 +132,7 @@ def test_infinite_entries_of_both_signs_are_refused():
         ledger(model, moved, Optimism(dynamics=-0.01, initial=0.0))
     with pytest.raises(OptimismBreakdown):
         ledger(model, guide, -50.0)
+    cold = LinearQuadraticModel(scalar(), 0.0)
+    regulator = infer(cold, 0.0)
     with pytest.raises(InvalidArgument, match="positive temperature"):
-        cold = LinearQuadraticModel(scalar(), 0.0)
-        ledger(cold, infer(cold, 0.0))
+        ledger(cold, regulator)

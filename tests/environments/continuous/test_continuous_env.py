@@ -106,7 +106,8 @@ def test_it_says_what_does_not_fit():
         rollout(env, double, 2, seed=0)
     with pytest.raises(InvalidArgument, match="episode is longer"):
         rollout(to_gymnasium(scalar(horizon=5)), infer(model, 0.0), 2, seed=0)
-    assert set(rollout(to_gymnasium(scalar(horizon=5)), infer(model, 0.0), 2, seed=0, max_episode_steps=3).lengths) == {3}
+    cut = rollout(to_gymnasium(scalar(horizon=5)), infer(model, 0.0), 2, seed=0, max_episode_steps=3)
+    assert set(cut.lengths) == {3}
     with pytest.raises(InvalidProblem, match="`mdp` must be one problem"):
         to_gymnasium(scalar(initial_mean=[[1.0], [2.0]]))
     with pytest.raises(InvalidProblem, match="`mdp` must draw a state before its first action"):

@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..runtime.randomness import generator_of
-from ..trajectories.gaussian.blocks import ContinuousTrajectories, GaussianBlocks
-from ..trajectories.gaussian.distributions import gaussian
-from ..trajectories.gaussian.model import GaussianModel, one_problem, timed_prior
-from ..trajectories.gaussian.objective import discounts, true_blocks
-from ..trajectories.gaussian.terms import gaussian_blocks, has_density
+from ...runtime.randomness import generator_of
+from ...trajectories.gaussian.blocks import ContinuousTrajectories, GaussianBlocks
+from ...trajectories.gaussian.distributions import gaussian
+from ...trajectories.gaussian.model import GaussianModel, one_problem, timed_prior
+from ...trajectories.gaussian.objective import discounts, true_blocks
+from ...trajectories.gaussian.terms import gaussian_blocks, has_density
 
 
 @torch.no_grad()

@@ -5,9 +5,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ..chance.optimism import Optimism
-from ..chance.risk import Risk
-from ..runtime.checkpoint_checks import Problem, either, fields, mapping, number, tensor
+from ...chance.optimism import Optimism
+from ...chance.risk import Risk
+from ...runtime.checkpoint_checks import Problem, either, fields, mapping, number, tensor
 
 _BETAS = "dynamics", "initial", "survival"
 

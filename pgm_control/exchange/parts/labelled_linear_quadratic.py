@@ -4,11 +4,11 @@ from typing import Any
 
 import torch
 
-from ..analysis.ledgers.continuous_ledger import ContinuousLedger
-from ..errors import InvalidArgument
-from ..inference.exact.gaussian.posterior import GaussianPosterior
-from ..problems.continuous.linear_quadratic import LinearQuadratic
-from ..trajectories.gaussian.blocks import GaussianBlocks, GaussianMarginals
+from ...analysis.ledgers.continuous_ledger import ContinuousLedger
+from ...errors import InvalidArgument
+from ...inference.exact.gaussian.posterior import GaussianPosterior
+from ...problems.continuous.linear_quadratic import LinearQuadratic
+from ...trajectories.gaussian.blocks import GaussianBlocks, GaussianMarginals
 from .variables import NATS, REWARD, Built, Variables, variable
 
 STATE = "units of the state"
@@ -100,7 +100,9 @@ def _moments(found: GaussianMarginals, prefix: str, what: str) -> Variables:
         f"{prefix}state_mean": variable(of_states, found.state_mean, STATE, f"{what} mean of s_t"),
         f"{prefix}state_covariance": variable(f"{of_states} other_state", both[0], STATE, f"{what} covariance of s_t"),
         f"{prefix}action_mean": variable(of_actions, found.action_mean, _ACTION, f"{what} mean of a_t"),
-        f"{prefix}action_covariance": variable(f"{of_actions} other_action", both[1], _ACTION, f"{what} covariance of a_t"),
+        f"{prefix}action_covariance": variable(
+            f"{of_actions} other_action", both[1], _ACTION, f"{what} covariance of a_t"
+        ),
     }
 
 

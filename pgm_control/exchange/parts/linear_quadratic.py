@@ -6,14 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import InvalidArgument
-from ..inference.exact.gaussian.posterior import GaussianPosterior
-from ..models.linear_quadratic import LinearQuadraticModel
-from ..problems.continuous.linear_quadratic import LinearQuadratic
-from ..runtime.arguments import shown
-from ..runtime.checkpoint_checks import Check, either, fields, nothing, number, require, tensor
-from ..trajectories.gaussian.model import GaussianPrior
-from .saved_optimism import OF_OPTIMISM, optimism_of, parts_of_optimism
+from ...errors import InvalidArgument
+from ...inference.exact.gaussian.posterior import GaussianPosterior
+from ...models.linear_quadratic import LinearQuadraticModel
+from ...problems.continuous.linear_quadratic import LinearQuadratic
+from ...runtime.arguments import shown
+from ...runtime.checkpoint_checks import Check, either, fields, nothing, number, require, tensor
+from ...trajectories.gaussian.model import GaussianPrior
+from .optimism import OF_OPTIMISM, optimism_of, parts_of_optimism
 
 Parts = dict[str, Any]
 _REMEDY = "Pass the `path` of a file that `exchange.save` wrote."
@@ -68,7 +68,9 @@ def parts_of_gaussian_posterior(posterior: GaussianPosterior) -> tuple[Parts, Pa
     value = torch.as_tensor(posterior.value, dtype=torch.float64).detach().clone()
     own = {name: getattr(posterior, name).detach().contiguous() for name in _shapes(model.problem)}
     own = {name: each.clone() for name, each in own.items()}
-    return {"model": tensors, "optimism": parts_of_optimism(posterior.optimism), "value": value, **own}, {"model": facts}
+    return {"model": tensors, "optimism": parts_of_optimism(posterior.optimism), "value": value, **own}, {
+        "model": facts
+    }
 
 
 def gaussian_posterior(path: Path, tensors: Parts, facts: Parts) -> GaussianPosterior:
@@ -115,9 +117,7 @@ FACTS_OF_LINEAR_QUADRATIC = fields({"horizon": number(1, whole=True), "discount"
 OF_GAUSSIAN_MODEL = fields(
     {
         "problem": OF_LINEAR_QUADRATIC,
-        "action_prior": either(
-            nothing, fields(dict(zip(_PRIOR, map(_numbers, (2, 1, 2)), strict=True)))
-        ),
+        "action_prior": either(nothing, fields(dict(zip(_PRIOR, map(_numbers, (2, 1, 2)), strict=True)))),
     }
 )
 FACTS_OF_GAUSSIAN_MODEL = fields({"problem": FACTS_OF_LINEAR_QUADRATIC, "temperature": number(0)})
