@@ -52,8 +52,12 @@ def convolved(values: Float[Tensor, "*lines mesh"], spacing: float, variance: fl
     r"""$\sum_j N(x_i; x_j, \sigma^2) V_j / \sum_j N(x_i; x_j, \sigma^2)$ along the last axis: the mean within the mesh."""
     count = values.shape[-1]
     x = spacing * torch.arange(count, dtype=values.dtype, device=values.device)
-    kernel = torch.softmax(-((x[:, None] - x) ** 2) / (2 * variance), -1)
-    return values @ kernel.T
+    kernel = torch.softmax(-((x[:, None] - x) ** 2) / (2 * variance), -1).T
+    forbidden = torch.isneginf(values)
+    if not bool(forbidden.any()):
+        return values @ kernel
+    found = torch.where(forbidden, 0.0, values) @ kernel
+    return torch.where(forbidden.to(values.dtype) @ kernel > 0, -torch.inf, found)
 
 
 def log_inside(count: int, spacing: float, variance: float, like: Tensor) -> Float[Tensor, " mesh"]:

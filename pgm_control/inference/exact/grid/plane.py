@@ -72,21 +72,23 @@ class Plane:
         return -x[:, None] - y - 0.5 * (2 * torch.pi * self.hand).log().sum()
 
     def rewards(self, t: int) -> Float[Tensor, "x y"]:
-        """The reward of reaching the nodes at time t, 1 … T, the final reward included at T."""
-        points = self.mesh.points()
-        found = self.problem.reward_at(t, points)
-        return found + self.problem.final_reward_at(points) if t == self.problem.horizon else found
+        """The reward of reaching the nodes at time t, 1 … T, without the final reward."""
+        return self.problem.reward_at(t, self.mesh.points())
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Values:
-    """The backward sweep, in reward units: V_t for t = 0 … T − 1, V⁺_{t+1} and G_t for t = 0 … T − 1, and V_0 at the start.
+    """The backward sweep, in reward units.
 
-    `value` is the certainty equivalent of V_0 over the start.
+    Attributes:
+        v: V_t at the nodes, t = 0 … T; V_T is the final reward.
+        worth: V⁺_{t+1}, the reward of reaching a node at t + 1 and what follows, t = 0 … T − 1.
+        g: G_t, its certainty equivalent over the wind.
+        value: the certainty equivalent of V_0 over the start.
     """
 
-    v: Float[Tensor, "time x y"]
+    v: Float[Tensor, "time_and_last x y"]
     worth: Float[Tensor, "time x y"]
     g: Float[Tensor, "time x y"]
     value: float
@@ -95,16 +97,14 @@ class Values:
 def backward(plane: Plane, beta: float, beta_of_start: float) -> Values:
     """The values for an optimism of the dynamics and one of the start."""
     tau, horizon, inside = plane.temperature, plane.problem.horizon, plane.inside()
-    v, worth, g = list[Table](), list[Table](), list[Table]()
-    ahead = torch.zeros(plane.mesh.counts, dtype=plane.mesh.low.dtype)
+    v, worth, g = [plane.problem.final_reward_at(plane.mesh.points())], list[Table](), list[Table]()
     for t in reversed(range(horizon)):
-        worth.insert(0, plane.rewards(t + 1) + ahead)
+        worth.insert(0, plane.rewards(t + 1) + v[0])
         if beta == 0:
             g.insert(0, plane.mean_by_wind(worth[0]))
         else:
             g.insert(0, tau / beta * (plane.by_wind(beta * worth[0] / tau) - inside))
-        ahead = tau * plane.by_hand(g[0] / tau)
-        v.insert(0, ahead)
+        v.insert(0, tau * plane.by_hand(g[0] / tau))
     if plane.log_start is None:
         log_mass = plane.from_start() + g[0] / tau + plane.mesh.log_cell
         value = tau * float(torch.logsumexp(log_mass.flatten(), 0))
@@ -147,8 +147,20 @@ def forward(plane: Plane, values: Values, beta: float, beta_of_start: float) -> 
         if state is None:
             place = plane.from_start() + g - values.value / tau
         else:
-            place = g + plane.by_hand(state - values.v[t] / tau)
-        state = beta * values.worth[t] / tau + plane.by_wind(place - beta * g - inside)
+            place = g + plane.by_hand(minus(state, values.v[t] / tau))
+        state = plane.by_wind(minus(place, beta * g) - inside)
+        state = state if beta == 0 else beta * values.worth[t] / tau + state
         places.append(place)
         states.append(state)
     return Densities(torch.stack(states), torch.stack(places), plane.log_start is not None)
+
+
+def minus(log_density: Table, value: Table) -> Table:
+    """The difference; −inf where the density is 0, also if the value is −inf there."""
+    return torch.where(log_density > -torch.inf, log_density - value, -torch.inf)
+
+
+def expected(log_mass: Table, values: Table) -> Float[Tensor, " time"]:
+    """The sums over nodes of mass times values, by time; where there is no mass the values do not count."""
+    terms = torch.where(log_mass > -torch.inf, log_mass.exp() * values, 0.0)
+    return terms.flatten(1).sum(1)
