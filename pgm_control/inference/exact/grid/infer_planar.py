@@ -30,7 +30,8 @@ _COARSER = 1.5  # the spacing of the mesh with which the first is compared
 _DEVIATIONS = 5.0  # of the walk of the prior, from its start to the edge of the widest mesh
 _RESOLVED = 4.0  # nodes a deviation of the narrowest kernel
 _MOST_NODES = 1_000_000
-_KEPT = 60.0  # nats below the largest density, outside of which the second mesh has no nodes
+_SCOUT = 2.5  # the spacing of the mesh that finds the box, in that of the finest
+_KEPT = 30.0  # nats below the largest density, outside of which the meshes have no nodes
 _AT_EDGE = 1e-6  # the probability near the edge from which a wider box is tried
 _LOST = 1e-2  # that near the edge of a given box from which its numbers are refused
 _WIDER, _TRIES = 1.5, 4
@@ -76,8 +77,9 @@ def infer_planar(
     exponentially in 1/h where the reward is smooth on the scale of h. It is stated, not assumed: the problem is solved
     on two meshes, and `error` holds the differences.
 
-    The first mesh reaches five deviations of the walk of the prior from the start, and further if probability is left
-    at its edge. The second is finer, and covers what the believed and true densities of the first reach.
+    A first, rough mesh reaches five deviations of the walk of the prior from the start, and further if probability is
+    left at its edge. The other two cover what its believed and true densities reach, down to e^-30 of their maximum, and
+    one deviation of a step more; the coarser one two more.
 
     *Breakdown.* With β < 0 the adversary may be unbounded, and with β ≥ 0 luck or the action, if the reward rises far
     away; a mesh hides this in a number that depends on its edge [jacobson1973]. Where the rewards grow quadratically or
@@ -118,27 +120,21 @@ def infer_planar(
     _require_convergence(problem, model, beta, beta_of_start)
     axes = independent_axes(torch.as_tensor(model.action_prior), problem.noise_covariance)
     step = _spacing(spacing, problem, model, axes)
-    low, high = (None, None) if box is None else _edges(box)
-    wide = _solved(model, axes, _COARSER * step, low, high, beta, beta_of_start)
     if box is None:
-        for _ in range(_TRIES):
-            if wide.account.edge_mass <= _AT_EDGE:
-                break
-            middle, half = (wide.plane.mesh.high + wide.plane.mesh.low) / 2, wide.plane.mesh.high - wide.plane.mesh.low
-            low, high = middle - _WIDER * half / 2, middle + _WIDER * half / 2
-            wide = _solved(model, axes, _COARSER * step, low, high, beta, beta_of_start)
-        _require_inside(wide.account.edge_mass, _AT_EDGE, beta, "the widest mesh that was tried")
-        low, high = _reached(wide)
+        (low, high), outer = _found_box(model, axes, step, beta, beta_of_start)
+    else:
+        low, high = outer = _edges(box)
+    rough = _solved(model, axes, _COARSER * step, *outer, beta, beta_of_start)
     fine = _solved(model, axes, step, low, high, beta, beta_of_start)
     _require_inside(fine.account.edge_mass, _LOST, beta, "the mesh")
     tau = model.temperature
     steps = PlaneSteps.of(problem, fine.plane, fine.values, (beta, beta_of_start), fine.believed, fine.true)
     imagined, true = (
-        float((getattr(fine.account, name) - getattr(wide.account, name)).sum())
+        float((getattr(fine.account, name) - getattr(rough.account, name)).sum())
         for name in ("imagined_rewards", "true_rewards")
     )
     error = MeshError(
-        abs(fine.values.value - wide.values.value) / tau, abs(imagined), abs(true), fine.account.edge_mass
+        abs(fine.values.value - rough.values.value) / tau, abs(imagined), abs(true), fine.account.edge_mass
     )
     return GridPosterior(
         model=model,
@@ -246,14 +242,24 @@ def _solved(
     return _Solved(plane, values, believed, true, account_of(plane, values, believed, true, beta, beta_of_start))
 
 
-def _reached(wide: _Solved) -> tuple[Tensor, Tensor]:
-    """The box that holds what the densities reach, and one deviation of a step more."""
-    mesh, more = wide.plane.mesh, (wide.plane.hand + wide.plane.wind).sqrt()
-    tables = [each for found in (wide.believed, wide.true) for part in (found.states, found.places) for each in part]
+def _found_box(
+    model: HasPlane, axes: Float[Tensor, "2 2"], step: Float[Tensor, " 2"], beta: float, beta_of_start: float
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """The box that holds what the densities reach on a rough mesh, and a wider one for comparison."""
+    found, edges = _solved(model, axes, _SCOUT * step, None, None, beta, beta_of_start), (None, None)
+    for _ in range(_TRIES):
+        if found.account.edge_mass <= _AT_EDGE:
+            break
+        middle, half = (found.plane.mesh.high + found.plane.mesh.low) / 2, found.plane.mesh.high - found.plane.mesh.low
+        edges = middle - _WIDER * half / 2, middle + _WIDER * half / 2
+        found = _solved(model, axes, _SCOUT * step, *edges, beta, beta_of_start)
+    _require_inside(found.account.edge_mass, _AT_EDGE, beta, "the widest mesh that was tried")
+    mesh, more = found.plane.mesh, (found.plane.hand + found.plane.wind).sqrt()
+    tables = [each for one in (found.believed, found.true) for part in (one.states, one.places) for each in part]
     kept = torch.stack([each > each.max() - _KEPT for each in tables]).any(0)
     part = mesh.within(mesh.window(kept))
-    low, high = part.low.minimum(wide.plane.start) - more, part.high.maximum(wide.plane.start) + more
-    return low, high
+    low, high = part.low.minimum(found.plane.start), part.high.maximum(found.plane.start)
+    return (low - more, high + more), (low - 3 * more, high + 3 * more)
 
 
 def _spacing(spacing: Any, problem: Planar, model: HasPlane, axes: Float[Tensor, "2 2"]) -> Float[Tensor, " 2"]:

@@ -14,7 +14,7 @@ from .density import PlaneDensity
 from .mesh import Mesh
 from .plane import Densities, Plane, Values
 
-_KEPT = 46.0  # nats below the largest density of the marginals, from which nodes are left out
+_KEPT = 34.0  # nats below the largest density of the marginals, from which nodes are left out
 
 
 @final
@@ -93,6 +93,6 @@ class PlaneSteps:
 
 
 def _window(mesh: Mesh, *log_densities: Tensor) -> tuple[slice, ...]:
-    """The box of nodes where a density is within 46 nats of its maximum."""
+    """The box of nodes where a density is within 34 nats of its maximum."""
     kept = torch.stack([each > each.max() - _KEPT for each in log_densities]).any(0)
     return mesh.window(kept)
