@@ -128,7 +128,7 @@ def infer_planar(
     fine = _solved(model, axes, step, low, high, beta, beta_of_start)
     _require_inside(fine.account.edge_mass, _LOST, beta, "the mesh")
     tau = model.temperature
-    steps = PlaneSteps.of(problem, fine.plane, fine.values, (beta, beta_of_start), fine.believed, fine.true)
+    steps = PlaneSteps(problem, fine.plane, fine.values, beta, beta_of_start)
     imagined, true = (
         float((getattr(fine.account, name) - getattr(rough.account, name)).sum())
         for name in ("imagined_rewards", "true_rewards")

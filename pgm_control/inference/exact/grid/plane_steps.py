@@ -1,6 +1,7 @@
 """The distributions of a solution of the plane off its mesh."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, final
 
 import pyro.distributions as dist
@@ -10,11 +11,9 @@ from torch import Tensor
 
 from ....problems.continuous.covariance import normal
 from ....problems.continuous.planar import Planar
+from .convolution import log_convolved
 from .density import PlaneDensity
-from .mesh import Mesh
-from .plane import Densities, Plane, Values
-
-_KEPT = 34.0  # nats below the largest density of the marginals, from which nodes are left out
+from .plane import Plane, Values
 
 
 @final
@@ -25,7 +24,6 @@ class PlaneSteps:
     Attributes:
         problem, plane, values: the problem, its numbers on the mesh, and their solution.
         beta, beta_of_start: the optimism of the dynamics and of the start.
-        places, states: the windows of nodes from which places and next states are drawn, by step.
     """
 
     problem: Planar
@@ -33,26 +31,6 @@ class PlaneSteps:
     values: Values
     beta: float
     beta_of_start: float
-    places: tuple[tuple[slice, ...], ...]
-    states: tuple[tuple[slice, ...], ...]
-
-    @classmethod
-    def of(
-        cls,
-        problem: Planar,
-        plane: Plane,
-        values: Values,
-        betas: tuple[float, float],
-        believed: Densities,
-        true: Densities,
-    ) -> "PlaneSteps":
-        """The distributions, with windows that hold the marginals."""
-        horizon = len(values.g)
-        places = tuple(_window(plane.mesh, believed.places[t], true.places[t]) for t in range(horizon))
-        states = tuple(
-            _window(plane.mesh, believed.states[t - horizon], true.states[t - horizon]) for t in range(horizon)
-        )
-        return cls(problem, plane, values, *betas, places, states)
 
     def true_initial(self) -> Any:
         """p(s_0)."""
@@ -63,11 +41,13 @@ class PlaneSteps:
 
     def initial(self) -> Any:
         """The believed start."""
-        if self.plane.log_start is None or self.beta_of_start == 0:
+        plane = self.plane
+        if plane.log_start is None or self.beta_of_start == 0:
             return self.true_initial()
-        table = self.plane.log_start + self.beta_of_start * self.values.v[0] / self.plane.temperature
-        nowhere = torch.full_like(self.plane.wind, torch.inf)
-        return PlaneDensity(self.plane.mesh, self.plane.start, nowhere, table, torch.zeros_like(nowhere))
+        table = plane.log_start + self.beta_of_start * self.values.v[0] / plane.temperature
+        columns = torch.logsumexp(table, 1, keepdim=True).expand_as(table)
+        flat = torch.full_like(plane.wind, torch.inf)
+        return PlaneDensity(plane.mesh, plane.start, flat, table, columns, torch.zeros_like(flat))
 
     def true_dynamics(self, state: Float[Tensor, "*batch 2"], action: Float[Tensor, "*batch 2"]) -> Any:
         """p(s' | s, a)."""
@@ -75,24 +55,30 @@ class PlaneSteps:
 
     def policy(self, t: int, state: Float[Tensor, "*batch 2"]) -> Any:
         """π_t(a | s): the place that the hand chooses, less the state."""
-        table = self.values.g[t] / self.plane.temperature
-        return self._density(self.places[t], state, self.plane.hand, table, state)
+        plane = self.plane
+        return PlaneDensity(
+            plane.mesh, plane.mesh.coordinates(state), plane.hand, *self._hands[t], shift=state
+        )
 
     def dynamics(self, t: int, state: Float[Tensor, "*batch 2"], action: Float[Tensor, "*batch 2"]) -> Any:
         """q_t(s' | s, a)."""
         if self.beta == 0:
             return self.true_dynamics(state, action)
-        place, table = state + action, self.beta * self.values.worth[t] / self.plane.temperature
-        return self._density(self.states[t], place, self.plane.wind, table, torch.zeros_like(place))
+        plane, place = self.plane, state + action
+        return PlaneDensity(
+            plane.mesh, plane.mesh.coordinates(place), plane.wind, *self._winds[t], shift=torch.zeros_like(place)
+        )
 
-    def _density(
-        self, window: tuple[slice, ...], place: Tensor, variance: Tensor, table: Tensor, shift: Tensor
-    ) -> PlaneDensity:
-        mesh = self.plane.mesh
-        return PlaneDensity(mesh.within(window), mesh.coordinates(place), variance, table[window], shift)
+    @cached_property
+    def _hands(self) -> list[tuple[Tensor, Tensor]]:
+        """What multiplies the action prior, and its columns, by step."""
+        return [self._with_columns(g / self.plane.temperature, self.plane.hand) for g in self.values.g]
 
+    @cached_property
+    def _winds(self) -> list[tuple[Tensor, Tensor]]:
+        """What multiplies the true dynamics, and its columns, by step."""
+        scale = self.beta / self.plane.temperature
+        return [self._with_columns(scale * worth, self.plane.wind) for worth in self.values.worth]
 
-def _window(mesh: Mesh, *log_densities: Tensor) -> tuple[slice, ...]:
-    """The box of nodes where a density is within 34 nats of its maximum."""
-    kept = torch.stack([each > each.max() - _KEPT for each in log_densities]).any(0)
-    return mesh.window(kept)
+    def _with_columns(self, table: Tensor, variance: Float[Tensor, " 2"]) -> tuple[Tensor, Tensor]:
+        return table, log_convolved(table, float(self.plane.mesh.spacing[1]), float(variance[1]))

@@ -78,7 +78,6 @@ class GridPosterior:
     Calling it runs its Pyro program, so it serves as a guide. Between nodes its densities are interpolated linearly,
     exactly normalised, which spreads each draw by h²/6 along an axis of spacing h: log-weights of the free guide,
     constant in theory, vary by this. `estimate_elbo(model, posterior)` measures it; a smaller `spacing` reduces it.
-    Draws stay within the nodes that hold all but about e^-34 of the believed and true marginals at that time.
 
     Attributes:
         model: the model that was solved.
