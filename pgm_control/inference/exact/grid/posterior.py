@@ -17,6 +17,8 @@ from .account import Account
 from .mesh import Mesh
 from .plane import Densities, Values
 
+_CHUNK = 512  # paths that are drawn together: small enough for the cache
+
 
 class Paths(NamedTuple):
     """Independent trajectories of states and actions, one a row; on the line without the last axis."""
@@ -214,15 +216,21 @@ class GridPosterior:
         return self._paths(num_samples, seed, is_true=True)
 
     def _paths(self, num_samples: int, seed: int | torch.Generator | None, is_true: bool) -> Paths:
-        count, steps = whole("num_samples", num_samples), self.steps
+        count = whole("num_samples", num_samples)
+        sizes = [min(_CHUNK, count - done) for done in range(0, count, _CHUNK)]
         with seeded(seed):
-            start = steps.true_initial() if is_true else steps.initial()
-            states, actions = [start.expand((count,)).sample()], list[Tensor]()
-            for t in range(self.horizon):
-                actions.append(steps.policy(t, states[-1]).sample())
-                pair = states[-1], actions[-1]
-                ahead = steps.true_dynamics(*pair) if is_true else steps.dynamics(t, *pair)
-                states.append(ahead.sample())
+            found = [self._chunk(size, is_true) for size in sizes]
+        return Paths(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+    def _chunk(self, count: int, is_true: bool) -> Paths:
+        steps = self.steps
+        start = steps.true_initial() if is_true else steps.initial()
+        states, actions = [start.expand((count,)).sample()], list[Tensor]()
+        for t in range(self.horizon):
+            actions.append(steps.policy(t, states[-1]).sample())
+            pair = states[-1], actions[-1]
+            ahead = steps.true_dynamics(*pair) if is_true else steps.dynamics(t, *pair)
+            states.append(ahead.sample())
         return Paths(torch.stack(states, 1), torch.stack(actions, 1))
 
     def __call__(self) -> None:
