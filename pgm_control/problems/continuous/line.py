@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, final
 
+import pyro.distributions as dist
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -80,6 +81,13 @@ class Line:
             return given
         scale = torch.as_tensor(given, dtype=state.dtype).expand(state.shape)
         return torch.distributions.Normal(torch.zeros_like(state), scale, validate_args=False)
+
+    def next_state(self, state: Float[Tensor, "*batch"], action: Float[Tensor, "*batch"]) -> Any:
+        """The law of s', a distribution of Pyro."""
+        law, place = self.noise_at(state, action), state + action
+        if isinstance(law, torch.distributions.Normal):
+            return dist.Normal(place + law.loc, law.scale.expand_as(place))
+        return dist.TransformedDistribution(law, dist.transforms.AffineTransform(place, torch.ones_like(place)))
 
     def reward_at(self, t: int, state: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         """The reward of reaching states at time t, 1 … T, without the final reward."""

@@ -21,9 +21,10 @@ from ....runtime.arguments import positive, shown
 from ....runtime.array_like import numbers
 from .account import Account, account_of
 from .mesh import Mesh, independent_axes
-from .plane import Densities, Plane, Values, backward, forward
+from .plane import Plane, backward, forward
 from .plane_steps import PlaneSteps
 from .posterior import GridPosterior, MeshError
+from .solution import Densities, Values
 from .tails import breakdown, tail
 
 _COARSER = 1.5  # the spacing of the mesh with which the first is compared

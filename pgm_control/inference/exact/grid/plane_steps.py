@@ -13,7 +13,8 @@ from ....problems.continuous.covariance import normal
 from ....problems.continuous.planar import Planar
 from .convolution import log_convolved
 from .density import PlaneDensity
-from .plane import Plane, Values
+from .plane import Plane
+from .solution import Values
 
 
 @final

@@ -15,7 +15,7 @@ from ....runtime.randomness import seeded
 from ....text.wording import amount
 from .account import Account
 from .mesh import Mesh
-from .plane import Densities, Values
+from .solution import Densities, Values
 
 _CHUNK = 512  # paths that are drawn together: small enough for the cache
 
