@@ -5,6 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pgm_control.problems.continuous.line import Line
+from pgm_control.runtime.arguments import whole
 
 _GOAL = 4.0
 
@@ -29,7 +30,8 @@ def hurry(horizon: int = 8) -> Line:
         $s' = s + a + w$, $w \sim N(0, .1^2 + (.6\, a)^2)$.
 
     Rewards
-        $-.1\, (s - 4)^2$ at each time from t = 1, and $-2\, (s - 4)^2$ more at the end.
+        $-.1\, (s_t - 4)^2$ for t = 0 … T − 1, and $-2\, (s_T - 4)^2$ at the end. That of the start, −1.6, is counted
+        with the first step.
 
     Horizon
         T = `horizon` actions. Nothing ends the episode earlier.
@@ -42,15 +44,17 @@ def hurry(horizon: int = 8) -> Line:
     Args:
         horizon: T.
     """
-    return Line(_cost, horizon, _noise, final_reward=_distance)
+    steps = whole("horizon", horizon)
+
+    def cost(t: int, state: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
+        ground = -0.1 * (state - _GOAL) ** 2 if t < steps else torch.zeros_like(state)
+        return ground - 0.1 * _GOAL**2 if t == 1 else ground
+
+    return Line(cost, steps, _noise, final_reward=_distance)
 
 
 def _noise(state: Float[Tensor, "*batch"], action: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
     return (0.01 + 0.36 * action**2).sqrt() + torch.zeros_like(state)
-
-
-def _cost(state: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
-    return -0.1 * (state - _GOAL) ** 2
 
 
 def _distance(state: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:

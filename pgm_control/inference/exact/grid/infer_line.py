@@ -28,9 +28,9 @@ from .solution import Densities, Values
 _COARSER, _SCOUT = 1.5, 2.5  # spacings, in that of the finest mesh, of the one for comparison and the one for the box
 _DEVIATIONS = 5.0  # of the walk of the prior, from its start to the edge
 _FARTHEST = 6.0  # deviations of the prior, to the edge of the actions
-_RESOLVED, _ACTIONS = 2.0, 20.0  # nodes a deviation of the narrowest noise, and of the action prior
+_RESOLVED, _ACTIONS = 1.25, 10.0  # nodes a deviation of the narrowest noise, and of the action prior
 _MOST = 400_000_000  # entries of (state, action, next state)
-_KEPT = 30.0  # nats below the largest density, outside of which the meshes have no nodes
+_KEPT = 16.0  # nats below the largest density, outside of which the meshes have no nodes
 _AT_EDGE, _LOST = 1e-6, 1e-2
 _WIDER, _TRIES = 1.5, 3
 
@@ -85,8 +85,8 @@ def infer_line(model: HasLine, optimism: OptimismLike, *, spacing: Any = None, b
     Args:
         model: a model such as `LineModel`, with a `Line` problem, a temperature and an action prior.
         optimism: β of the dynamics and the start, one number each, or a `Risk`.
-        spacing: the distance of nodes of states and of actions, one number or two; default: half of the smallest
-            deviation of the noise for actions of up to 3 deviations, and a twentieth of that of the action prior.
+        spacing: the distance of nodes of states and of actions, one number or two; default: four fifths of the smallest
+            deviation of the noise for actions of up to 3 deviations, and a tenth of that of the action prior.
         box: (low, high), the edges of the states; default: found as for `infer_planar`.
 
     Returns:

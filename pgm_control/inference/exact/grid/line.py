@@ -19,7 +19,9 @@ from .account import Account
 from .mesh import Mesh
 from .solution import Densities, Table, Values, expected, minus
 
-_ENTRIES = 4_000_000  # of (state, action, next state) that are held in memory at once
+_ENTRIES = 1_000_000  # of (state, action, next state) that are computed at once
+_HELD = 40_000_000  # the most of them that are kept
+_LEAST = 1e-200  # of a sum of weights up to 1, below which it is computed again in the logarithm
 
 
 @final
@@ -55,6 +57,12 @@ class LineTables:
         size = max(_ENTRIES // (n * m), 1)
         return [slice(first, min(first + size, n)) for first in range(0, n, size)]
 
+    def noise(self, block: slice) -> Float[Tensor, "block action state"]:
+        """The mass of each next state for a block of states."""
+        if self._kept is not None:
+            return self._kept[block]
+        return self.log_noise(block).exp()
+
     def log_noise(self, block: slice) -> Float[Tensor, "block action state"]:
         """The log-mass of each next state for a block of states."""
         nodes = self.mesh.nodes(0)
@@ -63,24 +71,43 @@ class LineTables:
         found = self.problem.noise_at(state, action).log_prob(nodes - state - action)
         return found - torch.logsumexp(found, -1, keepdim=True)
 
+    @cached_property
+    def _kept(self) -> Float[Tensor, "state action state"] | None:
+        (n,), (m,) = self.mesh.counts, self.actions.counts
+        return torch.cat([self.log_noise(block).exp() for block in self.blocks]) if n * m * n <= _HELD else None
+
     def certainty_equivalent(self, values: Float[Tensor, " state"], beta: float) -> Float[Tensor, "state action"]:
         """L_β of the values of the next state, in reward units."""
         scale = beta / self.temperature
         if beta == 0:
             forbidden = torch.isneginf(values)
-            if bool(forbidden.any()):  # 0 · −inf
-                values = torch.where(forbidden, -1e300, values)
-            found = [self.log_noise(block).exp() @ values for block in self.blocks]
-        else:
-            found = [torch.logsumexp(self.log_noise(block) + scale * values, -1) / scale for block in self.blocks]
+            values = torch.where(forbidden, -1e300, values)  # 0 · −inf is nan
+            return torch.cat([self.noise(block) @ values for block in self.blocks])
+        top = (scale * values).max()
+        weight, found = (scale * values - top).exp(), list[Tensor]()
+        for block in self.blocks:
+            total = self.noise(block) @ weight
+            each = total.log() + top
+            if bool((total < _LEAST).any()):  # of rows all of whose neighbours are far below the largest value
+                exact = torch.logsumexp(self.log_noise(block) + scale * values, -1)
+                each = torch.where(total < _LEAST, exact, each)
+            found.append(each / scale)
         return torch.cat(found)
 
     def moved(self, log_weight: Float[Tensor, "state action"]) -> Float[Tensor, " state"]:
         """The log of the sum, over states and actions, of weights times the law of the next state."""
-        found = torch.full((self.mesh.counts[0],), -torch.inf, dtype=log_weight.dtype)
+        top = log_weight.max()
+        weight, total = (log_weight - top).exp(), torch.zeros(self.mesh.counts, dtype=log_weight.dtype)
         for block in self.blocks:
-            joint = log_weight[block][..., None] + self.log_noise(block)
-            found = torch.logaddexp(found, torch.logsumexp(joint.flatten(0, 1), 0))
+            total = total + torch.einsum("sa,saj->j", weight[block], self.noise(block))
+        rare = total < _LEAST
+        found = total.log() + top
+        if bool(rare.any()):
+            exact = torch.full((int(rare.sum()),), -torch.inf, dtype=log_weight.dtype)
+            for block in self.blocks:
+                joint = log_weight[block][..., None] + self.log_noise(block)[..., rare]
+                exact = torch.logaddexp(exact, torch.logsumexp(joint.flatten(0, 1), 0))
+            found[rare] = exact
         return found
 
     def rewards(self, t: int) -> Float[Tensor, " state"]:
