@@ -22,6 +22,13 @@ from .zoo import ZooEntry as ZooEntry
 from .zoo import zoo as zoo
 from .zoo import zoo_entry as zoo_entry
 from .simulator import SimulatorModel as SimulatorModel
+from .planar import PlanarModel as PlanarModel
+from .line import LineModel as LineModel
+from .gusty_ledge import gusty_ledge as gusty_ledge
+from .gusty_ledge import in_the_pit as in_the_pit
+from .hurry import hurry as hurry
+from .continuous_zoo import ContinuousEntry as ContinuousEntry
+from .continuous_zoo import continuous_zoo as continuous_zoo
 from .environments import environment_id as environment_id
 from .multi_goal import MultiGoalEnv as MultiGoalEnv
 
@@ -47,6 +54,13 @@ __all__ = [
     "zoo",
     "zoo_entry",
     "SimulatorModel",
+    "PlanarModel",
+    "LineModel",
+    "gusty_ledge",
+    "in_the_pit",
+    "hurry",
+    "ContinuousEntry",
+    "continuous_zoo",
     "environment_id",
     "MultiGoalEnv",
 ]

@@ -90,6 +90,11 @@ if TYPE_CHECKING:
     from .models import SimulatorModel as SimulatorModel
     from .models import PartiallyObservedModel as PartiallyObservedModel
     from .models import zoo as zoo
+    from .problems.continuous.planar import Planar as Planar
+    from .problems.continuous.line import Line as Line
+    from .models import PlanarModel as PlanarModel
+    from .models import LineModel as LineModel
+    from .models import continuous_zoo as continuous_zoo
 
     # A guide
     from .guides import FreeGuide as FreeGuide
@@ -146,6 +151,12 @@ if TYPE_CHECKING:
     from .chance.budget import Spending as Spending
     from .inference.exact.posterior import Posterior as Posterior
     from .inference.exact.tables import PosteriorStep as PosteriorStep
+    from .inference.exact.grid.infer_planar import infer_planar as infer_planar
+    from .inference.exact.grid.infer_line import infer_line as infer_line
+    from .inference.exact.grid.posterior import GridPosterior as GridPosterior
+    from .inference.exact.grid.posterior import MeshError as MeshError
+    from .inference.exact.grid.posterior import Paths as Paths
+    from .inference.exact.grid.account import Account as Account
     from .inference.infinite_horizon.freed_survival import freed_survival as freed_survival
     from .inference.infinite_horizon.freed_survival import FreedSurvival as FreedSurvival
     from .inference.infinite_horizon.freed_survival import SurvivalStatus as SurvivalStatus
@@ -258,6 +269,7 @@ if TYPE_CHECKING:
     # Exceptions
     from .errors import PGMControlError as PGMControlError
     from .errors import InvalidProblem as InvalidProblem
+    from .errors import BrokenDown as BrokenDown
     from .errors import InvalidGuide as InvalidGuide
     from .errors import InvalidArgument as InvalidArgument
     from .errors import InvalidCheckpoint as InvalidCheckpoint

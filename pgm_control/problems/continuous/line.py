@@ -114,7 +114,9 @@ def _check_noise(problem: Line) -> None:
     """
     state = torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)
     wanted = "`noise` must be a positive deviation, a function (s, a) of it, or a function (s, a) to a distribution"
-    if isinstance(problem.noise, type) or (not callable(problem.noise) and not 0 < number(problem.noise) < float("inf")):
+    if isinstance(problem.noise, type) or (
+        not callable(problem.noise) and not 0 < number(problem.noise) < float("inf")
+    ):
         raise InvalidProblem(f"{wanted}, but is {shown(problem.noise)}.")
     try:
         law = problem.noise_at(state, torch.zeros_like(state))

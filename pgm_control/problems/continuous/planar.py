@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ...errors import InvalidProblem
 from ...runtime.arguments import whole
-from ...runtime.array_like import ArrayLike, numbers
+from ...runtime.array_like import numbers
 from ...text.one_line import one_line
 from .covariance import covariance
 from .rewards import checked_reward

@@ -101,14 +101,14 @@ def infer_line(model: HasLine, optimism: OptimismLike, *, spacing: Any = None, b
         [jacobson1973]
 
     Examples:
-        >>> from pgm_control.models import Line, LineModel
+        >>> from pgm_control import Line, LineModel, infer_line
         >>> problem = Line(lambda s: -(s**2), horizon=2, noise=0.3, initial_mean=1.0)
         >>> found = infer_line(LineModel(problem, temperature=1.0, action_prior=0.5), 1.0)
-        >>> found.log_evidence, found.error.objective
+        >>> nats, change = found.log_evidence, found.error.objective
     """
     problem = getattr(model, "problem", None)
     if not isinstance(problem, Line):
-        raise InvalidArgument(f"`model` must have a problem of the line, but is {shown(model)}. LineModel makes one.")
+        raise InvalidArgument(f"`model` must have a problem of the line, but is {shown(model)}. Make a LineModel.")
     asked = Optimism.of(optimism)
     beta, beta_of_start, _ = asked.at(model.temperature).numbers("a problem on the line")
     betas = beta, beta_of_start
@@ -152,10 +152,10 @@ def _require_convergence(problem: Line, model: HasLine, beta: float) -> None:
     found = breakdown_on_line(problem, model.temperature, model.action_prior, beta)
     if found is not None:
         why = (
-            f"`optimism` {beta:g} has broken down: the adversary gains more by throwing the state far away than it pays "
-            "for it"
+            f"`optimism` {beta:g} has broken down: the adversary gains more by throwing the state far away than it "
+            "pays for it"
             if beta < 0
-            else f"`model` has a reward that rises so fast far away that luck is worth +inf at optimism {beta:g}"
+            else f"`model` has a reward that rises so fast far away that luck is worth +inf at `optimism` {beta:g}"
         )
         raise BrokenDown(
             f"{why}. It is so for the state at t = {found[0]} after the action {found[1]:.3g}. A mesh would hide it in "
@@ -266,5 +266,7 @@ def _edges(box: Any, problem: Line) -> tuple[float, float]:
     given = numbers("box", box, InvalidArgument).to(torch.float64)
     is_pair = tuple(given.shape) == (2,) and bool(given.isfinite().all())
     if not is_pair or not float(given[0]) < problem.initial_mean < float(given[1]):
-        raise InvalidArgument(f"`box` must be (low, high) around the start {problem.initial_mean:g}, but is {given.tolist()}.")
+        raise InvalidArgument(
+            f"`box` must be (low, high) around the start {problem.initial_mean:g}, but is {given.tolist()}."
+        )
     return float(given[0]), float(given[1])

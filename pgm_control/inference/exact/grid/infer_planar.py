@@ -65,9 +65,7 @@ class _Solved(NamedTuple):
     account: Account
 
 
-def infer_planar(
-    model: HasPlane, optimism: OptimismLike, *, spacing: Any = None, box: Any = None
-) -> GridPosterior:
+def infer_planar(model: HasPlane, optimism: OptimismLike, *, spacing: Any = None, box: Any = None) -> GridPosterior:
     r"""The exact optimum of $J_\beta$ for a problem in the plane with any reward, by convolutions on a mesh.
 
     $$G_t(m) = L_\beta[r_{t+1} + V_{t+1}](m), \qquad
@@ -79,8 +77,8 @@ def infer_planar(
     on two meshes, and `error` holds the differences.
 
     A first, rough mesh reaches five deviations of the walk of the prior from the start, and further if probability is
-    left at its edge. The other two cover what its believed and true densities reach, down to e^-30 of their maximum, and
-    one deviation of a step more; the coarser one two more.
+    left at its edge. The other two cover what its believed and true densities reach, down to e^-30 of their maximum,
+    and one deviation of a step more; the coarser one two more.
 
     *Breakdown.* With β < 0 the adversary may be unbounded, and with β ≥ 0 luck or the action, if the reward rises far
     away; a mesh hides this in a number that depends on its edge [jacobson1973]. Where the rewards grow quadratically or
@@ -107,15 +105,16 @@ def infer_planar(
         [jacobson1973], [kappen2005]
 
     Examples:
-        >>> import torch
-        >>> from pgm_control.models import PlanarModel, Planar
+        >>> from pgm_control import Planar, PlanarModel, infer_planar
         >>> problem = Planar(lambda s: -(s**2).sum(-1), horizon=2, noise_covariance=0.2, initial_mean=(1.0, 0.0))
         >>> found = infer_planar(PlanarModel(problem, temperature=1.0, action_prior=0.5), 0.0)
-        >>> found.true_return  # equal to found.imagined_return, since the dynamics are clamped
+        >>> earned = found.true_return  # equal to found.imagined_return, since the dynamics are clamped
     """
     problem = getattr(model, "problem", None)
     if not isinstance(problem, Planar):
-        raise InvalidArgument(f"`model` must have a problem of the plane, but is {shown(model)}. PlanarModel makes one.")
+        raise InvalidArgument(
+            f"`model` must have a problem of the plane, but is {shown(model)}. PlanarModel makes one."
+        )
     asked = Optimism.of(optimism)
     beta, beta_of_start, _ = asked.at(model.temperature).numbers("a problem in the plane")
     _require_convergence(problem, model, beta, beta_of_start)
@@ -162,8 +161,7 @@ def _require_convergence(problem: Planar, model: HasPlane, beta: float, beta_of_
         return found + problem.final_reward_at(state) if t == problem.horizon else found
 
     tails = [
-        tail(lambda state, t=t: at(t, state), problem.initial_mean, scale, theta)
-        for t in range(1, problem.horizon + 1)
+        tail(lambda state, t=t: at(t, state), problem.initial_mean, scale, theta) for t in range(1, problem.horizon + 1)
     ]
     found = breakdown(
         tails,
@@ -180,12 +178,12 @@ def _require_convergence(problem: Planar, model: HasPlane, beta: float, beta_of_
     why = {
         "adversary": f"`optimism` {beta:g} has broken down: the adversary gains more by throwing the state far away than "
         "it pays for it, so that the value is −inf",
-        "luck": "`model` has a reward that rises so fast far away that luck is worth +inf at optimism {:g}".format(beta),
+        "luck": f"`model` has a reward that rises so fast far away that luck is worth +inf at optimism {beta:g}",
         "action": "`model` has a reward that rises so fast far away that an action is worth +inf",
     }[found.cause]
     raise BrokenDown(
-        f"{why}. It is so for the state at t = {found.time}, in the direction ({way}). A mesh would hide it in a number "
-        "that depends on its edge. Choose an optimism nearer to 0, a shorter horizon, or a reward that is bounded."
+        f"{why}. It is so for the state at t = {found.time}, in the direction ({way}). A mesh would hide it in a "
+        "number that depends on its edge. Choose an optimism nearer to 0, a shorter horizon, or a reward that is bounded."
     )
 
 
@@ -217,16 +215,15 @@ def _solved(
         for each in (model.action_prior, problem.noise_covariance, problem.initial_covariance)
     )
     mean = inverse @ problem.initial_mean
-    if low is None or high is None:
-        reach = _DEVIATIONS * (start + problem.horizon * (hand + wind)).sqrt()
-        low, high = mean - reach, mean + reach
-    nodes = float(((high - low) / spacing + 1).prod())
+    reach = _DEVIATIONS * (start + problem.horizon * (hand + wind)).sqrt()
+    lowest, highest = mean - reach if low is None else low, mean + reach if high is None else high
+    nodes = float(((highest - lowest) / spacing + 1).prod())
     if nodes > _MOST_NODES:
         raise InvalidArgument(
             f"`spacing` must leave at most {_MOST_NODES:,} nodes, but {spacing.tolist()} makes {nodes:,.0f} for a box "
-            f"from {low.tolist()} to {high.tolist()}. Give a larger spacing or a smaller `box`."
+            f"from {lowest.tolist()} to {highest.tolist()}. Give a larger spacing or a smaller `box`."
         )
-    mesh = Mesh.between(low, high, spacing, axes)
+    mesh = Mesh.between(lowest, highest, spacing, axes)
     log_start = None
     if not problem.has_known_start:
         spread = torch.distributions.MultivariateNormal(mean, inverse @ problem.initial_covariance @ inverse.T)
@@ -235,8 +232,8 @@ def _solved(
     values = backward(plane, beta, beta_of_start)
     if not abs(values.value) < torch.inf:
         raise InvalidArgument(
-            f"`model` has the value {values.value} at optimism {beta:g}: rewards of −inf that the wind can reach cannot "
-            "be avoided, or rewards are not finite. Use large finite costs."
+            f"`model` has the value {values.value} at optimism {beta:g}: rewards of −inf that the wind can reach "
+            "cannot be avoided, or rewards are not finite. Use large finite costs."
         )
     believed = forward(plane, values, beta, beta_of_start)
     true = forward(plane, values, 0.0, 0.0) if (beta, beta_of_start) != (0.0, 0.0) else believed

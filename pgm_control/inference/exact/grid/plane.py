@@ -22,6 +22,7 @@ from .convolution import convolved, log_convolved, log_inside
 from .mesh import Mesh
 from .solution import Densities, Table, Values, minus
 
+
 @final
 @dataclass(frozen=True, eq=False)
 class Plane:

@@ -1,4 +1,4 @@
-"""The exact optimum of a problem on a mesh: values, marginals, returns and divergences, and a guide that can be sampled."""
+"""The exact optimum of a problem on a mesh: values, marginals, returns and divergences, and a guide to sample from."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, final
@@ -126,7 +126,8 @@ class GridPosterior:
     def is_free(self) -> bool:
         """Whether start and dynamics are free, so that this is the exact posterior; a known start counts as free."""
         known = self.model.problem.has_known_start
-        return self.optimism.dynamics == 1.0 and (known or self.optimism.initial == 1.0)
+        optimism = self.optimism.at(self.model.temperature)
+        return bool(optimism.dynamics == 1.0) and (known or bool(optimism.initial == 1.0))
 
     @property
     def log_evidence(self) -> float:
@@ -137,8 +138,8 @@ class GridPosterior:
         """
         if not self.is_free:
             raise InvalidArgument(
-                f"`log_evidence` belongs to the exact posterior, in which every block is free, but here {self.optimism}. "
-                "Solve with optimism 1.0 for it; `objective` is the number that this posterior maximises."
+                f"`log_evidence` belongs to the exact posterior, in which every block is free, but here "
+                f"{self.optimism}. Solve with optimism 1.0 for it; `objective` is the number that this posterior maximises."
             )
         return self.objective
 

@@ -28,6 +28,10 @@ def clamped():
     return infer_line(LineModel(hurry(), TAU, 1.0), 0.0)
 
 
+def _noise_of(earned):
+    return 4.5 * float(earned.std()) / len(earned) ** 0.5 + 0.03
+
+
 def last_deviation(found, densities):
     x = found.mesh.nodes(0)
     mass = (densities.states[-1] + found.mesh.log_cell).exp()
@@ -93,7 +97,9 @@ def test_the_objective_is_the_account(free, clamped):
 def test_rollouts_earn_the_true_return(free, clamped):
     for found in (free, clamped):
         earned = found.model.problem.returns(found.play(4000, seed=1).states)
-        assert float(earned.mean()) == pytest.approx(found.true_return, abs=4.5 * float(earned.std()) / 4000**0.5 + 0.03)
+        assert float(earned.mean()) == pytest.approx(
+            found.true_return, abs=4.5 * float(earned.std()) / 4000**0.5 + 0.03
+        )
 
 
 def test_it_is_a_guide(free, clamped):
@@ -105,7 +111,7 @@ def test_it_is_a_guide(free, clamped):
 
 @pytest.mark.parametrize("beta", [-0.1, -1e-4])
 def test_any_adversary_of_hurry_has_broken_down(beta):
-    with pytest.raises(BrokenDown, match="`optimism` .* has broken down"):
+    with pytest.raises(BrokenDown, match=r"`optimism` .* has broken down"):
         infer_line(LineModel(hurry(), TAU, 1.0), beta)
 
 

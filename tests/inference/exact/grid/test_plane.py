@@ -168,7 +168,10 @@ def test_free_inference_cannot_tell_the_hand_from_the_wind(pair):
 
 def test_rollouts_earn_the_true_return(free, clamped):
     for found in (free, clamped):
-        for paths, due in ((found.play(4000, seed=1), found.true_return), (found.sample(4000, seed=2), found.imagined_return)):
+        for paths, due in (
+            (found.play(4000, seed=1), found.true_return),
+            (found.sample(4000, seed=2), found.imagined_return),
+        ):
             earned = found.model.problem.returns(paths.states)
             assert float(earned.mean()) == pytest.approx(due, abs=4.5 * float(earned.std()) / 4000**0.5 + 0.03)
 
