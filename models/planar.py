@@ -31,7 +31,8 @@ class PlanarModel:
     | `optimality_t` | log-factor of the state reached, r(t + 1, s_{t+1})/τ; with a final reward also t = T | nats |
 
     The order is `state_0`, then `action_t`, `state_{t+1}`, `optimality_t` for each step.
-    `infer_planar(model, optimism)` gives the exact optimum for any optimism; `estimate`, `smc`, `scorecard` and `check_model` take it as a program.
+    `infer_planar(model, optimism)` gives the exact optimum for any optimism; `estimate`, `smc`, `scorecard` and
+    `check_model` take it as a program.
 
     Attributes:
         problem: the problem.

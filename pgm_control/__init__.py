@@ -156,6 +156,7 @@ if TYPE_CHECKING:
     from .inference.exact.grid.posterior import GridPosterior as GridPosterior
     from .inference.exact.grid.posterior import MeshError as MeshError
     from .inference.exact.grid.posterior import Paths as Paths
+    from .inference.exact.grid.solution import Densities as Densities
     from .inference.exact.grid.account import Account as Account
     from .inference.infinite_horizon.freed_survival import freed_survival as freed_survival
     from .inference.infinite_horizon.freed_survival import FreedSurvival as FreedSurvival

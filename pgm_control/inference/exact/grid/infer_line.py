@@ -68,7 +68,7 @@ class _Solved(NamedTuple):
     account: Account
 
 
-def infer_line(model: HasLine, optimism: OptimismLike, *, spacing: Any = None, box: Any = None) -> GridPosterior:
+def infer_line(model: Any, optimism: OptimismLike, *, spacing: Any = None, box: Any = None) -> GridPosterior:
     r"""The exact optimum of $J_\beta$ for a problem on the line with any reward and any noise, by quadrature.
 
     $$Q_t(s, a) = L_\beta[r_{t+1} + V_{t+1}](s, a), \qquad

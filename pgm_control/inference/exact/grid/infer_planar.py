@@ -65,7 +65,7 @@ class _Solved(NamedTuple):
     account: Account
 
 
-def infer_planar(model: HasPlane, optimism: OptimismLike, *, spacing: Any = None, box: Any = None) -> GridPosterior:
+def infer_planar(model: Any, optimism: OptimismLike, *, spacing: Any = None, box: Any = None) -> GridPosterior:
     r"""The exact optimum of $J_\beta$ for a problem in the plane with any reward, by convolutions on a mesh.
 
     $$G_t(m) = L_\beta[r_{t+1} + V_{t+1}](m), \qquad
@@ -176,14 +176,14 @@ def _require_convergence(problem: Planar, model: HasPlane, beta: float, beta_of_
         return
     way = ", ".join(f"{each:.3g}" for each in found.direction)
     why = {
-        "adversary": f"`optimism` {beta:g} has broken down: the adversary gains more by throwing the state far away than "
-        "it pays for it, so that the value is −inf",
+        "adversary": f"`optimism` {beta:g} has broken down: the adversary gains more by throwing the state far away "
+        "than it pays for it, so that the value is −inf",
         "luck": f"`model` has a reward that rises so fast far away that luck is worth +inf at optimism {beta:g}",
         "action": "`model` has a reward that rises so fast far away that an action is worth +inf",
     }[found.cause]
     raise BrokenDown(
         f"{why}. It is so for the state at t = {found.time}, in the direction ({way}). A mesh would hide it in a "
-        "number that depends on its edge. Choose an optimism nearer to 0, a shorter horizon, or a reward that is bounded."
+        "number that depends on its edge. Choose an optimism nearer to 0, a shorter horizon, or a bounded reward."
     )
 
 

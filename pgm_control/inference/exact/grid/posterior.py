@@ -12,6 +12,7 @@ from ....chance.optimism import Optimism
 from ....errors import InvalidArgument
 from ....runtime.arguments import index, whole
 from ....runtime.randomness import seeded
+from ....text.one_line import one_line
 from ....text.wording import amount
 from .account import Account
 from .mesh import Mesh
@@ -25,6 +26,8 @@ class Paths(NamedTuple):
 
     states: Float[Tensor, "..."]
     actions: Float[Tensor, "..."]
+
+    __repr__ = one_line
 
 
 class Steps(Protocol):
@@ -139,7 +142,7 @@ class GridPosterior:
         if not self.is_free:
             raise InvalidArgument(
                 f"`log_evidence` belongs to the exact posterior, in which every block is free, but here "
-                f"{self.optimism}. Solve with optimism 1.0 for it; `objective` is the number that this posterior maximises."
+                f"{self.optimism}. Solve with optimism 1.0 for it; `objective` is what this posterior maximises."
             )
         return self.objective
 

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ....text.one_line import one_line
+
 Table = Float[Tensor, "..."]
 
 
@@ -30,7 +32,7 @@ class Values:
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Densities:
     """A forward sweep: log-densities of the coordinates of the mesh.
 
@@ -43,6 +45,8 @@ class Densities:
     states: Float[Tensor, "time_from ..."]
     places: Float[Tensor, "time ..."]
     has_start: bool
+
+    __repr__ = one_line
 
 
 def minus(log_density: Table, value: Table) -> Table:
