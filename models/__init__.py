@@ -25,7 +25,6 @@ from .simulator import SimulatorModel as SimulatorModel
 from .planar import PlanarModel as PlanarModel
 from .line import LineModel as LineModel
 from .gusty_ledge import gusty_ledge as gusty_ledge
-from .gusty_ledge import in_the_pit as in_the_pit
 from .hurry import hurry as hurry
 from .continuous_zoo import ContinuousEntry as ContinuousEntry
 from .continuous_zoo import continuous_zoo as continuous_zoo
@@ -57,7 +56,6 @@ __all__ = [
     "PlanarModel",
     "LineModel",
     "gusty_ledge",
-    "in_the_pit",
     "hurry",
     "ContinuousEntry",
     "continuous_zoo",

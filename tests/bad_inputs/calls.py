@@ -202,7 +202,7 @@ add("PlanarModel", lambda: {"problem": plane().problem, "temperature": 1.0, "act
 add("LineModel", lambda: {"problem": line().problem, "temperature": 1.0, "action_prior": 0.5})
 add("infer_planar", lambda: {"model": plane(), "optimism": 0.5})
 add("infer_line", lambda: {"model": line(), "optimism": 0.5})
-add_method("GridPosterior.policy", on_plane, lambda: {"t": 0, "state": torch.zeros(2)}, anything="state")
+add_method("GridPosterior.policy", on_plane, lambda: {"t": 0, "state": torch.zeros(2)})
 add_method("GridPosterior.sample", on_plane, lambda: {"num_samples": 2, "seed": 0})
 add("TabularEnv", lambda: {"mdp": mdp()})
 add("to_gymnasium", lambda: {"mdp": mdp()})

@@ -64,7 +64,6 @@ add("models:environment_id", lambda: {"name": "restaurant"})
 add("models:MultiGoalEnv", dict)
 add("models:gusty_ledge", lambda: {"horizon": 3, "wind": 0.1})
 add("models:hurry", lambda: {"horizon": 3})
-add("models:in_the_pit", lambda: {"state": torch.zeros(2)}, anything="state")
 add(
     "models:ContinuousEntry",
     lambda: {"name": "mine", "build": models.hurry, "summary": "words", "temperature": 1.0},

@@ -11,6 +11,7 @@ from torch import Tensor
 from ....chance.optimism import Optimism
 from ....errors import InvalidArgument
 from ....runtime.arguments import index, whole
+from ....runtime.array_like import numbers
 from ....runtime.randomness import seeded
 from ....text.one_line import one_line
 from ....text.wording import amount
@@ -245,11 +246,11 @@ class GridPosterior:
             state = pyro.sample(f"state_{t + 1}", self.steps.dynamics(t, state, action))
 
     def _real(self, name: str, value: Any) -> Tensor:
-        found = torch.as_tensor(value)
+        found = numbers(name, value, InvalidArgument)
         axes = len(self.mesh.counts)
-        if found.is_complex() or (axes == 2 and (found.ndim == 0 or found.shape[-1] != 2)):
+        if not bool(found.isfinite().all()) or (axes == 2 and (found.ndim == 0 or found.shape[-1] != 2)):
             shape = "(…, 2)" if axes == 2 else "(…)"
-            raise InvalidArgument(f"`{name}` must be real numbers of shape {shape}, but has {tuple(found.shape)}.")
+            raise InvalidArgument(f"`{name}` must be finite numbers of shape {shape}, but has {tuple(found.shape)}.")
         return found.to(self.mesh.low.dtype)
 
     def __repr__(self) -> str:
