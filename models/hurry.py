@@ -38,8 +38,8 @@ def hurry(horizon: int = 8) -> Line:
 
     Known exactly
         At τ = .5 and with the prior N(0, 1), by `infer_line` at two meshes: free −9.872 nats, imagined return −2.646,
-        true return −5.087, and it ends with a deviation of .884 where it believes in .342; clamped −12.629 nats, return
-        −3.721, deviation .510. Every β < 0 has broken down.
+        true return −5.093, and it ends with a deviation of .885 where it believes in .342; clamped −12.629 nats, return
+        −3.720, deviation .510. Every β < 0 has broken down.
 
     Args:
         horizon: T.

@@ -58,11 +58,10 @@ class Steps(Protocol):
 @final
 @dataclass(frozen=True)
 class MeshError:
-    """By how much the numbers change from a coarser mesh to this one, which bounds their error if the sums converge.
+    """By how much the numbers change from a coarser mesh to this one: an estimate of their error, not a bound.
 
     The coarser mesh has 1.5 times the spacing and, unless a box was given, a wider box, so that the difference holds
-    the error of quadrature and that of the edge. It is not a proof: a cliff much steeper than both spacings deceives
-    both.
+    the error of quadrature and that of the edge. A cliff much steeper than both spacings deceives both.
 
     Attributes:
         objective: of the objective, in nats.
