@@ -64,7 +64,7 @@ def by_quadrature(beta, steps=8):
 
 
 def test_hurry_has_its_known_answers(free, clamped):
-    """CONTINUOUS, section 4, whose mesh left out 5e-4 nats."""
+    """The published figure, −9.8722, cuts off actions beyond 4, whose prior mass of 8 · 6.3e-5 is the difference."""
     assert free.log_evidence == pytest.approx(-9.8722, abs=1e-3)
     assert free.log_evidence == pytest.approx(-9.871649, abs=1e-5)
     assert free.imagined_return == pytest.approx(-2.6464, abs=1e-3)
