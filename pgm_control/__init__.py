@@ -93,6 +93,11 @@ if TYPE_CHECKING:
     from .models import SimulatorModel as SimulatorModel
     from .models import PartiallyObservedModel as PartiallyObservedModel
     from .models import zoo as zoo
+    from .problems.continuous.planar import Planar as Planar
+    from .problems.continuous.line import Line as Line
+    from .models import PlanarModel as PlanarModel
+    from .models import LineModel as LineModel
+    from .models import continuous_zoo as continuous_zoo
 
     # A guide
     from .guides import FreeGuide as FreeGuide
@@ -161,6 +166,13 @@ if TYPE_CHECKING:
     from .inference.exact.gaussian.breakdown import breakdown as breakdown
     from .inference.exact.gaussian.breakdown import Breakdown as Breakdown
     from .inference.exact.gaussian.breakdown import BreakdownEdge as BreakdownEdge
+    from .inference.exact.grid.infer_planar import infer_planar as infer_planar
+    from .inference.exact.grid.infer_line import infer_line as infer_line
+    from .inference.exact.grid.posterior import GridPosterior as GridPosterior
+    from .inference.exact.grid.posterior import MeshError as MeshError
+    from .inference.exact.grid.posterior import Paths as Paths
+    from .inference.exact.grid.solution import Densities as Densities
+    from .inference.exact.grid.account import Account as Account
     from .inference.infinite_horizon.freed_survival import freed_survival as freed_survival
     from .inference.infinite_horizon.freed_survival import FreedSurvival as FreedSurvival
     from .inference.infinite_horizon.freed_survival import SurvivalStatus as SurvivalStatus

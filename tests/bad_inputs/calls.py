@@ -67,6 +67,11 @@ class Call(NamedTuple):
 CALLS: dict[str, Call] = {}
 
 
+def _still(state: torch.Tensor) -> torch.Tensor:
+    """A reward of the plane."""
+    return -(state**2).sum(-1)
+
+
 def add(
     name: str,
     arguments: Callable[[], dict[str, Any]],
@@ -188,6 +193,17 @@ add(
 )
 add("TableOptimality", lambda: {"log_likelihood": np.full((3, 2, 3), -1.0), "final": np.zeros(3)})
 add("PartiallyObservedModel", lambda: {"problem": pomdp(), "temperature": 1.0, "action_prior": np.full(3, 1 / 3)})
+plane = cache(lambda: pgm.PlanarModel(pgm.Planar(_still, 2, 0.3), 1.0, 0.5))
+line = cache(lambda: pgm.LineModel(pgm.Line(torch.zeros_like, 2, 0.3), 1.0, 0.5))
+on_plane = cache(lambda: pgm.infer_planar(plane(), 1.0))
+add("Planar", lambda: {"reward": _still, "horizon": 2, "noise_covariance": 0.3, "initial_mean": [0.0, 1.0]})
+add("Line", lambda: {"reward": torch.zeros_like, "horizon": 2, "noise": 0.3})
+add("PlanarModel", lambda: {"problem": plane().problem, "temperature": 1.0, "action_prior": 0.5})
+add("LineModel", lambda: {"problem": line().problem, "temperature": 1.0, "action_prior": 0.5})
+add("infer_planar", lambda: {"model": plane(), "optimism": 0.5})
+add("infer_line", lambda: {"model": line(), "optimism": 0.5})
+add_method("GridPosterior.policy", on_plane, lambda: {"t": 0, "state": torch.zeros(2)})
+add_method("GridPosterior.sample", on_plane, lambda: {"num_samples": 2, "seed": 0})
 add("TabularEnv", lambda: {"mdp": mdp()})
 add("to_gymnasium", lambda: {"mdp": mdp()})
 add(
