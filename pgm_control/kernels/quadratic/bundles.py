@@ -1,0 +1,61 @@
+"""Bundles of the arguments of the sweeps of linear-quadratic control.
+
+All arrays are contiguous and float64. Those of a problem have an axis of problems and one of times, each of the full
+length or of length 1 for a table that all share. Matrices on the diagonal of a quadratic form are symmetric.
+"""
+
+from typing import NamedTuple
+
+from ..bundles import Plain, Table
+
+BROKEN, NOT_CONCAVE, NOT_FINITE = 1, 2, 3  # status of a problem; 0 if it was solved
+
+
+class QuadraticProblem(NamedTuple):
+    """Costs ½ z'Cz + c'z + k of z = (s, a), with everything that comes from the action prior, and dynamics Fz + d + Lε."""
+
+    transition: Table  # F = [A B], (problem, time, state, state and action)
+    drift: Table  # d, (problem, time, state)
+    noise_root: Table  # L with W = L L', (problem, time, state, noise)
+    hessian: Table  # C, (problem, time, state and action, state and action)
+    gradient: Table  # c, (problem, time, state and action)
+    constant: Table  # k, (problem, time)
+    final_hessian: Table  # (problem, state, state)
+    final_gradient: Table  # (problem, state)
+    final_constant: Table  # (problem,)
+    theta: Table  # β/τ, per unit of reward, (problem, time)
+    temperature: Table  # τ, (problem,)
+    discount: Table  # γ, (problem,)
+
+
+class QuadraticValues(NamedTuple):
+    """The values −(½ s'Ps + p's + v) and policies N(−Ks − κ, τ Haa⁻¹); nan from the time of a failure backwards."""
+
+    hessian: Table  # P, (problem, time and last, state, state)
+    gradient: Table  # p, (problem, time and last, state)
+    constant: Table  # v, (problem, time and last)
+    gain: Table  # K, (problem, time, action, state)
+    offset: Table  # κ, (problem, time, action)
+    inverse: Table  # Haa⁻¹, (problem, time, action, action)
+    log_det: Table  # of Haa, (problem, time)
+    status: Table  # (problem,), int64
+    failed_at: Table  # (problem,), int64: the time of the failure, or −1
+
+
+class QuadraticSlopes(NamedTuple):
+    """Derivatives with respect to the fields of `QuadraticProblem`, shaped like them; by W in place of its root."""
+
+    transition: Table
+    drift: Table
+    covariance: Table  # (problem, time, state, state)
+    hessian: Table
+    gradient: Table
+    constant: Table
+    final_hessian: Table
+    final_gradient: Table
+    final_constant: Table
+
+
+def plain(bundle: Plain) -> Plain:
+    """The bundle as a plain tuple."""
+    return tuple(bundle)
