@@ -8,15 +8,15 @@ from ..bundles import Plain
 from ..compiling import compiled, entry
 from ..vector_math import log, log1p
 from .bundles import BROKEN, NOT_CONCAVE, NOT_FINITE, QuadraticProblem, QuadraticValues
-from .products import eliminate, multiply, multiply_upper, scatter
+from .products import eliminate, mirror, multiply, multiply_upper
 from .reading import (
-    LAST_CONSTANT,
-    LAST_GRADIENT,
-    LAST_HESSIAN,
+    Place,
+    Places,
     Sizes,
     Tables,
-    find,
-    find_all,
+    place_of,
+    places_of,
+    put,
     tables_at,
     take,
     take_constants,
@@ -27,20 +27,37 @@ from .vectors import BYTES, LANES, fused, load, not_above, read, spread, store, 
 
 Array = np.ndarray
 _LARGE = 1e100
-_P, _SMALL_P, _V, _GAIN, _OFFSET, _INVERSE, _LOG_DET = range(7)
+_SLOTS = 16  # times that are written together: long runs, which are still in the cache
+
+
+class Results(NamedTuple):
+    """The places of the fields of `QuadraticValues`."""
+
+    hessian: Place
+    gradient: Place
+    constant: Place
+    gain: Place
+    offset: Place
+    inverse: Place
+    log_det: Place
 
 
 class Room(NamedTuple):
-    """The addresses of the matrices of the recursion."""
+    """The addresses of the matrices of the recursion; those with a slot for a time have `_SLOTS`."""
 
     soft: int  # [[L'PL, L'P, L'p], [., P, p], [., ., 0]], (q + n + 1, q + n + 1): P and p are γ times those of t + 1
     scaled: int  # of the eliminations
     inverse: int
     ahead: int  # R = P~ [B A d] + [0 0 p~], (n, z)
     hessian: int  # H, h and twice the constant, with m columns for the inverse, (z, z + m)
-    gain: int  # −[K κ Haa⁻¹], (m, n + 1 + m)
-    flat: int  # P, then p, as they are written
-    gains: int  # K, κ, Haa⁻¹, as they are written
+    policy: int  # −[K κ Haa⁻¹], (m, n + 1 + m)
+    one: int
+    value: int  # P, (slot, n, n)
+    slope: int  # p, (slot, n)
+    gain: int  # K, (slot, m, n)
+    offset: int  # κ, (slot, m)
+    covariance: int  # Haa⁻¹, (slot, m, m)
+    theta: int  # (time,)
     rest: int  # (time,): what v adds to γ v of the next time, but for the logarithms
     excess: int  # (time,): E with det (I + θ L'PL) = 1 + θE
     product: int  # (time,): det Haa, but for the factors that log_det has
@@ -52,19 +69,22 @@ class Room(NamedTuple):
 def room_at(address: int, sizes: Sizes, horizon: int) -> Room:
     """Matrices in consecutive memory."""
     n, m, q, z = sizes
-    wide = q + n + 1
+    wide, slot = q + n + 1, BYTES * _SLOTS
     scaled = address + BYTES * wide * wide
     inverse = scaled + BYTES * max(wide * wide, z * (z + m))
-    ahead = inverse + BYTES * max(q, m)
+    ahead = inverse + BYTES * (q + m)
     hessian = ahead + BYTES * n * z
-    gain = hessian + BYTES * z * (z + m)
-    flat = gain + BYTES * m * (n + 1 + m)
-    gains = flat + BYTES * n * (n + 1)
-    rest = gains + BYTES * m * (n + 1 + m)
-    step = BYTES * horizon
+    policy = hessian + BYTES * z * (z + m)
+    one = policy + BYTES * m * (n + 1 + m)
+    value = one + BYTES
+    slope = value + slot * n * n
+    gain = slope + slot * n
+    offset = gain + slot * m * n
+    covariance = offset + slot * m
+    theta, step = covariance + slot * m * m, BYTES * horizon
     return Room(
-        *(address, scaled, inverse, ahead, hessian, gain, flat, gains),
-        *(rest, rest + step, rest + 2 * step, rest + 3 * step, rest + 4 * step),
+        *(address, scaled, inverse, ahead, hessian, policy, one, value, slope, gain, offset, covariance),
+        *(theta, theta + step, theta + 2 * step, theta + 3 * step, theta + 4 * step, theta + 5 * step),
     )
 
 
@@ -72,8 +92,9 @@ def room_at(address: int, sizes: Sizes, horizon: int) -> Room:
 def vectors_of_room(sizes: Sizes, horizon: int) -> int:
     """The number of vectors that `room_at` places."""
     n, m, q, z = sizes
-    wide = q + n + 1
-    return 2 * wide * wide + 2 * z * (z + m) + q + m + n * z + 2 * m * (n + 1 + m) + n * (n + 1) + 5 * horizon + 1
+    wide, slot = q + n + 1, n * n + n + m * n + m + m * m
+    small = 2 * wide * wide + 2 * z * (z + m) + q + m + n * z + m * (n + 1 + m) + 1
+    return small + _SLOTS * slot + 6 * horizon + 1
 
 
 @compiled
@@ -91,14 +112,13 @@ def soften(tables: Tables, room: Room, sizes: Sizes, t: int) -> int:
     n, m, q, z = sizes
     pitch = BYTES * (q + n + 1)
     across, value = room.soft + BYTES * q, room.soft + q * (pitch + BYTES)
-    multiply(across, pitch, tables.zero, 0, tables.root, BYTES, BYTES * q, value, pitch, q, n, n + 1)
-    multiply_upper(room.soft, pitch, tables.zero, 0, across, pitch, BYTES, tables.root, BYTES * q, q, n, q)
+    none, vector = np.int64(0), np.int64(BYTES)
+    multiply(across, pitch, tables.zero, none, tables.root, vector, BYTES * q, value, pitch, q, n, n + 1)
+    multiply_upper(room.soft, pitch, tables.zero, none, across, pitch, vector, tables.root, BYTES * q, q, n, q)
     astray = eliminate(
         *(room.soft, pitch, room.scaled, room.inverse, q, q + n + 1, q + n + 1, tables.theta, 1.0),
     )
-    for i in range(1, n):
-        for j in range(i):
-            store(value + i * pitch + j * BYTES, load(value + j * pitch + i * BYTES))
+    mirror(value, pitch, n)
     theta, one = load(tables.theta), spread(1.0)
     low, high, excess = spread(1.0 / _LARGE), spread(_LARGE), spread(0.0)
     for j in range(q):
@@ -134,18 +154,19 @@ def choose(tables: Tables, room: Room, sizes: Sizes, t: int) -> int:
     wide, pitch, row = BYTES * (q + n + 1), BYTES * (z + m), BYTES * z
     value, ahead, hessian = room.soft + q * (wide + BYTES), room.ahead, room.hessian
     zero, one, half = spread(0.0), spread(1.0), spread(0.5)
-    multiply(ahead, row, tables.zero, 0, value, wide, BYTES, tables.forward, row, n, n, z)
+    none, vector, slot = np.int64(0), np.int64(BYTES), t % _SLOTS
+    multiply(ahead, row, tables.zero, none, value, wide, vector, tables.forward, row, n, n, z)
     corner = load(value + n * (wide + BYTES))
     for i in range(n):
         linear, there = load(value + i * wide + n * BYTES), ahead + i * row + BYTES * (z - 1)
         store(there, load(there) + linear)
         corner = fused(linear, load(tables.forward + i * row + BYTES * (z - 1)), corner)
-    multiply_upper(hessian, pitch, tables.cost, row, tables.forward, BYTES, row, ahead, row, z, n, z)
+    multiply_upper(hessian, pitch, tables.cost, row, tables.forward, vector, row, ahead, row, z, n, z)
     for i in range(m):
         for j in range(m):
             store(hessian + i * pitch + BYTES * (z + j), one if i == j else zero)
     astray = eliminate(
-        *(hessian, pitch, room.scaled, room.inverse, m, z, z + m, tables.zero - BYTES, 0.0),
+        *(hessian, pitch, room.scaled, room.inverse, m, z, z + m, room.one, 0.0),
     )
     product, low, high = one, spread(1.0 / _LARGE), spread(_LARGE)
     for j in range(m):
@@ -157,49 +178,57 @@ def choose(tables: Tables, room: Room, sizes: Sizes, t: int) -> int:
                 write(to, read(to) + log(read(room.product + BYTES * t + 8 * lane)))
             product = one
     store(room.product + BYTES * t, product)
-    cols = n + 1 + m
+    columns = n + 1 + m
     multiply(
-        *(room.gain, BYTES * cols, tables.zero, 0, room.scaled + row, BYTES, pitch, hessian + BYTES * m, pitch),
-        *(m, m, cols),
+        *(room.policy, BYTES * columns, tables.zero, none, room.scaled + row, vector, pitch),
+        *(hessian + BYTES * m, pitch, m, m, columns),
     )
+    gain, covariance = room.gain + BYTES * slot * m * n, room.covariance + BYTES * slot * m * m
     for i in range(m):
-        here = room.gain + BYTES * i * cols
+        here = room.policy + BYTES * i * columns
         for j in range(n):
-            store(room.gains + BYTES * (i * n + j), zero - load(here + BYTES * j))
-        store(room.gains + BYTES * (m * n + i), zero - load(here + BYTES * n))
+            store(gain + BYTES * (i * n + j), zero - load(here + BYTES * j))
+        store(room.offset + BYTES * (slot * m + i), zero - load(here + BYTES * n))
         for j in range(m):
-            store(room.gains + BYTES * (m * n + m + i * m + j), zero - load(here + BYTES * (n + 1 + j)))
-    here = hessian + m * (pitch + BYTES)
+            store(covariance + BYTES * (i * m + j), zero - load(here + BYTES * (n + 1 + j)))
+    here, flat, slope = hessian + m * (pitch + BYTES), room.value + BYTES * slot * n * n, room.slope + BYTES * slot * n
+    discount = load(tables.discount)
     for i in range(n):
         for j in range(i, n):
             x = load(here + i * pitch + BYTES * j)
-            store(room.flat + BYTES * (i * n + j), x)
-            store(room.flat + BYTES * (j * n + i), x)
-        store(room.flat + BYTES * (n * n + i), load(here + i * pitch + BYTES * n))
+            store(flat + BYTES * (i * n + j), x)
+            store(flat + BYTES * (j * n + i), x)
+            x = discount * x
+            store(value + i * wide + BYTES * j, x)
+            store(value + j * wide + BYTES * i, x)
+        x = load(here + i * pitch + BYTES * n)
+        store(slope + BYTES * i, x)
+        store(value + i * wide + BYTES * n, discount * x)
+    store(value + n * (wide + BYTES), zero)
     rest = room.rest + BYTES * t
     store(rest, load(rest) + half * (corner + load(here + n * (pitch + BYTES))))
     return astray
 
 
 @compiled
-def look_ahead(tables: Tables, room: Room, sizes: Sizes) -> None:
-    """P and p of the next step times γ, into `room.soft`."""
+def begin(tables: Tables, room: Room, sizes: Sizes) -> None:
+    """P and p of the last time, in slot 0, times γ into `room.soft`."""
     n, m, q, z = sizes
     wide, discount = BYTES * (q + n + 1), load(tables.discount)
     value = room.soft + q * (wide + BYTES)
     for i in range(n):
         for j in range(n):
-            store(value + i * wide + BYTES * j, discount * load(room.flat + BYTES * (i * n + j)))
-        store(value + i * wide + BYTES * n, discount * load(room.flat + BYTES * (n * n + i)))
+            store(value + i * wide + BYTES * j, discount * load(room.value + BYTES * (i * n + j)))
+        store(value + i * wide + BYTES * n, discount * load(room.slope + BYTES * i))
     store(value + n * (wide + BYTES), spread(0.0))
 
 
 @compiled
-def note(found: QuadraticValues, room: Room, lanes: int, code: int, first: int, last: int, t: int) -> None:
-    """Write the status of problems that fail at time t, and nan into all that follows from it."""
+def note(status: Array, failed_at: Array, lanes: int, code: int, first: int, last: int, t: int) -> None:
+    """Write the status of problems that fail at time t."""
     for lane in range(last + 1):
-        if (lanes >> lane) & 1 and found.status[first + lane] == 0:
-            found.status[first + lane], found.failed_at[first + lane] = code, t
+        if (lanes >> lane) & 1 and status[first + lane] == 0:
+            status[first + lane], failed_at[first + lane] = code, t
 
 
 @entry
@@ -210,41 +239,36 @@ def backward(problem: Plain, values: Plain) -> None:
     whose Haa is not positive definite (NOT_CONCAVE), has nan from there backwards; its status and time say so.
     """
     given, found = QuadraticProblem(*problem), QuadraticValues(*values)
-    count, horizon, n, m = found.hessian.shape[0], found.gain.shape[1], found.hessian.shape[2], found.gain.shape[2]
-    sizes = Sizes(n, m, given.noise_root.shape[3], m + n + 1)
-    inputs, outputs = find_all(given), np.zeros((7, 3), dtype=np.int64)
-    x4, x3, x2 = found.hessian, found.gradient, found.constant
-    find(outputs, _P, np.int64(x4.ctypes.data), count, horizon + 1, x4.size)
-    find(outputs, _SMALL_P, np.int64(x3.ctypes.data), count, horizon + 1, x3.size)
-    find(outputs, _V, np.int64(x2.ctypes.data), count, 1, x2.size)
-    x4, x3, x2 = found.gain, found.offset, found.log_det
-    find(outputs, _GAIN, np.int64(x4.ctypes.data), count, horizon, x4.size)
-    find(outputs, _OFFSET, np.int64(x3.ctypes.data), count, horizon, x3.size)
-    find(outputs, _LOG_DET, np.int64(x2.ctypes.data), count, 1, x2.size)
-    x4 = found.inverse
-    find(outputs, _INVERSE, np.int64(x4.ctypes.data), count, horizon, x4.size)
-    before = vectors_of_tables(sizes) + 1
-    work = np.empty((before + vectors_of_room(sizes, horizon)) * LANES + LANES)
+    p, slope, v, gain, offset = found.hessian, found.gradient, found.constant, found.gain, found.offset
+    inverse, log_det, status, failed_at = found.inverse, found.log_det, found.status, found.failed_at
+    count, horizon, n, m, q = p.shape[0], gain.shape[1], p.shape[2], gain.shape[2], given.noise_root.shape[3]
+    sizes, places = Sizes(n, m, q, m + n + 1), places_of(given)
+    results = Results(
+        place_of(np.int64(p.ctypes.data), count, horizon + 1, p.size),
+        place_of(np.int64(slope.ctypes.data), count, horizon + 1, slope.size),
+        place_of(np.int64(v.ctypes.data), count, horizon + 1, v.size),
+        place_of(np.int64(gain.ctypes.data), count, horizon, gain.size),
+        place_of(np.int64(offset.ctypes.data), count, horizon, offset.size),
+        place_of(np.int64(inverse.ctypes.data), count, horizon, inverse.size),
+        place_of(np.int64(log_det.ctypes.data), count, horizon, log_det.size),
+    )
+    before = vectors_of_tables(sizes)
+    work = np.empty((before + vectors_of_room(sizes, horizon) + 1) * LANES)
     address = np.int64(work.ctypes.data)
     address += -address % BYTES
-    tables = tables_at(address, sizes)
-    room = room_at(address + BYTES * before, sizes, horizon)
+    tables, room = tables_at(address, sizes), room_at(address + BYTES * before, sizes, horizon)
     for first in range(0, count, LANES):
-        sweep(found, inputs, outputs, tables, room, sizes, horizon, first, min(LANES, count - first) - 1)
-    work[0] = 0.0  # keeps it alive until here
-
-
-@compiled
-def put(source: int, places: Array, k: int, first: int, t: int, last: int, items: int) -> None:
-    """Scatter to table k of problems first … first + last at time t."""
-    scatter(source, places[k, 0] + first * places[k, 1] + t * places[k, 2], places[k, 1], last, items)
+        last = min(LANES, count - first) - 1
+        sweep(places, results, status, failed_at, tables, room, sizes, horizon, first, last)
+    work[0] = 0.0  # keeps the memory until here
 
 
 @compiled
 def sweep(
-    found: QuadraticValues,
-    inputs: Array,
-    outputs: Array,
+    places: Places,
+    results: Results,
+    status: Array,
+    failed_at: Array,
     tables: Tables,
     room: Room,
     sizes: Sizes,
@@ -254,51 +278,59 @@ def sweep(
 ) -> None:
     """Solve the problems first … first + last."""
     n, m, q, z = sizes
-    take_constants(tables, inputs, sizes, first, last)
-    store(tables.zero - BYTES, spread(1.0))
+    start, one, broken, not_concave = np.int64(0), np.int64(1), np.int64(BROKEN), np.int64(NOT_CONCAVE)
+    take_constants(tables, places, sizes, first, last)
+    store(room.one, spread(1.0))
     for t in range(horizon):
         store(room.rest + BYTES * t, spread(0.0))
         store(room.log_det + BYTES * t, spread(0.0))
-    take(room.flat, inputs, LAST_HESSIAN, first, 0, last, n * n)
-    take(room.flat + BYTES * n * n, inputs, LAST_GRADIENT, first, 0, last, n)
-    take(room.constant + BYTES * horizon, inputs, LAST_CONSTANT, first, 0, last, 1)
+    take(room.value, places.final_hessian, first, start, last, n * n)
+    take(room.slope, places.final_gradient, first, start, last, n)
+    take(room.constant + BYTES * horizon, places.final_constant, first, start, last, one)
+    put(room.value, results.hessian, first, horizon, last, n * n)
+    put(room.slope, results.gradient, first, horizon, last, n)
+    begin(tables, room, sizes)
     for lane in range(last + 1):
-        found.status[first + lane], found.failed_at[first + lane] = 0, -1
-    thetas = room.rest  # replaced below
-    for t in range(horizon, -1, -1):
-        if t < horizon:
-            soft = take_step(tables, inputs, sizes, first, t, last, t == horizon - 1)
-            look_ahead(tables, room, sizes)
-            if soft:
-                lanes = soften(tables, room, sizes, t)
-                if lanes != 0:
-                    note(found, room, lanes, BROKEN, first, last, t)
-            else:
-                average(tables, room, sizes, t)
-            lanes = choose(tables, room, sizes, t)
+        status[first + lane], failed_at[first + lane] = 0, -1
+    for back in range(horizon):
+        t = horizon - 1 - back
+        soft = take_step(tables, places, sizes, first, t, last, back == 0)
+        store(room.theta + BYTES * t, load(tables.theta))
+        if soft:
+            lanes = soften(tables, room, sizes, t)
             if lanes != 0:
-                note(found, room, lanes, NOT_CONCAVE, first, last, t)
-            finish_step(tables, room, t)
-            put(room.gains, outputs, _GAIN, first, t, last, m * n)
-            put(room.gains + BYTES * m * n, outputs, _OFFSET, first, t, last, m)
-            put(room.gains + BYTES * m * (n + 1), outputs, _INVERSE, first, t, last, m * m)
-        put(room.flat, outputs, _P, first, t, last, n * n)
-        put(room.flat + BYTES * n * n, outputs, _SMALL_P, first, t, last, n)
-    put(room.log_det, outputs, _LOG_DET, first, 0, last, horizon)
-    put(room.constant, outputs, _V, first, 0, last, horizon + 1)
+                note(status, failed_at, lanes, broken, first, last, t)
+        else:
+            average(tables, room, sizes, t)
+        lanes = choose(tables, room, sizes, t)
+        if lanes != 0:
+            note(status, failed_at, lanes, not_concave, first, last, t)
+        if t % _SLOTS == 0:
+            slots = min(_SLOTS, horizon - t)
+            put(room.value, results.hessian, first, t, last, slots * n * n)
+            put(room.slope, results.gradient, first, t, last, slots * n)
+            put(room.gain, results.gain, first, t, last, slots * m * n)
+            put(room.offset, results.offset, first, t, last, slots * m)
+            put(room.covariance, results.inverse, first, t, last, slots * m * m)
+    finish(tables, room, horizon)
+    put(room.log_det, results.log_det, first, start, last, horizon)
+    put(room.constant, results.constant, first, start, last, horizon + 1)
     for lane in range(last + 1):
-        if not np.isfinite(read(room.constant + 8 * lane)) and found.status[first + lane] == 0:
-            found.status[first + lane], found.failed_at[first + lane] = NOT_FINITE, 0
+        if not np.isfinite(read(room.constant + 8 * lane)) and status[first + lane] == 0:
+            status[first + lane], failed_at[first + lane] = NOT_FINITE, 0
 
 
 @compiled
-def finish_step(tables: Tables, room: Room, t: int) -> None:
-    """Write v and log det Haa of time t."""
-    here = BYTES * t
-    for lane in range(LANES):
-        at = here + 8 * lane
-        log_det = read(room.log_det + at) + log(read(room.product + at))
-        write(room.log_det + at, log_det)
-        noise = half_log(read(tables.theta + 8 * lane), read(room.excess + at))
-        now = read(room.rest + at) + noise + 0.5 * read(tables.temperature + 8 * lane) * log_det
-        write(room.constant + at, now + read(tables.discount + 8 * lane) * read(room.constant + at + BYTES))
+def finish(tables: Tables, room: Room, horizon: int) -> None:
+    """Write v and log det Haa of all times."""
+    for i in range(LANES * horizon):
+        at = 8 * i
+        write(room.log_det + at, read(room.log_det + at) + log(read(room.product + at)))
+        noise = half_log(read(room.theta + at), read(room.excess + at))
+        write(room.rest + at, read(room.rest + at) + noise)
+    half, discount = spread(0.5) * load(tables.temperature), load(tables.discount)
+    ahead = load(room.constant + BYTES * horizon)
+    for back in range(horizon):
+        at = BYTES * (horizon - 1 - back)
+        ahead = fused(discount, ahead, fused(half, load(room.log_det + at), load(room.rest + at)))
+        store(room.constant + at, ahead)

@@ -45,7 +45,7 @@ def gather(target: int, source: int, stride: int, last: int, items: int) -> None
 @compiled
 def row(out: int, start: int, a: int, step: int, b: int, pitch: int, inner: int, columns: int) -> None:
     """Write start + Σ_k a_k b_k, where a_k is a number and b_k a row of this many columns."""
-    j = 0
+    j = np.int64(0)
     while j + 4 <= columns:
         here, there, factor = start + BYTES * j, b + BYTES * j, a
         x0, x1, x2, x3 = load(here), load(here + BYTES), load(here + 2 * BYTES), load(here + 3 * BYTES)
@@ -173,7 +173,8 @@ def eliminate(
     for i in range(size):
         here = x + i * (pitch + BYTES)
         last = width if i < count else size
-        row(here, here, scaled + i * BYTES, pitch, x + i * BYTES, pitch, min(i, count), last - i)
+        if i > 0:
+            row(here, here, scaled + i * BYTES, pitch, x + i * BYTES, pitch, i if i < count else count, last - i)
         if i < count:
             pivot = fused(theta, load(here), plus)
             astray |= not_above(pivot, nothing)

@@ -9,12 +9,34 @@ import numpy as np
 
 from ..compiling import compiled
 from .bundles import QuadraticProblem
-from .products import gather, mirror, multiply_upper
+from .products import gather, mirror, multiply_upper, scatter
 from .vectors import BYTES, load, read, spread, store
 
-Array = np.ndarray
-TRANSITION, DRIFT, ROOT, HESSIAN, GRADIENT, CONSTANT, LAST_HESSIAN, LAST_GRADIENT, LAST_CONSTANT = range(9)
-THETA, TEMPERATURE, DISCOUNT = range(9, 12)
+
+
+class Place(NamedTuple):
+    """Where a table is: its address, and its strides in bytes, which are 0 along an axis of length 1."""
+
+    address: int
+    by_problem: int
+    by_time: int
+
+
+class Places(NamedTuple):
+    """The places of the fields of `QuadraticProblem`."""
+
+    transition: Place
+    drift: Place
+    noise_root: Place
+    hessian: Place
+    gradient: Place
+    constant: Place
+    final_hessian: Place
+    final_gradient: Place
+    final_constant: Place
+    theta: Place
+    temperature: Place
+    discount: Place
 
 
 class Sizes(NamedTuple):
@@ -73,100 +95,100 @@ def tables_at(address: int, sizes: Sizes) -> Tables:
 
 
 @compiled
-def find(places: Array, k: int, address: int, problems: int, times: int, size: int) -> None:
-    """Note the address of table k and its strides in bytes, which are 0 along an axis of length 1."""
-    places[k, 0] = address
-    places[k, 1] = 8 * (size // problems) if problems > 1 else 0
-    places[k, 2] = 8 * (size // (problems * times)) if times > 1 else 0
+def place_of(address: int, problems: int, times: int, size: int) -> Place:
+    """The place of a table with this many problems, times and numbers."""
+    by_problem = 8 * (size // problems) if problems > 1 else 0
+    return Place(address, by_problem, 8 * (size // (problems * times)) if times > 1 else 0)
 
 
 @compiled
-def find_all(problem: QuadraticProblem) -> Array:
-    """The places of all tables of a problem, (table, 3): address, stride of problems, stride of times."""
-    places = np.zeros((12, 3), dtype=np.int64)
-    x = problem.transition
-    find(places, 0, np.int64(x.ctypes.data), x.shape[0], x.shape[1], x.size)
-    x1 = problem.drift
-    find(places, 1, np.int64(x1.ctypes.data), x1.shape[0], x1.shape[1], x1.size)
-    x = problem.noise_root
-    find(places, 2, np.int64(x.ctypes.data), x.shape[0], x.shape[1], x.size)
-    x = problem.hessian
-    find(places, 3, np.int64(x.ctypes.data), x.shape[0], x.shape[1], x.size)
-    x1 = problem.gradient
-    find(places, 4, np.int64(x1.ctypes.data), x1.shape[0], x1.shape[1], x1.size)
-    x2 = problem.constant
-    find(places, 5, np.int64(x2.ctypes.data), x2.shape[0], x2.shape[1], x2.size)
-    x1 = problem.final_hessian
-    find(places, 6, np.int64(x1.ctypes.data), x1.shape[0], 1, x1.size)
-    x2 = problem.final_gradient
-    find(places, 7, np.int64(x2.ctypes.data), x2.shape[0], 1, x2.size)
-    x3 = problem.final_constant
-    find(places, 8, np.int64(x3.ctypes.data), x3.shape[0], 1, x3.size)
-    x2 = problem.theta
-    find(places, 9, np.int64(x2.ctypes.data), x2.shape[0], x2.shape[1], x2.size)
-    x3 = problem.temperature
-    find(places, 10, np.int64(x3.ctypes.data), x3.shape[0], 1, x3.size)
-    x3 = problem.discount
-    find(places, 11, np.int64(x3.ctypes.data), x3.shape[0], 1, x3.size)
-    return places
+def places_of(problem: QuadraticProblem) -> Places:
+    """The places of all tables of a problem."""
+    a, b, c = problem.transition, problem.noise_root, problem.hessian
+    d, e, f = problem.drift, problem.gradient, problem.final_hessian
+    g, h, i = problem.constant, problem.theta, problem.final_gradient
+    j, k, x = problem.final_constant, problem.temperature, problem.discount
+    one = np.int64(1)
+    return Places(
+        place_of(np.int64(a.ctypes.data), a.shape[0], a.shape[1], a.size),
+        place_of(np.int64(d.ctypes.data), d.shape[0], d.shape[1], d.size),
+        place_of(np.int64(b.ctypes.data), b.shape[0], b.shape[1], b.size),
+        place_of(np.int64(c.ctypes.data), c.shape[0], c.shape[1], c.size),
+        place_of(np.int64(e.ctypes.data), e.shape[0], e.shape[1], e.size),
+        place_of(np.int64(g.ctypes.data), g.shape[0], g.shape[1], g.size),
+        place_of(np.int64(f.ctypes.data), f.shape[0], one, f.size),
+        place_of(np.int64(i.ctypes.data), i.shape[0], one, i.size),
+        place_of(np.int64(j.ctypes.data), j.shape[0], one, j.size),
+        place_of(np.int64(h.ctypes.data), h.shape[0], h.shape[1], h.size),
+        place_of(np.int64(k.ctypes.data), k.shape[0], one, k.size),
+        place_of(np.int64(x.ctypes.data), x.shape[0], one, x.size),
+    )
 
 
 @compiled
-def take(target: int, places: Array, k: int, first: int, t: int, last: int, items: int) -> None:
-    """Gather table k of problems first … first + last at time t."""
-    gather(target, places[k, 0] + first * places[k, 1] + t * places[k, 2], places[k, 1], last, items)
+def take(target: int, place: Place, first: int, t: int, last: int, items: int) -> None:
+    """Gather the table at this place, of problems first … first + last at time t."""
+    gather(target, place.address + first * place.by_problem + t * place.by_time, place.by_problem, last, items)
 
 
 @compiled
-def take_constants(tables: Tables, places: Array, sizes: Sizes, first: int, last: int) -> None:
+def put(source: int, place: Place, first: int, t: int, last: int, items: int) -> None:
+    """Scatter to the table at this place, of problems first … first + last from time t."""
+    scatter(source, place.address + first * place.by_problem + t * place.by_time, place.by_problem, last, items)
+
+
+@compiled
+def take_constants(tables: Tables, places: Places, sizes: Sizes, first: int, last: int) -> None:
     """Read what has no time."""
-    take(tables.temperature, places, TEMPERATURE, first, 0, last, 1)
-    take(tables.discount, places, DISCOUNT, first, 0, last, 1)
+    start, one = np.int64(0), np.int64(1)
+    take(tables.temperature, places.temperature, first, start, last, one)
+    take(tables.discount, places.discount, first, start, last, one)
     for j in range(sizes.z + sizes.q + sizes.n):
         store(tables.zero + BYTES * j, spread(0.0))
 
 
 @compiled
-def take_step(tables: Tables, places: Array, sizes: Sizes, first: int, t: int, last: int, begins: bool) -> bool:
+def take_step(tables: Tables, places: Places, sizes: Sizes, first: int, t: int, last: int, begins: bool) -> bool:
     """Read the tables of time t that are not read yet; whether any θ is not 0."""
     n, m, q, z = sizes
-    stage, twice = tables.stage, spread(2.0)
-    if begins or places[TRANSITION, 2] > 0:
-        take(stage, places, TRANSITION, first, t, last, n * (n + m))
+    stage, twice, one = tables.stage, spread(2.0), np.int64(1)
+    if begins or places.transition.by_time > 0:
+        take(stage, places.transition, first, t, last, n * (n + m))
         for i in range(n):
             here, there = tables.forward + BYTES * i * z, stage + BYTES * i * (n + m)
             for j in range(m):
                 store(here + BYTES * j, load(there + BYTES * (n + j)))
             for j in range(n):
                 store(here + BYTES * (m + j), load(there + BYTES * j))
-    if begins or places[DRIFT, 2] > 0:
-        take(stage, places, DRIFT, first, t, last, n)
+    if begins or places.drift.by_time > 0:
+        take(stage, places.drift, first, t, last, n)
         for i in range(n):
             store(tables.forward + BYTES * (i * z + z - 1), load(stage + BYTES * i))
-    if q > 0 and (begins or places[ROOT, 2] > 0):
-        take(tables.root, places, ROOT, first, t, last, n * q)
+    if q > 0 and (begins or places.noise_root.by_time > 0):
+        take(tables.root, places.noise_root, first, t, last, n * q)
         for i in range(n):
             for j in range(q):
                 store(tables.root_transposed + BYTES * (j * n + i), load(tables.root + BYTES * (i * q + j)))
-    if begins or places[ROOT, 2] > 0:
+    if begins or places.noise_root.by_time > 0:
         across, down = tables.root_transposed, BYTES * n
-        multiply_upper(tables.covariance, down, tables.zero, 0, across, BYTES, down, across, down, n, q, n)
+        none, vector = np.int64(0), np.int64(BYTES)
+        multiply_upper(tables.covariance, down, tables.zero, none, across, vector, down, across, down, n, q, n)
         mirror(tables.covariance, down, n)
-    if begins or places[HESSIAN, 2] > 0:
-        take(stage, places, HESSIAN, first, t, last, (n + m) * (n + m))
+    if begins or places.hessian.by_time > 0:
+        take(stage, places.hessian, first, t, last, (n + m) * (n + m))
         for i in range(n + m):
             there = stage + BYTES * ((n + i if i < m else i - m) * (n + m))
             for j in range(i, n + m):
                 store(tables.cost + BYTES * (i * z + j), load(there + BYTES * (n + j if j < m else j - m)))
-    if begins or places[GRADIENT, 2] > 0:
-        take(stage, places, GRADIENT, first, t, last, n + m)
+    if begins or places.gradient.by_time > 0:
+        take(stage, places.gradient, first, t, last, n + m)
         for i in range(n + m):
             store(tables.cost + BYTES * (i * z + z - 1), load(stage + BYTES * (n + i if i < m else i - m)))
-    if begins or places[CONSTANT, 2] > 0:
-        take(stage, places, CONSTANT, first, t, last, 1)
+    if begins or places.constant.by_time > 0:
+        take(stage, places.constant, first, t, last, one)
         store(tables.cost + BYTES * (z * z - 1), twice * load(stage))
-    if begins or places[THETA, 2] > 0:
-        take(tables.theta, places, THETA, first, t, last, 1)
+    if begins or places.theta.by_time > 0:
+        take(tables.theta, places.theta, first, t, last, one)
     for lane in range(last + 1):
         if read(tables.theta + 8 * lane) != 0:
             return True
