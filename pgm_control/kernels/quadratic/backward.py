@@ -98,12 +98,12 @@ def vectors_of_room(sizes: Sizes, horizon: int) -> int:
 
 
 @compiled
-def half_log(theta: float, excess: float) -> float:
-    """log(1 + θE)/(2θ), with all its digits near θ = 0, where it is E/2."""
-    u = theta * excess
+def half_log(u: float, excess: float, log1p_u: float) -> float:
+    """log(1 + u)/(2θ) with u = θE, with all its digits near θ = 0, where it is E/2."""
+    near = abs(u) < 1e-5
     series = 1.0 + u * (-0.5 + u * (1.0 / 3 - 0.25 * u))
-    ratio = log1p(u) / (1.0 if abs(u) < 1e-5 else u)
-    return 0.5 * excess * (series if abs(u) < 1e-5 else ratio)
+    ratio = log1p_u / (1.0 if near else u)
+    return 0.5 * excess * (series if near else ratio)
 
 
 @compiled
@@ -128,8 +128,9 @@ def soften(tables: Tables, room: Room, sizes: Sizes, t: int) -> int:
         if (not_above(grown, low) | not_above(high, grown)) != 0:  # a logarithm now, before it leaves the range
             store(room.excess + BYTES * t, excess)
             for lane in range(LANES):
-                to = room.rest + BYTES * t + 8 * lane
-                write(to, read(to) + half_log(read(tables.theta + 8 * lane), read(room.excess + BYTES * t + 8 * lane)))
+                to, e = room.rest + BYTES * t + 8 * lane, read(room.excess + BYTES * t + 8 * lane)
+                u = read(tables.theta + 8 * lane) * e
+                write(to, read(to) + half_log(u, e, log1p(u)))
             excess = spread(0.0)
     store(room.excess + BYTES * t, excess)
     return astray
@@ -259,7 +260,7 @@ def backward(problem: Plain, values: Plain) -> None:
     tables, room = tables_at(address, sizes), room_at(address + BYTES * before, sizes, horizon)
     for first in range(0, count, LANES):
         last = min(LANES, count - first) - 1
-        sweep(places, results, status, failed_at, tables, room, sizes, horizon, first, last)
+        sweep(places, results, status, failed_at, work, tables, room, sizes, horizon, first, last)
     work[0] = 0.0  # keeps the memory until here
 
 
@@ -269,6 +270,7 @@ def sweep(
     results: Results,
     status: Array,
     failed_at: Array,
+    work: Array,
     tables: Tables,
     room: Room,
     sizes: Sizes,
@@ -312,7 +314,8 @@ def sweep(
             put(room.gain, results.gain, first, t, last, slots * m * n)
             put(room.offset, results.offset, first, t, last, slots * m)
             put(room.covariance, results.inverse, first, t, last, slots * m * m)
-    finish(tables, room, horizon)
+    begins = (room.theta - np.int64(work.ctypes.data)) // 8
+    finish(tables, room, work[begins : begins + 5 * LANES * horizon], horizon)
     put(room.log_det, results.log_det, first, start, last, horizon)
     put(room.constant, results.constant, first, start, last, horizon + 1)
     for lane in range(last + 1):
@@ -321,13 +324,17 @@ def sweep(
 
 
 @compiled
-def finish(tables: Tables, room: Room, horizon: int) -> None:
-    """Write v and log det Haa of all times."""
-    for i in range(LANES * horizon):
-        at = 8 * i
-        write(room.log_det + at, read(room.log_det + at) + log(read(room.product + at)))
-        noise = half_log(read(room.theta + at), read(room.excess + at))
-        write(room.rest + at, read(room.rest + at) + noise)
+def finish(tables: Tables, room: Room, logs: Array, horizon: int) -> None:
+    """Write v and log det Haa of all times; `logs` are the numbers from `room.theta` on."""
+    step = LANES * horizon
+    theta, rest, excess = logs[:step], logs[step : 2 * step], logs[2 * step : 3 * step]
+    product, log_det = logs[3 * step : 4 * step], logs[4 * step : 5 * step]
+    for i in range(step):  # short loops over few arrays, which are vectorised
+        log_det[i] += log(product[i])
+    for i in range(step):
+        product[i] = log1p(theta[i] * excess[i])
+    for i in range(step):
+        rest[i] += half_log(theta[i] * excess[i], excess[i], product[i])
     half, discount = spread(0.5) * load(tables.temperature), load(tables.discount)
     ahead = load(room.constant + BYTES * horizon)
     for back in range(horizon):

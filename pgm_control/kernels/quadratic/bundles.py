@@ -42,6 +42,14 @@ class QuadraticValues(NamedTuple):
     failed_at: Table  # (problem,), int64: the time of the failure, or −1
 
 
+class QuadraticStart(NamedTuple):
+    """What the derivatives start from; (problem or 1, …)."""
+
+    mean: Table  # of the believed start, (problem, state)
+    covariance: Table  # (problem, state, state)
+    cotangent: Table  # of the objective, (problem,)
+
+
 class QuadraticSlopes(NamedTuple):
     """Derivatives with respect to the fields of `QuadraticProblem`, shaped like them; by W in place of its root."""
 

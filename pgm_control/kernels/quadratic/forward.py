@@ -1,0 +1,416 @@
+"""The forward sweep: derivatives of the objective, which are moments of what is believed.
+
+By the envelope theorem the derivatives of the value of a start need only the optimal policy and the believed dynamics.
+With z = (a, s, 1), second moments M = E zz', R = P~ [B A d] + [0 0 p~] and g = Rz, those of the cost are ½ M by
+[C c; c' 2k], R M by [B A d], and −½ (θ E gg' − P~) by W, each times γ^t. The next state is believed to be
+[B A d] z − θ W g, with covariance S = L (I + θ L'PL)⁻¹ L'.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..bundles import Plain
+from ..compiling import compiled, entry
+from .bundles import QuadraticProblem, QuadraticSlopes, QuadraticStart, QuadraticValues
+from .products import eliminate, mirror, multiply, multiply_upper
+from .reading import (
+    Place,
+    Places,
+    Sizes,
+    Tables,
+    place_of,
+    places_of,
+    put,
+    tables_at,
+    take,
+    take_constants,
+    take_step,
+    vectors_of_tables,
+)
+from .vectors import BYTES, LANES, fused, load, read, spread, store, write
+
+_SLOTS = 16  # times that are read together
+
+
+class Given(NamedTuple):
+    """The places of the values, policies and start that are read."""
+
+    hessian: Place
+    gradient: Place
+    gain: Place
+    offset: Place
+    inverse: Place
+    mean: Place
+    covariance: Place
+    cotangent: Place
+
+
+class Written(NamedTuple):
+    """The places of the fields of `QuadraticSlopes`."""
+
+    transition: Place
+    drift: Place
+    covariance: Place
+    hessian: Place
+    gradient: Place
+    constant: Place
+    final_hessian: Place
+    final_gradient: Place
+    final_constant: Place
+
+
+class Room(NamedTuple):
+    """The addresses of the matrices of the recursion."""
+
+    soft: int  # [[L'PL, L'P, L'p, L'], [., P, p, .], [., ., 0, .]], (q + n + 1, q + n + 1 + n)
+    scaled: int  # of the elimination
+    inverse: int
+    roots: int  # D⁻¹ ℓ⁻¹ L', (q, n)
+    believed: int  # S, (n, n)
+    ahead: int  # R, (n, z)
+    closed: int  # R with the actions of the policy, (n, n + 1)
+    sent: int  # R M, (n, z)
+    spread_of_sent: int  # E gg', (n, n)
+    moments: int  # M, (z, z)
+    policy: int  # −[K κ], (m, n + 1)
+    policy_transposed: int  # (n + 1, m)
+    noise: int  # τ Haa⁻¹, (m, m)
+    moved: int  # believed [B A d], (n, z)
+    arrived: int  # E s'z', (n, z)
+    transposed: int  # (z, n)
+    stage: int
+    by_transition: int  # sums, (n, z)
+    by_moments: int  # sums, (z, z)
+    by_covariance: int  # sums, (n, n)
+    weight: int  # cotangent times γ^t/τ
+    value: int  # P, (slot, n, n)
+    slope: int  # p, (slot, n)
+    gain: int  # K, (slot, m, n)
+    offset: int  # κ, (slot, m)
+    inverse_hessian: int  # Haa⁻¹, (slot, m, m)
+
+
+@compiled
+def room_at(address: int, sizes: Sizes) -> Room:
+    """Matrices in consecutive memory."""
+    n, m, q, z = sizes
+    wide, slot = (q + n + 1) * (q + 2 * n + 1), BYTES * _SLOTS
+    scaled = address + BYTES * wide
+    inverse = scaled + BYTES * wide
+    roots = inverse + BYTES * q
+    believed = roots + BYTES * q * n
+    ahead = believed + BYTES * n * n
+    closed = ahead + BYTES * n * z
+    sent = closed + BYTES * n * z
+    square = sent + BYTES * n * z
+    moments = square + BYTES * n * n
+    policy = moments + BYTES * z * z
+    across = policy + BYTES * m * z
+    noise = across + BYTES * m * z
+    moved = noise + BYTES * m * m
+    arrived = moved + BYTES * n * z
+    transposed = arrived + BYTES * n * z
+    stage = transposed + BYTES * n * z
+    by_transition = stage + BYTES * z * z
+    by_moments = by_transition + BYTES * n * z
+    by_covariance = by_moments + BYTES * z * z
+    weight = by_covariance + BYTES * n * n
+    value = weight + BYTES
+    slope = value + slot * n * n
+    gain = slope + slot * n
+    offset = gain + slot * m * n
+    return Room(
+        *(address, scaled, inverse, roots, believed, ahead, closed, sent, square, moments, policy, across, noise),
+        *(moved, arrived, transposed, stage, by_transition, by_moments, by_covariance, weight),
+        *(value, slope, gain, offset, offset + slot * m),
+    )
+
+
+@compiled
+def vectors_of_room(sizes: Sizes) -> int:
+    """The number of vectors that `room_at` places, or a few more."""
+    n, m, q, z = sizes
+    wide, slot = (q + n + 1) * (q + 2 * n + 1), n * n + n + m * n + m + m * m
+    return 2 * wide + q + q * n + 3 * n * n + 7 * n * z + 3 * z * z + 2 * m * z + m * m + 1 + _SLOTS * slot
+
+
+@compiled
+def soften(tables: Tables, room: Room, sizes: Sizes) -> None:
+    """P and p of `room.soft` become P~ and p~; S is written into `room.believed`."""
+    n, m, q, z = sizes
+    pitch, none, vector, down = BYTES * (q + 2 * n + 1), np.int64(0), np.int64(BYTES), BYTES * n
+    across, value = room.soft + BYTES * q, room.soft + q * (pitch + BYTES)
+    multiply(across, pitch, tables.zero, none, tables.root, vector, BYTES * q, value, pitch, q, n, n + 1)
+    multiply_upper(room.soft, pitch, tables.zero, none, across, pitch, vector, tables.root, BYTES * q, q, n, q)
+    for i in range(q):
+        here = across + i * pitch + BYTES * (n + 1)
+        for j in range(n):
+            store(here + BYTES * j, load(tables.root_transposed + BYTES * (i * n + j)))
+    eliminate(
+        *(room.soft, pitch, room.scaled, room.inverse, q, q + n + 1, q + 2 * n + 1, tables.theta, 1.0),
+    )
+    mirror(value, pitch, n)
+    here = across + BYTES * (n + 1)
+    for i in range(q):
+        over = load(room.inverse + BYTES * i)
+        for j in range(n):
+            store(room.roots + i * down + BYTES * j, over * load(here + i * pitch + BYTES * j))
+    multiply_upper(room.believed, down, tables.zero, none, here, vector, pitch, room.roots, down, n, q, n)
+
+
+@compiled
+def read_step(room: Room, tables: Tables, sizes: Sizes, slot: int) -> None:
+    """γP and γp into `room.soft`, and the policy, from this slot."""
+    n, m, q, z = sizes
+    pitch, discount, zero = BYTES * (q + 2 * n + 1), load(tables.discount), spread(0.0)
+    value, flat = room.soft + q * (pitch + BYTES), room.value + BYTES * slot * n * n
+    for i in range(n):
+        for j in range(n):
+            store(value + i * pitch + BYTES * j, discount * load(flat + BYTES * (i * n + j)))
+        store(value + i * pitch + BYTES * n, discount * load(room.slope + BYTES * (slot * n + i)))
+    store(value + n * (pitch + BYTES), zero)
+    temperature = load(tables.temperature)
+    for i in range(m):
+        for j in range(n + 1):
+            at = room.gain + BYTES * ((slot * m + i) * n + j) if j < n else room.offset + BYTES * (slot * m + i)
+            x = zero - load(at)
+            store(room.policy + BYTES * (i * (n + 1) + j), x)
+            store(room.policy_transposed + BYTES * (j * m + i), x)
+        for j in range(m):
+            x = load(room.inverse_hessian + BYTES * ((slot * m + i) * m + j))
+            store(room.noise + BYTES * (i * m + j), temperature * x)
+
+
+@compiled
+def transpose(target: int, source: int, rows: int, columns: int) -> None:
+    """Write the transpose of a matrix without gaps."""
+    for i in range(rows):
+        for j in range(columns):
+            store(target + BYTES * (j * rows + i), load(source + BYTES * (i * columns + j)))
+
+
+@compiled
+def step(tables: Tables, room: Room, sizes: Sizes, soft: bool) -> None:
+    """Add the derivatives of one time to the sums, and move the moments of the state to the next time."""
+    n, m, q, z = sizes
+    wide, row, down, none, vector = BYTES * (q + 2 * n + 1), BYTES * z, BYTES * n, np.int64(0), np.int64(BYTES)
+    value, states, moments, few, more = room.soft + q * (wide + BYTES), BYTES * m, room.moments, BYTES * m, down + BYTES
+    forward, ahead, sent, here = tables.forward, room.ahead, room.sent, room.moments + m * (row + BYTES)
+    multiply(ahead, row, tables.zero, none, value, wide, vector, forward, row, n, n, z)
+    for i in range(n):
+        there = ahead + i * row + BYTES * (z - 1)
+        store(there, load(there) + load(value + i * wide + BYTES * n))
+    # What the policy does: g = R z has the mean `closed` (s, 1), and E gz' is `sent`.
+    multiply(room.closed, more, ahead + states, row, ahead, row, vector, room.policy, more, n, m, n + 1)
+    multiply(sent + states, row, tables.zero, none, room.closed, more, vector, here, row, n, n + 1, n + 1)
+    multiply(sent, row, tables.zero, none, ahead, row, vector, room.noise, few, n, m, m)
+    multiply(sent, row, sent, row, sent + states, row, vector, room.policy_transposed, few, n, n + 1, m)
+    multiply(moments + states, row, tables.zero, none, room.policy, more, vector, here, row, m, n + 1, n + 1)
+    multiply(moments, row, room.noise, few, moments + states, row, vector, room.policy_transposed, few, m, n + 1, m)
+    for i in range(m):
+        for j in range(m, z):
+            store(moments + j * row + BYTES * i, load(moments + i * row + BYTES * j))
+    transpose(room.transposed, ahead, n, z)
+    multiply_upper(room.spread_of_sent, down, tables.zero, none, sent, row, vector, room.transposed, down, n, z, n)
+    weight, theta, zero = load(room.weight), load(tables.theta), spread(0.0)
+    less, half = zero - weight, spread(0.5) * weight
+    for i in range(n * z):
+        at = room.by_transition + BYTES * i
+        store(at, fused(less, load(sent + BYTES * i), load(at)))
+    for i in range(n):
+        for j in range(i, n):
+            at = room.by_covariance + BYTES * (i * n + j)
+            change = fused(
+                theta, load(room.spread_of_sent + BYTES * (i * n + j)), zero - load(value + i * wide + BYTES * j)
+            )
+            store(at, fused(half, change, load(at)))
+    half = zero - half
+    for i in range(z):
+        for j in range(i, z):
+            at = room.by_moments + BYTES * (i * z + j)
+            store(at, fused(half, load(moments + BYTES * (i * z + j)), load(at)))
+    moved, covariance = forward, tables.covariance
+    if soft:
+        moved, covariance = room.moved, room.believed
+        less = zero - theta
+        for i in range(n * z):
+            store(ahead + BYTES * i, less * load(ahead + BYTES * i))
+        multiply(moved, row, forward, row, tables.covariance, down, vector, ahead, row, n, n, z)
+    multiply(room.arrived, row, tables.zero, none, moved, row, vector, moments, row, n, z, z)
+    transpose(room.transposed, moved, n, z)
+    multiply_upper(here, row, covariance, down, room.arrived, row, vector, room.transposed, down, n, z, n)
+    mirror(here, row, n)
+    for i in range(n):
+        x = load(room.arrived + i * row + BYTES * (z - 1))
+        store(here + i * row + BYTES * n, x)
+        store(here + n * row + BYTES * i, x)
+    store(room.weight, weight * load(tables.discount))
+
+
+@compiled
+def deliver(source: int, place: Place, first: int, t: int, last: int, items: int) -> None:
+    """Write the derivatives of each problem, or add their sum to a table that all problems share; then forget them."""
+    if place.by_problem > 0:
+        put(source, place, first, t, last, items)
+    else:
+        for i in range(items):
+            at, total = place.address + t * place.by_time + 8 * i, 0.0
+            for lane in range(last + 1):
+                total += read(source + BYTES * i + 8 * lane)
+            write(at, read(at) + total)
+
+
+@compiled
+def write_step(room: Room, places: Written, sizes: Sizes, first: int, t: int, last: int, ends: bool) -> None:
+    """Write the sums into the tables that have a time, or into all at the end, and set them to 0."""
+    n, m, q, z = sizes
+    zero, stage, one = spread(0.0), room.stage, np.int64(1)
+    if ends or places.transition.by_time > 0:
+        for i in range(n):
+            for j in range(n + m):
+                at = room.by_transition + BYTES * (i * z + (m + j if j < n else j - n))
+                store(stage + BYTES * (i * (n + m) + j), load(at))
+                store(at, zero)
+        deliver(stage, places.transition, first, t, last, n * (n + m))
+    if ends or places.drift.by_time > 0:
+        for i in range(n):
+            at = room.by_transition + BYTES * (i * z + z - 1)
+            store(stage + BYTES * i, load(at))
+            store(at, zero)
+        deliver(stage, places.drift, first, t, last, n)
+    if ends or places.covariance.by_time > 0:
+        mirror(room.by_covariance, BYTES * n, n)
+        deliver(room.by_covariance, places.covariance, first, t, last, n * n)
+        for i in range(n * n):
+            store(room.by_covariance + BYTES * i, zero)
+    if ends or places.hessian.by_time > 0:
+        for i in range(n + m):
+            k = m + i if i < n else i - n
+            for j in range(n + m):
+                o = m + j if j < n else j - n
+                at = room.by_moments + BYTES * (min(k, o) * z + max(k, o))
+                store(stage + BYTES * (i * (n + m) + j), load(at))
+        for k in range(n + m):
+            for o in range(k, n + m):
+                store(room.by_moments + BYTES * (k * z + o), zero)
+        deliver(stage, places.hessian, first, t, last, (n + m) * (n + m))
+    if ends or places.gradient.by_time > 0:
+        for i in range(n + m):
+            at = room.by_moments + BYTES * ((m + i if i < n else i - n) * z + z - 1)
+            store(stage + BYTES * i, load(at) + load(at))
+            store(at, zero)
+        deliver(stage, places.gradient, first, t, last, n + m)
+    if ends or places.constant.by_time > 0:
+        at = room.by_moments + BYTES * (z * z - 1)
+        store(stage, load(at) + load(at))
+        store(at, zero)
+        deliver(stage, places.constant, first, t, last, one)
+
+
+@entry
+def pullback(problem: Plain, values: Plain, start: Plain, slopes: Plain) -> None:
+    """Write `QuadraticSlopes` of the objective, in nats, from a solved problem and its believed start.
+
+    The objective of each problem is −(1/τ) E[½ s'P_0 s + p_0's + v_0] over the start; its derivatives are times the
+    cotangent. Tables whose first axis has length 1 get the sum over the problems, and those whose time has length 1
+    the sum over time. All arguments are plain tuples; the slopes are filled with 0 by the caller.
+    """
+    given, solved = QuadraticProblem(*problem), QuadraticValues(*values)
+    begins, out = QuadraticStart(*start), QuadraticSlopes(*slopes)
+    a, b, c, d, e = solved.hessian, solved.gradient, solved.gain, solved.offset, solved.inverse
+    f, g, h = begins.mean, begins.covariance, begins.cotangent
+    count, horizon, n, m, q = a.shape[0], c.shape[1], a.shape[2], c.shape[2], given.noise_root.shape[3]
+    sizes, places, one = Sizes(n, m, q, m + n + 1), places_of(given), np.int64(1)
+    read_from = Given(
+        place_of(np.int64(a.ctypes.data), count, horizon + 1, a.size),
+        place_of(np.int64(b.ctypes.data), count, horizon + 1, b.size),
+        place_of(np.int64(c.ctypes.data), count, horizon, c.size),
+        place_of(np.int64(d.ctypes.data), count, horizon, d.size),
+        place_of(np.int64(e.ctypes.data), count, horizon, e.size),
+        place_of(np.int64(f.ctypes.data), f.shape[0], one, f.size),
+        place_of(np.int64(g.ctypes.data), g.shape[0], one, g.size),
+        place_of(np.int64(h.ctypes.data), h.shape[0], one, h.size),
+    )
+    r, s, u = out.transition, out.covariance, out.hessian
+    v, w, x = out.drift, out.gradient, out.final_hessian
+    k, y, o = out.constant, out.final_gradient, out.final_constant
+    written = Written(
+        place_of(np.int64(r.ctypes.data), r.shape[0], r.shape[1], r.size),
+        place_of(np.int64(v.ctypes.data), v.shape[0], v.shape[1], v.size),
+        place_of(np.int64(s.ctypes.data), s.shape[0], s.shape[1], s.size),
+        place_of(np.int64(u.ctypes.data), u.shape[0], u.shape[1], u.size),
+        place_of(np.int64(w.ctypes.data), w.shape[0], w.shape[1], w.size),
+        place_of(np.int64(k.ctypes.data), k.shape[0], k.shape[1], k.size),
+        place_of(np.int64(x.ctypes.data), x.shape[0], one, x.size),
+        place_of(np.int64(y.ctypes.data), y.shape[0], one, y.size),
+        place_of(np.int64(o.ctypes.data), o.shape[0], one, o.size),
+    )
+    before = vectors_of_tables(sizes)
+    work = np.zeros((before + vectors_of_room(sizes) + 1) * LANES)
+    address = np.int64(work.ctypes.data)
+    address += -address % BYTES
+    tables, room = tables_at(address, sizes), room_at(address + BYTES * before, sizes)
+    for first in range(0, count, LANES):
+        last = min(LANES, count - first) - 1
+        sweep(places, read_from, written, tables, room, sizes, horizon, first, last)
+    work[0] = 0.0  # keeps the memory until here
+
+
+@compiled
+def sweep(
+    places: Places,
+    given: Given,
+    written: Written,
+    tables: Tables,
+    room: Room,
+    sizes: Sizes,
+    horizon: int,
+    first: int,
+    last: int,
+) -> None:
+    """Write the derivatives of the problems first … first + last."""
+    n, m, q, z = sizes
+    start, one, row, zero = np.int64(0), np.int64(1), BYTES * z, spread(0.0)
+    take_constants(tables, places, sizes, first, last)
+    take(room.weight, given.cotangent, first, start, last, one)
+    store(room.weight, load(room.weight) / load(tables.temperature))
+    take(room.stage, given.mean, first, start, last, n)
+    take(room.stage + BYTES * n, given.covariance, first, start, last, n * n)
+    here = room.moments + m * (row + BYTES)
+    for i in range(n):
+        x = load(room.stage + BYTES * i)
+        store(here + i * row + BYTES * n, x)
+        store(here + n * row + BYTES * i, x)
+        for j in range(n):
+            at = room.stage + BYTES * (n + i * n + j)
+            store(here + i * row + BYTES * j, fused(x, load(room.stage + BYTES * j), load(at)))
+    store(here + n * (row + BYTES), spread(1.0))
+    for i in range(n * z + z * z + n * n):
+        store(room.by_transition + BYTES * i, zero)
+    for t in range(horizon):
+        slot = t % _SLOTS
+        if slot == 0:
+            slots = min(_SLOTS, horizon - t)
+            take(room.value, given.hessian, first, t + 1, last, slots * n * n)
+            take(room.slope, given.gradient, first, t + 1, last, slots * n)
+            take(room.gain, given.gain, first, t, last, slots * m * n)
+            take(room.offset, given.offset, first, t, last, slots * m)
+            take(room.inverse_hessian, given.inverse, first, t, last, slots * m * m)
+        soft = take_step(tables, places, sizes, first, t, last, t == 0)
+        read_step(room, tables, sizes, slot)
+        if soft:
+            soften(tables, room, sizes)
+        step(tables, room, sizes, soft)
+        write_step(room, written, sizes, first, t, last, t == horizon - 1)
+    weight = load(room.weight)
+    half = spread(-0.5) * weight
+    for i in range(n):
+        for j in range(n):
+            store(room.stage + BYTES * (i * n + j), half * load(here + i * row + BYTES * j))
+    deliver(room.stage, written.final_hessian, first, start, last, n * n)
+    for i in range(n):
+        store(room.stage + BYTES * i, zero - weight * load(here + i * row + BYTES * n))
+    deliver(room.stage, written.final_gradient, first, start, last, n)
+    store(room.stage, zero - weight)
+    deliver(room.stage, written.final_constant, first, start, last, one)
