@@ -11,8 +11,6 @@ from typing import Any, final
 import numba
 from numba.core.event import Event, Listener, register
 
-from . import bundles as _bundles
-
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 

@@ -65,6 +65,16 @@ class Room(NamedTuple):
     constant: int  # (time and last,)
 
 
+class Value(NamedTuple):
+    """Where P and p of the next time are."""
+
+    hessian: int
+    pitch: int
+    gradient: int
+    step: int
+    corner: int  # twice the constant
+
+
 @compiled
 def room_at(address: int, sizes: Sizes, horizon: int) -> Room:
     """Matrices in consecutive memory."""
@@ -107,6 +117,21 @@ def half_log(u: float, excess: float, log1p_u: float) -> float:
 
 
 @compiled
+def look_ahead(tables: Tables, room: Room, sizes: Sizes, slot: int) -> Value:
+    """P and p of this slot times γ, into `room.soft`."""
+    n, m, q, z = sizes
+    wide, discount = BYTES * (q + n + 1), load(tables.discount)
+    value, flat = room.soft + q * (wide + BYTES), room.value + BYTES * slot * n * n
+    for i in range(n):
+        for j in range(n):
+            store(value + i * wide + BYTES * j, discount * load(flat + BYTES * (i * n + j)))
+        store(value + i * wide + BYTES * n, discount * load(room.slope + BYTES * (slot * n + i)))
+    corner = value + n * (wide + BYTES)
+    store(corner, spread(0.0))
+    return Value(value, wide, value + BYTES * n, wide, corner)
+
+
+@compiled
 def soften(tables: Tables, room: Room, sizes: Sizes, t: int) -> int:
     """The certainty equivalent over the noise: P and p of `room.soft` become P~ and p~. Lanes that break down, as bits."""
     n, m, q, z = sizes
@@ -137,11 +162,9 @@ def soften(tables: Tables, room: Room, sizes: Sizes, t: int) -> int:
 
 
 @compiled
-def average(tables: Tables, room: Room, sizes: Sizes, t: int) -> None:
+def average(tables: Tables, room: Room, sizes: Sizes, after: Value, t: int) -> None:
     """The mean over the noise, θ = 0: P and p stay, and E = tr(W P)."""
-    n, m, q, z = sizes
-    pitch, total = BYTES * (q + n + 1), spread(0.0)
-    value = room.soft + q * (pitch + BYTES)
+    n, value, pitch, total = sizes.n, after.hessian, after.pitch, spread(0.0)
     for i in range(n):
         for j in range(n):
             total = fused(load(tables.covariance + BYTES * (i * n + j)), load(value + i * pitch + BYTES * j), total)
@@ -149,19 +172,19 @@ def average(tables: Tables, room: Room, sizes: Sizes, t: int) -> None:
 
 
 @compiled
-def choose(tables: Tables, room: Room, sizes: Sizes, t: int) -> int:
-    """One step back from P~ and p~: `room.gains` and `room.flat`. Lanes where Haa is not positive, as bits."""
+def choose(tables: Tables, room: Room, sizes: Sizes, after: Value, slot: int, t: int) -> int:
+    """One step back from P~ and p~, to slots of P, p and the policy. Lanes where Haa is not positive, as bits."""
     n, m, q, z = sizes
-    wide, pitch, row = BYTES * (q + n + 1), BYTES * (z + m), BYTES * z
-    value, ahead, hessian = room.soft + q * (wide + BYTES), room.ahead, room.hessian
+    value, wide, slope, apart, corner = after
+    pitch, row, ahead, hessian = BYTES * (z + m), BYTES * z, room.ahead, room.hessian
     zero, one, half = spread(0.0), spread(1.0), spread(0.5)
-    none, vector, slot = np.int64(0), np.int64(BYTES), t % _SLOTS
+    none, vector = np.int64(0), np.int64(BYTES)
     multiply(ahead, row, tables.zero, none, value, wide, vector, tables.forward, row, n, n, z)
-    corner = load(value + n * (wide + BYTES))
+    shift = load(corner)
     for i in range(n):
-        linear, there = load(value + i * wide + n * BYTES), ahead + i * row + BYTES * (z - 1)
+        linear, there = load(slope + i * apart), ahead + i * row + BYTES * (z - 1)
         store(there, load(there) + linear)
-        corner = fused(linear, load(tables.forward + i * row + BYTES * (z - 1)), corner)
+        shift = fused(linear, load(tables.forward + i * row + BYTES * (z - 1)), shift)
     multiply_upper(hessian, pitch, tables.cost, row, tables.forward, vector, row, ahead, row, z, n, z)
     for i in range(m):
         for j in range(m):
@@ -193,35 +216,15 @@ def choose(tables: Tables, room: Room, sizes: Sizes, t: int) -> int:
         for j in range(m):
             store(covariance + BYTES * (i * m + j), zero - load(here + BYTES * (n + 1 + j)))
     here, flat, slope = hessian + m * (pitch + BYTES), room.value + BYTES * slot * n * n, room.slope + BYTES * slot * n
-    discount = load(tables.discount)
     for i in range(n):
         for j in range(i, n):
             x = load(here + i * pitch + BYTES * j)
             store(flat + BYTES * (i * n + j), x)
             store(flat + BYTES * (j * n + i), x)
-            x = discount * x
-            store(value + i * wide + BYTES * j, x)
-            store(value + j * wide + BYTES * i, x)
-        x = load(here + i * pitch + BYTES * n)
-        store(slope + BYTES * i, x)
-        store(value + i * wide + BYTES * n, discount * x)
-    store(value + n * (wide + BYTES), zero)
+        store(slope + BYTES * i, load(here + i * pitch + BYTES * n))
     rest = room.rest + BYTES * t
-    store(rest, load(rest) + half * (corner + load(here + n * (pitch + BYTES))))
+    store(rest, load(rest) + half * (shift + load(here + n * (pitch + BYTES))))
     return astray
-
-
-@compiled
-def begin(tables: Tables, room: Room, sizes: Sizes) -> None:
-    """P and p of the last time, in slot 0, times γ into `room.soft`."""
-    n, m, q, z = sizes
-    wide, discount = BYTES * (q + n + 1), load(tables.discount)
-    value = room.soft + q * (wide + BYTES)
-    for i in range(n):
-        for j in range(n):
-            store(value + i * wide + BYTES * j, discount * load(room.value + BYTES * (i * n + j)))
-        store(value + i * wide + BYTES * n, discount * load(room.slope + BYTES * i))
-    store(value + n * (wide + BYTES), spread(0.0))
 
 
 @compiled
@@ -291,20 +294,28 @@ def sweep(
     take(room.constant + BYTES * horizon, places.final_constant, first, start, last, one)
     put(room.value, results.hessian, first, horizon, last, n * n)
     put(room.slope, results.gradient, first, horizon, last, n)
-    begin(tables, room, sizes)
+    discounted, slot = False, start
+    for lane in range(LANES):
+        discounted |= read(tables.discount + 8 * lane) != 1.0
     for lane in range(last + 1):
         status[first + lane], failed_at[first + lane] = 0, -1
     for back in range(horizon):
         t = horizon - 1 - back
         soft = take_step(tables, places, sizes, first, t, last, back == 0)
         store(room.theta + BYTES * t, load(tables.theta))
+        if soft or discounted:
+            after = look_ahead(tables, room, sizes, slot)
+        else:
+            flat, linear = room.value + BYTES * slot * n * n, room.slope + BYTES * slot * n
+            after = Value(flat, BYTES * n, linear, np.int64(BYTES), tables.zero)
         if soft:
             lanes = soften(tables, room, sizes, t)
             if lanes != 0:
                 note(status, failed_at, lanes, broken, first, last, t)
         else:
-            average(tables, room, sizes, t)
-        lanes = choose(tables, room, sizes, t)
+            average(tables, room, sizes, after, t)
+        slot = t % _SLOTS
+        lanes = choose(tables, room, sizes, after, slot, t)
         if lanes != 0:
             note(status, failed_at, lanes, not_concave, first, last, t)
         if t % _SLOTS == 0:
