@@ -4,17 +4,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..bundles import Plain
 from ..compiling import compiled, entry
 from ..vector_math import log, log1p
-from .bundles import BROKEN, NOT_CONCAVE, NOT_FINITE, QuadraticProblem, QuadraticValues
+from .bundles import BROKEN, NOT_CONCAVE, NOT_FINITE
 from .products import eliminate, mirror, multiply, multiply_upper
 from .reading import (
     Place,
     Places,
     Sizes,
     Tables,
-    place_of,
     places_of,
     put,
     tables_at,
@@ -228,110 +226,89 @@ def choose(tables: Tables, room: Room, sizes: Sizes, after: Value, slot: int, t:
 
 
 @compiled
-def note(status: Array, failed_at: Array, lanes: int, code: int, first: int, last: int, t: int) -> None:
+def note(failures: Array, lanes: int, code: int, first: int, last: int, t: int) -> None:
     """Write the status of problems that fail at time t."""
     for lane in range(last + 1):
-        if (lanes >> lane) & 1 and status[first + lane] == 0:
-            status[first + lane], failed_at[first + lane] = code, t
+        if (lanes >> lane) & 1 and failures[first + lane, 0] == 0:
+            failures[first + lane, 0], failures[first + lane, 1] = code, t
 
 
 @entry
-def backward(problem: Plain, values: Plain) -> None:
-    """Solve all problems: write `QuadraticValues` from `QuadraticProblem`, both as plain tuples.
+def backward(problem: Array, values: Array, failures: Array, n: int, m: int, q: int, horizon: int) -> None:
+    """Solve all problems: write `QuadraticValues` from `QuadraticProblem`, both as tables of places.
 
     A problem whose certainty equivalent over the noise is unbounded (I + θL'PL is not positive definite: BROKEN), or
-    whose Haa is not positive definite (NOT_CONCAVE), has nan from there backwards; its status and time say so.
+    whose Haa is not positive definite (NOT_CONCAVE), has nan from there backwards; `failures` (problem, 2) have its
+    status and time.
     """
-    given, found = QuadraticProblem(*problem), QuadraticValues(*values)
-    p, slope, v, gain, offset = found.hessian, found.gradient, found.constant, found.gain, found.offset
-    inverse, log_det, status, failed_at = found.inverse, found.log_det, found.status, found.failed_at
-    count, horizon, n, m, q = p.shape[0], gain.shape[1], p.shape[2], gain.shape[2], given.noise_root.shape[3]
-    sizes, places = Sizes(n, m, q, m + n + 1), places_of(given)
+    z, count = m + n + 1, failures.shape[0]
+    sizes, places = Sizes(n, m, q, z), places_of(problem)
     results = Results(
-        place_of(np.int64(p.ctypes.data), count, horizon + 1, p.size),
-        place_of(np.int64(slope.ctypes.data), count, horizon + 1, slope.size),
-        place_of(np.int64(v.ctypes.data), count, horizon + 1, v.size),
-        place_of(np.int64(gain.ctypes.data), count, horizon, gain.size),
-        place_of(np.int64(offset.ctypes.data), count, horizon, offset.size),
-        place_of(np.int64(inverse.ctypes.data), count, horizon, inverse.size),
-        place_of(np.int64(log_det.ctypes.data), count, horizon, log_det.size),
+        Place(values[0, 0], values[0, 1], values[0, 2]),
+        Place(values[1, 0], values[1, 1], values[1, 2]),
+        Place(values[2, 0], values[2, 1], values[2, 2]),
+        Place(values[3, 0], values[3, 1], values[3, 2]),
+        Place(values[4, 0], values[4, 1], values[4, 2]),
+        Place(values[5, 0], values[5, 1], values[5, 2]),
+        Place(values[6, 0], values[6, 1], values[6, 2]),
     )
     before = vectors_of_tables(sizes)
     work = np.empty((before + vectors_of_room(sizes, horizon) + 1) * LANES)
     address = np.int64(work.ctypes.data)
     address += -address % BYTES
     tables, room = tables_at(address, sizes), room_at(address + BYTES * before, sizes, horizon)
+    start, one, broken, not_concave = np.int64(0), np.int64(1), np.int64(BROKEN), np.int64(NOT_CONCAVE)
     for first in range(0, count, LANES):
         last = min(LANES, count - first) - 1
-        sweep(places, results, status, failed_at, work, tables, room, sizes, horizon, first, last)
-    work[0] = 0.0  # keeps the memory until here
-
-
-@compiled
-def sweep(
-    places: Places,
-    results: Results,
-    status: Array,
-    failed_at: Array,
-    work: Array,
-    tables: Tables,
-    room: Room,
-    sizes: Sizes,
-    horizon: int,
-    first: int,
-    last: int,
-) -> None:
-    """Solve the problems first … first + last."""
-    n, m, q, z = sizes
-    start, one, broken, not_concave = np.int64(0), np.int64(1), np.int64(BROKEN), np.int64(NOT_CONCAVE)
-    take_constants(tables, places, sizes, first, last)
-    store(room.one, spread(1.0))
-    for t in range(horizon):
-        store(room.rest + BYTES * t, spread(0.0))
-        store(room.log_det + BYTES * t, spread(0.0))
-    take(room.value, places.final_hessian, first, start, last, n * n)
-    take(room.slope, places.final_gradient, first, start, last, n)
-    take(room.constant + BYTES * horizon, places.final_constant, first, start, last, one)
-    put(room.value, results.hessian, first, horizon, last, n * n)
-    put(room.slope, results.gradient, first, horizon, last, n)
-    discounted, slot = False, start
-    for lane in range(LANES):
-        discounted |= read(tables.discount + 8 * lane) != 1.0
-    for lane in range(last + 1):
-        status[first + lane], failed_at[first + lane] = 0, -1
-    for back in range(horizon):
-        t = horizon - 1 - back
-        soft = take_step(tables, places, sizes, first, t, last, back == 0)
-        store(room.theta + BYTES * t, load(tables.theta))
-        if soft or discounted:
-            after = look_ahead(tables, room, sizes, slot)
-        else:
-            flat, linear = room.value + BYTES * slot * n * n, room.slope + BYTES * slot * n
-            after = Value(flat, BYTES * n, linear, np.int64(BYTES), tables.zero)
-        if soft:
-            lanes = soften(tables, room, sizes, t)
+        take_constants(tables, places, sizes, first, last)
+        store(room.one, spread(1.0))
+        for t in range(horizon):
+            store(room.rest + BYTES * t, spread(0.0))
+            store(room.log_det + BYTES * t, spread(0.0))
+        take(room.value, places.final_hessian, first, start, last, n * n)
+        take(room.slope, places.final_gradient, first, start, last, n)
+        take(room.constant + BYTES * horizon, places.final_constant, first, start, last, one)
+        put(room.value, results.hessian, first, horizon, last, n * n)
+        put(room.slope, results.gradient, first, horizon, last, n)
+        discounted, slot = False, start
+        for lane in range(LANES):
+            discounted |= read(tables.discount + 8 * lane) != 1.0
+        for lane in range(last + 1):
+            failures[first + lane, 0], failures[first + lane, 1] = 0, -1
+        for back in range(horizon):
+            t = horizon - 1 - back
+            soft = take_step(tables, places, sizes, first, t, last, back == 0)
+            store(room.theta + BYTES * t, load(tables.theta))
+            if soft or discounted:
+                after = look_ahead(tables, room, sizes, slot)
+            else:
+                flat, linear = room.value + BYTES * slot * n * n, room.slope + BYTES * slot * n
+                after = Value(flat, BYTES * n, linear, np.int64(BYTES), tables.zero)
+            if soft:
+                lanes = soften(tables, room, sizes, t)
+                if lanes != 0:
+                    note(failures, lanes, broken, first, last, t)
+            else:
+                average(tables, room, sizes, after, t)
+            slot = t % _SLOTS
+            lanes = choose(tables, room, sizes, after, slot, t)
             if lanes != 0:
-                note(status, failed_at, lanes, broken, first, last, t)
-        else:
-            average(tables, room, sizes, after, t)
-        slot = t % _SLOTS
-        lanes = choose(tables, room, sizes, after, slot, t)
-        if lanes != 0:
-            note(status, failed_at, lanes, not_concave, first, last, t)
-        if t % _SLOTS == 0:
-            slots = min(_SLOTS, horizon - t)
-            put(room.value, results.hessian, first, t, last, slots * n * n)
-            put(room.slope, results.gradient, first, t, last, slots * n)
-            put(room.gain, results.gain, first, t, last, slots * m * n)
-            put(room.offset, results.offset, first, t, last, slots * m)
-            put(room.covariance, results.inverse, first, t, last, slots * m * m)
-    begins = (room.theta - np.int64(work.ctypes.data)) // 8
-    finish(tables, room, work[begins : begins + 5 * LANES * horizon], horizon)
-    put(room.log_det, results.log_det, first, start, last, horizon)
-    put(room.constant, results.constant, first, start, last, horizon + 1)
-    for lane in range(last + 1):
-        if not np.isfinite(read(room.constant + 8 * lane)) and status[first + lane] == 0:
-            status[first + lane], failed_at[first + lane] = NOT_FINITE, 0
+                note(failures, lanes, not_concave, first, last, t)
+            if t % _SLOTS == 0:
+                slots = min(_SLOTS, horizon - t)
+                put(room.value, results.hessian, first, t, last, slots * n * n)
+                put(room.slope, results.gradient, first, t, last, slots * n)
+                put(room.gain, results.gain, first, t, last, slots * m * n)
+                put(room.offset, results.offset, first, t, last, slots * m)
+                put(room.covariance, results.inverse, first, t, last, slots * m * m)
+        begins = (room.theta - np.int64(work.ctypes.data)) // 8
+        finish(tables, room, work[begins : begins + 5 * LANES * horizon], horizon)
+        put(room.log_det, results.log_det, first, start, last, horizon)
+        put(room.constant, results.constant, first, start, last, horizon + 1)
+        for lane in range(last + 1):
+            if not np.isfinite(read(room.constant + 8 * lane)) and failures[first + lane, 0] == 0:
+                failures[first + lane, 0], failures[first + lane, 1] = NOT_FINITE, 0
+    work[0] = 0.0  # keeps the memory until here
 
 
 @compiled

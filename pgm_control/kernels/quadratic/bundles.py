@@ -1,18 +1,18 @@
-"""Bundles of the arguments of the sweeps of linear-quadratic control.
+"""Bundles of the tables of the sweeps of linear-quadratic control, arrays or tensors.
 
-All arrays are contiguous and float64. Those of a problem have an axis of problems and one of times, each of the full
-length or of length 1 for a table that all share. Matrices on the diagonal of a quadratic form are symmetric.
+All are contiguous and float64. Those of a problem have an axis of problems and one of times, each of the full length, or
+of length 1 for a table that all share. Matrices of quadratic forms are symmetric.
 """
 
 from typing import NamedTuple
 
-from ..bundles import Plain, Table
+from ..bundles import Table
 
 BROKEN, NOT_CONCAVE, NOT_FINITE = 1, 2, 3  # status of a problem; 0 if it was solved
 
 
 class QuadraticProblem(NamedTuple):
-    """Costs ½ z'Cz + c'z + k of z = (s, a), with everything that comes from the action prior, and dynamics Fz + d + Lε."""
+    """Costs ½ z'Cz + c'z + k of z = (s, a), with all that comes from the action prior; dynamics Fz + d + Lε, ε standard."""
 
     transition: Table  # F = [A B], (problem, time, state, state and action)
     drift: Table  # d, (problem, time, state)
@@ -38,12 +38,11 @@ class QuadraticValues(NamedTuple):
     offset: Table  # κ, (problem, time, action)
     inverse: Table  # Haa⁻¹, (problem, time, action, action)
     log_det: Table  # of Haa, (problem, time)
-    status: Table  # (problem,), int64
-    failed_at: Table  # (problem,), int64: the time of the failure, or −1
+    failures: Table  # int64, (problem, 2): the status, and the time of the failure or −1
 
 
 class QuadraticStart(NamedTuple):
-    """What the derivatives start from; (problem or 1, …)."""
+    """What the derivatives start from; the first axis has length 1 if all share it."""
 
     mean: Table  # of the believed start, (problem, state)
     covariance: Table  # (problem, state, state)
@@ -51,7 +50,7 @@ class QuadraticStart(NamedTuple):
 
 
 class QuadraticSlopes(NamedTuple):
-    """Derivatives with respect to the fields of `QuadraticProblem`, shaped like them; by W in place of its root."""
+    """Derivatives with respect to these fields of `QuadraticProblem`, shaped like them, and to W in place of its root."""
 
     transition: Table
     drift: Table
@@ -62,8 +61,3 @@ class QuadraticSlopes(NamedTuple):
     final_hessian: Table
     final_gradient: Table
     final_constant: Table
-
-
-def plain(bundle: Plain) -> Plain:
-    """The bundle as a plain tuple."""
-    return tuple(bundle)

@@ -10,16 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..bundles import Plain
 from ..compiling import compiled, entry
-from .bundles import QuadraticProblem, QuadraticSlopes, QuadraticStart, QuadraticValues
 from .products import eliminate, mirror, multiply, multiply_upper
 from .reading import (
     Place,
     Places,
     Sizes,
     Tables,
-    place_of,
     places_of,
     put,
     tables_at,
@@ -30,6 +27,7 @@ from .reading import (
 )
 from .vectors import BYTES, LANES, fused, load, read, spread, store, write
 
+Array = np.ndarray
 _SLOTS = 16  # times that are read together
 
 
@@ -309,108 +307,84 @@ def write_step(room: Room, places: Written, sizes: Sizes, first: int, t: int, la
 
 
 @entry
-def pullback(problem: Plain, values: Plain, start: Plain, slopes: Plain) -> None:
+def pullback(problem: Array, values: Array, slopes: Array, count: int, n: int, m: int, q: int, horizon: int) -> None:
     """Write `QuadraticSlopes` of the objective, in nats, from a solved problem and its believed start.
 
     The objective of each problem is −(1/τ) E[½ s'P_0 s + p_0's + v_0] over the start; its derivatives are times the
     cotangent. Tables whose first axis has length 1 get the sum over the problems, and those whose time has length 1
-    the sum over time. All arguments are plain tuples; the slopes are filled with 0 by the caller.
+    the sum over time. All arguments are tables of places; the slopes are filled with 0 by the caller.
     """
-    given, solved = QuadraticProblem(*problem), QuadraticValues(*values)
-    begins, out = QuadraticStart(*start), QuadraticSlopes(*slopes)
-    a, b, c, d, e = solved.hessian, solved.gradient, solved.gain, solved.offset, solved.inverse
-    f, g, h = begins.mean, begins.covariance, begins.cotangent
-    count, horizon, n, m, q = a.shape[0], c.shape[1], a.shape[2], c.shape[2], given.noise_root.shape[3]
-    sizes, places, one = Sizes(n, m, q, m + n + 1), places_of(given), np.int64(1)
+    z = m + n + 1
+    sizes, places, one = Sizes(n, m, q, z), places_of(problem), np.int64(1)
     read_from = Given(
-        place_of(np.int64(a.ctypes.data), count, horizon + 1, a.size),
-        place_of(np.int64(b.ctypes.data), count, horizon + 1, b.size),
-        place_of(np.int64(c.ctypes.data), count, horizon, c.size),
-        place_of(np.int64(d.ctypes.data), count, horizon, d.size),
-        place_of(np.int64(e.ctypes.data), count, horizon, e.size),
-        place_of(np.int64(f.ctypes.data), f.shape[0], one, f.size),
-        place_of(np.int64(g.ctypes.data), g.shape[0], one, g.size),
-        place_of(np.int64(h.ctypes.data), h.shape[0], one, h.size),
+        Place(values[0, 0], values[0, 1], values[0, 2]),
+        Place(values[1, 0], values[1, 1], values[1, 2]),
+        Place(values[2, 0], values[2, 1], values[2, 2]),
+        Place(values[3, 0], values[3, 1], values[3, 2]),
+        Place(values[4, 0], values[4, 1], values[4, 2]),
+        Place(values[5, 0], values[5, 1], values[5, 2]),
+        Place(values[6, 0], values[6, 1], values[6, 2]),
+        Place(values[7, 0], values[7, 1], values[7, 2]),
     )
-    r, s, u = out.transition, out.covariance, out.hessian
-    v, w, x = out.drift, out.gradient, out.final_hessian
-    k, y, o = out.constant, out.final_gradient, out.final_constant
     written = Written(
-        place_of(np.int64(r.ctypes.data), r.shape[0], r.shape[1], r.size),
-        place_of(np.int64(v.ctypes.data), v.shape[0], v.shape[1], v.size),
-        place_of(np.int64(s.ctypes.data), s.shape[0], s.shape[1], s.size),
-        place_of(np.int64(u.ctypes.data), u.shape[0], u.shape[1], u.size),
-        place_of(np.int64(w.ctypes.data), w.shape[0], w.shape[1], w.size),
-        place_of(np.int64(k.ctypes.data), k.shape[0], k.shape[1], k.size),
-        place_of(np.int64(x.ctypes.data), x.shape[0], one, x.size),
-        place_of(np.int64(y.ctypes.data), y.shape[0], one, y.size),
-        place_of(np.int64(o.ctypes.data), o.shape[0], one, o.size),
+        Place(slopes[0, 0], slopes[0, 1], slopes[0, 2]),
+        Place(slopes[1, 0], slopes[1, 1], slopes[1, 2]),
+        Place(slopes[2, 0], slopes[2, 1], slopes[2, 2]),
+        Place(slopes[3, 0], slopes[3, 1], slopes[3, 2]),
+        Place(slopes[4, 0], slopes[4, 1], slopes[4, 2]),
+        Place(slopes[5, 0], slopes[5, 1], slopes[5, 2]),
+        Place(slopes[6, 0], slopes[6, 1], slopes[6, 2]),
+        Place(slopes[7, 0], slopes[7, 1], slopes[7, 2]),
+        Place(slopes[8, 0], slopes[8, 1], slopes[8, 2]),
     )
     before = vectors_of_tables(sizes)
     work = np.zeros((before + vectors_of_room(sizes) + 1) * LANES)
     address = np.int64(work.ctypes.data)
     address += -address % BYTES
     tables, room = tables_at(address, sizes), room_at(address + BYTES * before, sizes)
+    start, row, zero = np.int64(0), BYTES * z, spread(0.0)
     for first in range(0, count, LANES):
         last = min(LANES, count - first) - 1
-        sweep(places, read_from, written, tables, room, sizes, horizon, first, last)
+        take_constants(tables, places, sizes, first, last)
+        take(room.weight, read_from.cotangent, first, start, last, one)
+        store(room.weight, load(room.weight) / load(tables.temperature))
+        take(room.stage, read_from.mean, first, start, last, n)
+        take(room.stage + BYTES * n, read_from.covariance, first, start, last, n * n)
+        here = room.moments + m * (row + BYTES)
+        for i in range(n):
+            x = load(room.stage + BYTES * i)
+            store(here + i * row + BYTES * n, x)
+            store(here + n * row + BYTES * i, x)
+            for j in range(n):
+                at = room.stage + BYTES * (n + i * n + j)
+                store(here + i * row + BYTES * j, fused(x, load(room.stage + BYTES * j), load(at)))
+        store(here + n * (row + BYTES), spread(1.0))
+        for i in range(n * z + z * z + n * n):
+            store(room.by_transition + BYTES * i, zero)
+        for t in range(horizon):
+            slot = t % _SLOTS
+            if slot == 0:
+                slots = min(_SLOTS, horizon - t)
+                take(room.value, read_from.hessian, first, t + 1, last, slots * n * n)
+                take(room.slope, read_from.gradient, first, t + 1, last, slots * n)
+                take(room.gain, read_from.gain, first, t, last, slots * m * n)
+                take(room.offset, read_from.offset, first, t, last, slots * m)
+                take(room.inverse_hessian, read_from.inverse, first, t, last, slots * m * m)
+            soft = take_step(tables, places, sizes, first, t, last, t == 0)
+            read_step(room, tables, sizes, slot)
+            if soft:
+                soften(tables, room, sizes)
+            step(tables, room, sizes, soft)
+            write_step(room, written, sizes, first, t, last, t == horizon - 1)
+        weight = load(room.weight)
+        half = spread(-0.5) * weight
+        for i in range(n):
+            for j in range(n):
+                store(room.stage + BYTES * (i * n + j), half * load(here + i * row + BYTES * j))
+        deliver(room.stage, written.final_hessian, first, start, last, n * n)
+        for i in range(n):
+            store(room.stage + BYTES * i, zero - weight * load(here + i * row + BYTES * n))
+        deliver(room.stage, written.final_gradient, first, start, last, n)
+        store(room.stage, zero - weight)
+        deliver(room.stage, written.final_constant, first, start, last, one)
     work[0] = 0.0  # keeps the memory until here
-
-
-@compiled
-def sweep(
-    places: Places,
-    given: Given,
-    written: Written,
-    tables: Tables,
-    room: Room,
-    sizes: Sizes,
-    horizon: int,
-    first: int,
-    last: int,
-) -> None:
-    """Write the derivatives of the problems first … first + last."""
-    n, m, q, z = sizes
-    start, one, row, zero = np.int64(0), np.int64(1), BYTES * z, spread(0.0)
-    take_constants(tables, places, sizes, first, last)
-    take(room.weight, given.cotangent, first, start, last, one)
-    store(room.weight, load(room.weight) / load(tables.temperature))
-    take(room.stage, given.mean, first, start, last, n)
-    take(room.stage + BYTES * n, given.covariance, first, start, last, n * n)
-    here = room.moments + m * (row + BYTES)
-    for i in range(n):
-        x = load(room.stage + BYTES * i)
-        store(here + i * row + BYTES * n, x)
-        store(here + n * row + BYTES * i, x)
-        for j in range(n):
-            at = room.stage + BYTES * (n + i * n + j)
-            store(here + i * row + BYTES * j, fused(x, load(room.stage + BYTES * j), load(at)))
-    store(here + n * (row + BYTES), spread(1.0))
-    for i in range(n * z + z * z + n * n):
-        store(room.by_transition + BYTES * i, zero)
-    for t in range(horizon):
-        slot = t % _SLOTS
-        if slot == 0:
-            slots = min(_SLOTS, horizon - t)
-            take(room.value, given.hessian, first, t + 1, last, slots * n * n)
-            take(room.slope, given.gradient, first, t + 1, last, slots * n)
-            take(room.gain, given.gain, first, t, last, slots * m * n)
-            take(room.offset, given.offset, first, t, last, slots * m)
-            take(room.inverse_hessian, given.inverse, first, t, last, slots * m * m)
-        soft = take_step(tables, places, sizes, first, t, last, t == 0)
-        read_step(room, tables, sizes, slot)
-        if soft:
-            soften(tables, room, sizes)
-        step(tables, room, sizes, soft)
-        write_step(room, written, sizes, first, t, last, t == horizon - 1)
-    weight = load(room.weight)
-    half = spread(-0.5) * weight
-    for i in range(n):
-        for j in range(n):
-            store(room.stage + BYTES * (i * n + j), half * load(here + i * row + BYTES * j))
-    deliver(room.stage, written.final_hessian, first, start, last, n * n)
-    for i in range(n):
-        store(room.stage + BYTES * i, zero - weight * load(here + i * row + BYTES * n))
-    deliver(room.stage, written.final_gradient, first, start, last, n)
-    store(room.stage, zero - weight)
-    deliver(room.stage, written.final_constant, first, start, last, one)

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ..compiling import compiled
-from .bundles import QuadraticProblem
 from .products import gather, mirror, multiply_upper, scatter
 from .vectors import BYTES, load, read, spread, store
 
+Array = np.ndarray
 
 
 class Place(NamedTuple):
@@ -95,33 +95,21 @@ def tables_at(address: int, sizes: Sizes) -> Tables:
 
 
 @compiled
-def place_of(address: int, problems: int, times: int, size: int) -> Place:
-    """The place of a table with this many problems, times and numbers."""
-    by_problem = 8 * (size // problems) if problems > 1 else 0
-    return Place(address, by_problem, 8 * (size // (problems * times)) if times > 1 else 0)
-
-
-@compiled
-def places_of(problem: QuadraticProblem) -> Places:
-    """The places of all tables of a problem."""
-    a, b, c = problem.transition, problem.noise_root, problem.hessian
-    d, e, f = problem.drift, problem.gradient, problem.final_hessian
-    g, h, i = problem.constant, problem.theta, problem.final_gradient
-    j, k, x = problem.final_constant, problem.temperature, problem.discount
-    one = np.int64(1)
+def places_of(x: Array) -> Places:
+    """The places of a problem, from a table (field, 3)."""
     return Places(
-        place_of(np.int64(a.ctypes.data), a.shape[0], a.shape[1], a.size),
-        place_of(np.int64(d.ctypes.data), d.shape[0], d.shape[1], d.size),
-        place_of(np.int64(b.ctypes.data), b.shape[0], b.shape[1], b.size),
-        place_of(np.int64(c.ctypes.data), c.shape[0], c.shape[1], c.size),
-        place_of(np.int64(e.ctypes.data), e.shape[0], e.shape[1], e.size),
-        place_of(np.int64(g.ctypes.data), g.shape[0], g.shape[1], g.size),
-        place_of(np.int64(f.ctypes.data), f.shape[0], one, f.size),
-        place_of(np.int64(i.ctypes.data), i.shape[0], one, i.size),
-        place_of(np.int64(j.ctypes.data), j.shape[0], one, j.size),
-        place_of(np.int64(h.ctypes.data), h.shape[0], h.shape[1], h.size),
-        place_of(np.int64(k.ctypes.data), k.shape[0], one, k.size),
-        place_of(np.int64(x.ctypes.data), x.shape[0], one, x.size),
+        Place(x[0, 0], x[0, 1], x[0, 2]),
+        Place(x[1, 0], x[1, 1], x[1, 2]),
+        Place(x[2, 0], x[2, 1], x[2, 2]),
+        Place(x[3, 0], x[3, 1], x[3, 2]),
+        Place(x[4, 0], x[4, 1], x[4, 2]),
+        Place(x[5, 0], x[5, 1], x[5, 2]),
+        Place(x[6, 0], x[6, 1], x[6, 2]),
+        Place(x[7, 0], x[7, 1], x[7, 2]),
+        Place(x[8, 0], x[8, 1], x[8, 2]),
+        Place(x[9, 0], x[9, 1], x[9, 2]),
+        Place(x[10, 0], x[10, 1], x[10, 2]),
+        Place(x[11, 0], x[11, 1], x[11, 2]),
     )
 
 
