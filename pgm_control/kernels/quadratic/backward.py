@@ -9,6 +9,7 @@ from ..vector_math import log, log1p
 from .bundles import BROKEN, NOT_CONCAVE, NOT_FINITE
 from .products import eliminate, mirror, multiply, multiply_upper
 from .reading import (
+    SLOTS,
     Place,
     Places,
     Sizes,
@@ -19,13 +20,11 @@ from .reading import (
     take,
     take_constants,
     take_step,
-    vectors_of_tables,
 )
 from .vectors import BYTES, LANES, fused, load, not_above, read, spread, store, write
 
 Array = np.ndarray
 _LARGE = 1e100
-_SLOTS = 16  # times that are written together: long runs, which are still in the cache
 
 
 class Results(NamedTuple):
@@ -41,7 +40,7 @@ class Results(NamedTuple):
 
 
 class Room(NamedTuple):
-    """The addresses of the matrices of the recursion; those with a slot for a time have `_SLOTS`."""
+    """The addresses of the matrices of the recursion; those with a slot for a time have `SLOTS`."""
 
     soft: int  # [[L'PL, L'P, L'p], [., P, p], [., ., 0]], (q + n + 1, q + n + 1): P and p are γ times those of t + 1
     scaled: int  # of the eliminations
@@ -77,9 +76,9 @@ class Value(NamedTuple):
 def room_at(address: int, sizes: Sizes, horizon: int) -> Room:
     """Matrices in consecutive memory."""
     n, m, q, z = sizes
-    wide, slot = q + n + 1, BYTES * _SLOTS
+    wide, slot = q + n + 1, BYTES * SLOTS
     scaled = address + BYTES * wide * wide
-    inverse = scaled + BYTES * max(wide * wide, z * (z + m))
+    inverse = scaled + BYTES * (wide * wide + z * (z + m))
     ahead = inverse + BYTES * (q + m)
     hessian = ahead + BYTES * n * z
     policy = hessian + BYTES * z * (z + m)
@@ -94,15 +93,6 @@ def room_at(address: int, sizes: Sizes, horizon: int) -> Room:
         *(address, scaled, inverse, ahead, hessian, policy, one, value, slope, gain, offset, covariance),
         *(theta, theta + step, theta + 2 * step, theta + 3 * step, theta + 4 * step, theta + 5 * step),
     )
-
-
-@compiled
-def vectors_of_room(sizes: Sizes, horizon: int) -> int:
-    """The number of vectors that `room_at` places."""
-    n, m, q, z = sizes
-    wide, slot = q + n + 1, n * n + n + m * n + m + m * m
-    small = 2 * wide * wide + 2 * z * (z + m) + q + m + n * z + m * (n + 1 + m) + 1
-    return small + _SLOTS * slot + 6 * horizon + 1
 
 
 @compiled
@@ -234,12 +224,14 @@ def note(failures: Array, lanes: int, code: int, first: int, last: int, t: int) 
 
 
 @entry
-def backward(problem: Array, values: Array, failures: Array, n: int, m: int, q: int, horizon: int) -> None:
+def backward(
+    problem: Array, values: Array, failures: Array, work: Array, address: int, n: int, m: int, q: int, horizon: int
+) -> None:
     """Solve all problems: write `QuadraticValues` from `QuadraticProblem`, both as tables of places.
 
     A problem whose certainty equivalent over the noise is unbounded (I + θL'PL is not positive definite: BROKEN), or
-    whose Haa is not positive definite (NOT_CONCAVE), has nan from there backwards; `failures` (problem, 2) have its
-    status and time.
+    whose Haa is not positive definite (NOT_CONCAVE), has nan from there backwards; `failures` (problem, 2) has its
+    status and time. `work` has room for the vectors of `tables_at` and `room_at` from `address` on.
     """
     z, count = m + n + 1, failures.shape[0]
     sizes, places = Sizes(n, m, q, z), places_of(problem)
@@ -252,11 +244,8 @@ def backward(problem: Array, values: Array, failures: Array, n: int, m: int, q: 
         Place(values[5, 0], values[5, 1], values[5, 2]),
         Place(values[6, 0], values[6, 1], values[6, 2]),
     )
-    before = vectors_of_tables(sizes)
-    work = np.empty((before + vectors_of_room(sizes, horizon) + 1) * LANES)
-    address = np.int64(work.ctypes.data)
-    address += -address % BYTES
-    tables, room = tables_at(address, sizes), room_at(address + BYTES * before, sizes, horizon)
+    tables = tables_at(address, sizes)
+    room = room_at(tables.end, sizes, horizon)
     start, one, broken, not_concave = np.int64(0), np.int64(1), np.int64(BROKEN), np.int64(NOT_CONCAVE)
     for first in range(0, count, LANES):
         last = min(LANES, count - first) - 1
@@ -290,25 +279,24 @@ def backward(problem: Array, values: Array, failures: Array, n: int, m: int, q: 
                     note(failures, lanes, broken, first, last, t)
             else:
                 average(tables, room, sizes, after, t)
-            slot = t % _SLOTS
+            slot = t % SLOTS
             lanes = choose(tables, room, sizes, after, slot, t)
             if lanes != 0:
                 note(failures, lanes, not_concave, first, last, t)
-            if t % _SLOTS == 0:
-                slots = min(_SLOTS, horizon - t)
+            if t % SLOTS == 0:
+                slots = min(SLOTS, horizon - t)
                 put(room.value, results.hessian, first, t, last, slots * n * n)
                 put(room.slope, results.gradient, first, t, last, slots * n)
                 put(room.gain, results.gain, first, t, last, slots * m * n)
                 put(room.offset, results.offset, first, t, last, slots * m)
                 put(room.covariance, results.inverse, first, t, last, slots * m * m)
-        begins = (room.theta - np.int64(work.ctypes.data)) // 8
+        begins = (room.theta - address) // 8
         finish(tables, room, work[begins : begins + 5 * LANES * horizon], horizon)
         put(room.log_det, results.log_det, first, start, last, horizon)
         put(room.constant, results.constant, first, start, last, horizon + 1)
         for lane in range(last + 1):
             if not np.isfinite(read(room.constant + 8 * lane)) and failures[first + lane, 0] == 0:
                 failures[first + lane, 0], failures[first + lane, 1] = NOT_FINITE, 0
-    work[0] = 0.0  # keeps the memory until here
 
 
 @compiled

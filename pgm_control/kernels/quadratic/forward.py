@@ -13,6 +13,7 @@ import numpy as np
 from ..compiling import compiled, entry
 from .products import eliminate, mirror, multiply, multiply_upper
 from .reading import (
+    SLOTS,
     Place,
     Places,
     Sizes,
@@ -23,12 +24,10 @@ from .reading import (
     take,
     take_constants,
     take_step,
-    vectors_of_tables,
 )
 from .vectors import BYTES, LANES, fused, load, read, spread, store, write
 
 Array = np.ndarray
-_SLOTS = 16  # times that are read together
 
 
 class Given(NamedTuple):
@@ -93,7 +92,7 @@ class Room(NamedTuple):
 def room_at(address: int, sizes: Sizes) -> Room:
     """Matrices in consecutive memory."""
     n, m, q, z = sizes
-    wide, slot = (q + n + 1) * (q + 2 * n + 1), BYTES * _SLOTS
+    wide, slot = (q + n + 1) * (q + 2 * n + 1), BYTES * SLOTS
     scaled = address + BYTES * wide
     inverse = scaled + BYTES * wide
     roots = inverse + BYTES * q
@@ -123,14 +122,6 @@ def room_at(address: int, sizes: Sizes) -> Room:
         *(moved, arrived, transposed, stage, by_transition, by_moments, by_covariance, weight),
         *(value, slope, gain, offset, offset + slot * m),
     )
-
-
-@compiled
-def vectors_of_room(sizes: Sizes) -> int:
-    """The number of vectors that `room_at` places, or a few more."""
-    n, m, q, z = sizes
-    wide, slot = (q + n + 1) * (q + 2 * n + 1), n * n + n + m * n + m + m * m
-    return 2 * wide + q + q * n + 3 * n * n + 7 * n * z + 3 * z * z + 2 * m * z + m * m + 1 + _SLOTS * slot
 
 
 @compiled
@@ -307,12 +298,15 @@ def write_step(room: Room, places: Written, sizes: Sizes, first: int, t: int, la
 
 
 @entry
-def pullback(problem: Array, values: Array, slopes: Array, count: int, n: int, m: int, q: int, horizon: int) -> None:
+def pullback(
+    problem: Array, values: Array, slopes: Array, address: int, count: int, n: int, m: int, q: int, horizon: int
+) -> None:
     """Write `QuadraticSlopes` of the objective, in nats, from a solved problem and its believed start.
 
     The objective of each problem is −(1/τ) E[½ s'P_0 s + p_0's + v_0] over the start; its derivatives are times the
     cotangent. Tables whose first axis has length 1 get the sum over the problems, and those whose time has length 1
-    the sum over time. All arguments are tables of places; the slopes are filled with 0 by the caller.
+    the sum over time. All tables are tables of places; the slopes are filled with 0 by the caller.
+    The vectors of `tables_at` and `room_at` begin at `address`.
     """
     z = m + n + 1
     sizes, places, one = Sizes(n, m, q, z), places_of(problem), np.int64(1)
@@ -337,11 +331,8 @@ def pullback(problem: Array, values: Array, slopes: Array, count: int, n: int, m
         Place(slopes[7, 0], slopes[7, 1], slopes[7, 2]),
         Place(slopes[8, 0], slopes[8, 1], slopes[8, 2]),
     )
-    before = vectors_of_tables(sizes)
-    work = np.zeros((before + vectors_of_room(sizes) + 1) * LANES)
-    address = np.int64(work.ctypes.data)
-    address += -address % BYTES
-    tables, room = tables_at(address, sizes), room_at(address + BYTES * before, sizes)
+    tables = tables_at(address, sizes)
+    room = room_at(tables.end, sizes)
     start, row, zero = np.int64(0), BYTES * z, spread(0.0)
     for first in range(0, count, LANES):
         last = min(LANES, count - first) - 1
@@ -362,9 +353,9 @@ def pullback(problem: Array, values: Array, slopes: Array, count: int, n: int, m
         for i in range(n * z + z * z + n * n):
             store(room.by_transition + BYTES * i, zero)
         for t in range(horizon):
-            slot = t % _SLOTS
+            slot = t % SLOTS
             if slot == 0:
-                slots = min(_SLOTS, horizon - t)
+                slots = min(SLOTS, horizon - t)
                 take(room.value, read_from.hessian, first, t + 1, last, slots * n * n)
                 take(room.slope, read_from.gradient, first, t + 1, last, slots * n)
                 take(room.gain, read_from.gain, first, t, last, slots * m * n)
@@ -387,4 +378,3 @@ def pullback(problem: Array, values: Array, slopes: Array, count: int, n: int, m
         deliver(room.stage, written.final_gradient, first, start, last, n)
         store(room.stage, zero - weight)
         deliver(room.stage, written.final_constant, first, start, last, one)
-    work[0] = 0.0  # keeps the memory until here

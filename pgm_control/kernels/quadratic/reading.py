@@ -12,6 +12,7 @@ from .products import gather, mirror, multiply_upper, scatter
 from .vectors import BYTES, load, read, spread, store
 
 Array = np.ndarray
+SLOTS = 16  # times that are read and written together: long runs, which are still in the cache
 
 
 class Place(NamedTuple):
@@ -61,13 +62,7 @@ class Tables(NamedTuple):
     temperature: int
     discount: int
     zero: int  # a row of zeros
-
-
-@compiled
-def vectors_of_tables(sizes: Sizes) -> int:
-    """The number of vectors that `tables_at` places."""
-    n, m, q, z = sizes
-    return 2 * z * z + 3 * n * z + 2 * n * q + n * n + 2 * (z + q + n) + 16
+    end: int
 
 
 @compiled
@@ -91,6 +86,7 @@ def tables_at(address: int, sizes: Sizes) -> Tables:
         theta + BYTES,
         theta + 2 * BYTES,
         theta + 3 * BYTES,
+        theta + BYTES * (3 + z + q + n),
     )
 
 

@@ -11,6 +11,8 @@ from ..bundles import Table
 from . import backward as _backward
 from . import forward as _forward
 from .bundles import QuadraticProblem, QuadraticSlopes, QuadraticStart, QuadraticValues
+from .reading import SLOTS
+from .vectors import BYTES, LANES
 
 Array = np.ndarray
 _TIMED = 6  # the first fields of a problem, which have an axis of time; θ is another
@@ -43,8 +45,8 @@ def solve_into(problem: QuadraticProblem, values: QuadraticValues) -> None:
     n, m, q = sizes_of(problem)
     count, horizon = values.log_det.shape
     given = _places(problem, count, horizon, (*range(_TIMED), _THETA))
-    # All times of a problem are together, whatever their number: the strides of time follow from the sizes.
-    _backward.backward(given, _places_of_values(values), values.failures, n, m, q, horizon)
+    work, address = _work(n, m, q, horizon)
+    _backward.backward(given, _places_of_values(values), values.failures, work, address, n, m, q, horizon)
 
 
 def slopes(problem: QuadraticProblem, values: QuadraticValues, start: QuadraticStart) -> QuadraticSlopes:
@@ -70,7 +72,9 @@ def slopes(problem: QuadraticProblem, values: QuadraticValues, start: QuadraticS
     begins = _places(start, count, horizon, ())
     given = _places(problem, count, horizon, (*range(_TIMED), _THETA))
     read = np.concatenate((solved[:2], solved[3:6], begins))
-    _forward.pullback(given, read, _places(found, count, horizon, range(_TIMED)), count, n, m, q, horizon)
+    work, address = _work(n, m, q, horizon)
+    _forward.pullback(given, read, _places(found, count, horizon, range(_TIMED)), address, count, n, m, q, horizon)
+    del work  # until here
     return found
 
 
@@ -78,6 +82,16 @@ def sizes_of(problem: QuadraticProblem) -> tuple[int, int, int]:
     """The numbers of states, actions and noises."""
     n, both = problem.transition.shape[2:]
     return n, both - n, problem.noise_root.shape[3]
+
+
+def _work(n: int, m: int, q: int, horizon: int) -> tuple[Array, int]:
+    """Room for all matrices of a sweep, and its address, at a multiple of the size of a vector."""
+    z = n + m + 1
+    wide = z + q + n
+    vectors = 15 * wide * wide + SLOTS * z * z + 6 * horizon + 100
+    room = np.empty((vectors + 1) * LANES)
+    shift = -room.ctypes.data % BYTES // 8
+    return room[shift:], room.ctypes.data + 8 * shift
 
 
 def _places(tables: Sequence[Table], count: int, horizon: int, timed: Sequence[int]) -> Array:
