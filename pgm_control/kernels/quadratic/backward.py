@@ -11,7 +11,6 @@ from .products import eliminate, mirror, multiply, multiply_upper
 from .reading import (
     SLOTS,
     Place,
-    Places,
     Sizes,
     Tables,
     places_of,
@@ -68,7 +67,7 @@ class Value(NamedTuple):
     hessian: int
     pitch: int
     gradient: int
-    step: int
+    step: int | np.int64
     corner: int  # twice the constant
 
 
@@ -107,7 +106,7 @@ def half_log(u: float, excess: float, log1p_u: float) -> float:
 @compiled
 def look_ahead(tables: Tables, room: Room, sizes: Sizes, slot: int) -> Value:
     """P and p of this slot times γ, into `room.soft`."""
-    n, m, q, z = sizes
+    n, q = sizes.n, sizes.q
     wide, discount = BYTES * (q + n + 1), load(tables.discount)
     value, flat = room.soft + q * (wide + BYTES), room.value + BYTES * slot * n * n
     for i in range(n):
@@ -121,8 +120,8 @@ def look_ahead(tables: Tables, room: Room, sizes: Sizes, slot: int) -> Value:
 
 @compiled
 def soften(tables: Tables, room: Room, sizes: Sizes, t: int) -> int:
-    """The certainty equivalent over the noise: P and p of `room.soft` become P~ and p~. Lanes that break down, as bits."""
-    n, m, q, z = sizes
+    """The certainty equivalent over the noise: P and p of `room.soft` become P~ and p~. Lanes that break, as bits."""
+    n, q = sizes.n, sizes.q
     pitch = BYTES * (q + n + 1)
     across, value = room.soft + BYTES * q, room.soft + q * (pitch + BYTES)
     none, vector = np.int64(0), np.int64(BYTES)
@@ -162,7 +161,7 @@ def average(tables: Tables, room: Room, sizes: Sizes, after: Value, t: int) -> N
 @compiled
 def choose(tables: Tables, room: Room, sizes: Sizes, after: Value, slot: int, t: int) -> int:
     """One step back from P~ and p~, to slots of P, p and the policy. Lanes where Haa is not positive, as bits."""
-    n, m, q, z = sizes
+    n, m, z = sizes.n, sizes.m, sizes.z
     value, wide, slope, apart, corner = after
     pitch, row, ahead, hessian = BYTES * (z + m), BYTES * z, room.ahead, room.hessian
     zero, one, half = spread(0.0), spread(1.0), spread(0.5)

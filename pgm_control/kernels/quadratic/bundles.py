@@ -1,7 +1,7 @@
 """Bundles of the tables of the sweeps of linear-quadratic control, arrays or tensors.
 
-All are contiguous and float64. Those of a problem have an axis of problems and one of times, each of the full length, or
-of length 1 for a table that all share. Matrices of quadratic forms are symmetric.
+All are contiguous and float64. Those of a problem have an axis of problems and one of times, each of the full length,
+or of length 1 for a table that all share. Matrices of quadratic forms are symmetric.
 """
 
 from typing import NamedTuple
@@ -12,7 +12,7 @@ BROKEN, NOT_CONCAVE, NOT_FINITE = 1, 2, 3  # status of a problem; 0 if it was so
 
 
 class QuadraticProblem(NamedTuple):
-    """Costs ½ z'Cz + c'z + k of z = (s, a), with all that comes from the action prior; dynamics Fz + d + Lε, ε standard."""
+    """Costs ½ z'Cz + c'z + k of z = (s, a), with what comes from the action prior; dynamics Fz + d + Lε, ε ~ N(0, I)."""
 
     transition: Table  # F = [A B], (problem, time, state, state and action)
     drift: Table  # d, (problem, time, state)
@@ -50,7 +50,7 @@ class QuadraticStart(NamedTuple):
 
 
 class QuadraticSlopes(NamedTuple):
-    """Derivatives with respect to these fields of `QuadraticProblem`, shaped like them, and to W in place of its root."""
+    """Derivatives with respect to these fields of `QuadraticProblem`, shaped like them; by W instead of its root."""
 
     transition: Table
     drift: Table

@@ -15,7 +15,6 @@ from .products import eliminate, mirror, multiply, multiply_upper
 from .reading import (
     SLOTS,
     Place,
-    Places,
     Sizes,
     Tables,
     places_of,
@@ -127,7 +126,7 @@ def room_at(address: int, sizes: Sizes) -> Room:
 @compiled
 def soften(tables: Tables, room: Room, sizes: Sizes) -> None:
     """P and p of `room.soft` become P~ and p~; S is written into `room.believed`."""
-    n, m, q, z = sizes
+    n, q = sizes.n, sizes.q
     pitch, none, vector, down = BYTES * (q + 2 * n + 1), np.int64(0), np.int64(BYTES), BYTES * n
     across, value = room.soft + BYTES * q, room.soft + q * (pitch + BYTES)
     multiply(across, pitch, tables.zero, none, tables.root, vector, BYTES * q, value, pitch, q, n, n + 1)
@@ -151,7 +150,7 @@ def soften(tables: Tables, room: Room, sizes: Sizes) -> None:
 @compiled
 def read_step(room: Room, tables: Tables, sizes: Sizes, slot: int) -> None:
     """γP and γp into `room.soft`, and the policy, from this slot."""
-    n, m, q, z = sizes
+    n, m, q = sizes.n, sizes.m, sizes.q
     pitch, discount, zero = BYTES * (q + 2 * n + 1), load(tables.discount), spread(0.0)
     value, flat = room.soft + q * (pitch + BYTES), room.value + BYTES * slot * n * n
     for i in range(n):
@@ -253,7 +252,7 @@ def deliver(source: int, place: Place, first: int, t: int, last: int, items: int
 @compiled
 def write_step(room: Room, places: Written, sizes: Sizes, first: int, t: int, last: int, ends: bool) -> None:
     """Write the sums into the tables that have a time, or into all at the end, and set them to 0."""
-    n, m, q, z = sizes
+    n, m, z = sizes.n, sizes.m, sizes.z
     zero, stage, one = spread(0.0), room.stage, np.int64(1)
     if ends or places.transition.by_time > 0:
         for i in range(n):
@@ -299,14 +298,23 @@ def write_step(room: Room, places: Written, sizes: Sizes, first: int, t: int, la
 
 @entry
 def pullback(
-    problem: Array, values: Array, slopes: Array, address: int, count: int, n: int, m: int, q: int, horizon: int
+    problem: Array,
+    values: Array,
+    slopes: Array,
+    work: Array,
+    address: int,
+    count: int,
+    n: int,
+    m: int,
+    q: int,
+    horizon: int,
 ) -> None:
     """Write `QuadraticSlopes` of the objective, in nats, from a solved problem and its believed start.
 
     The objective of each problem is −(1/τ) E[½ s'P_0 s + p_0's + v_0] over the start; its derivatives are times the
     cotangent. Tables whose first axis has length 1 get the sum over the problems, and those whose time has length 1
-    the sum over time. All tables are tables of places; the slopes are filled with 0 by the caller.
-    The vectors of `tables_at` and `room_at` begin at `address`.
+    the sum over time. All are tables of places; the slopes are filled with 0 by the caller.
+    `work` has room for the vectors of `tables_at` and `room_at` from `address` on.
     """
     z = m + n + 1
     sizes, places, one = Sizes(n, m, q, z), places_of(problem), np.int64(1)

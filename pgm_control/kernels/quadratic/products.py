@@ -6,7 +6,20 @@ The entry (i, j) of a matrix at x is the vector at x + i · pitch + j · BYTES; 
 import numpy as np
 
 from ..compiling import compiled
-from .vectors import BYTES, LANES, fused, gather_four, load, not_above, read, scatter_four, spread, store, where_positive, write
+from .vectors import (
+    BYTES,
+    LANES,
+    fused,
+    gather_four,
+    load,
+    not_above,
+    read,
+    scatter_four,
+    spread,
+    store,
+    where_positive,
+    write,
+)
 
 
 @compiled

@@ -68,7 +68,7 @@ class Tables(NamedTuple):
 @compiled
 def tables_at(address: int, sizes: Sizes) -> Tables:
     """Tables in consecutive memory."""
-    n, m, q, z = sizes
+    n, q, z = sizes.n, sizes.q, sizes.z
     forward = address + BYTES * (z * z + n * q + 4)
     root = forward + BYTES * n * z
     transposed = root + BYTES * n * q
@@ -173,7 +173,7 @@ def take_step(tables: Tables, places: Places, sizes: Sizes, first: int, t: int, 
         store(tables.cost + BYTES * (z * z - 1), twice * load(stage))
     if begins or places.theta.by_time > 0:
         take(tables.theta, places.theta, first, t, last, one)
+    soft = False
     for lane in range(last + 1):
-        if read(tables.theta + 8 * lane) != 0:
-            return True
-    return False
+        soft |= read(tables.theta + 8 * lane) != 0
+    return soft

@@ -26,6 +26,7 @@ class Vector(types.Type):
     """The type of a vector, for numba."""
 
     def __init__(self) -> None:
+        """A type without parameters."""
         super().__init__(name="eight_float64")
 
 
@@ -204,7 +205,8 @@ def _define(operation: Any, instruction: str) -> None:
     class OfVectors(ConcreteTemplate):
         cases = [typing_signature(_vector, _vector, _vector)]  # noqa: RUF012 - numba reads this attribute
 
-    infer_global(operation)(OfVectors)
+    typed: Any = infer_global(operation)
+    typed(OfVectors)
     lower_builtin(operation, _vector, _vector)(generate)
 
 

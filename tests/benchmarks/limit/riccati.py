@@ -21,10 +21,10 @@ def aligned(*shape: int) -> Array:
 class RiccatiLimit:
     """A solver for problems without linear terms, with buffers allocated beforehand, which `solve` fills.
 
-    The arguments are arrays with the problem as their first axis: transition [A B] (4, 6), root of the noise (4, 4), hessian
-    (6, 6), final hessian (4, 4), and θ, which is 0 in all problems or in none. Results are in lanes, problem fastest:
-    `p` (block, T + 1, 4, 4, lane), `gain` (block, T, 2, 4, lane), `inverse` (block, T, 2, 2, lane), `logs` (block, T, 2,
-    lane): log det (I + θ L'PL), or tr(W P) where θ is 0, and log det Haa.
+    The arguments are arrays with the problem as their first axis: transition [A B] (4, 6), root of the noise (4, 4),
+    hessian (6, 6), final hessian (4, 4), and θ, which is 0 in all problems or in none. Results are in lanes, problem
+    fastest: `p` (block, T + 1, 4, 4, lane), `gain` (block, T, 2, 4, lane), `inverse` (block, T, 2, 2, lane), `logs`
+    (block, T, 2, lane): log det (I + θ L'PL), or tr(W P) where θ is 0, and log det Haa.
     """
 
     def __init__(self, horizon: int, transition: Array, root: Array, hessian: Array, last: Array, theta: Array) -> None:
