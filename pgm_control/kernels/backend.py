@@ -33,14 +33,6 @@ def sweeps_for(table: Table) -> ModuleType | None:
     return None if kernels_for(table, steps=2) is None else _infinite_horizon()
 
 
-def riccati_for(table: Table) -> ModuleType | None:
-    """The module of compiled sweeps of linear-quadratic problems, or None for torch, by the same rule.
-
-    Its functions take and return arrays in float64, of which there may be any number of problems, times and dimensions.
-    """
-    return None if kernels_for(table, steps=2) is None else _riccati()
-
-
 @contextmanager
 def before_compiling(say: Callable[[str], None]) -> Iterator[None]:
     """Within this context, call `say` with a notice instead of the logger "pgm_control" before a loop is compiled.
@@ -76,10 +68,3 @@ def _infinite_horizon() -> ModuleType:
     from . import infinite_horizon
 
     return infinite_horizon
-
-
-@functools.cache
-def _riccati() -> ModuleType:
-    from .quadratic import riccati
-
-    return riccati

@@ -12,7 +12,7 @@ BROKEN, NOT_CONCAVE, NOT_FINITE = 1, 2, 3  # status of a problem; 0 if it was so
 
 
 class QuadraticProblem(NamedTuple):
-    """Costs ½ z'Cz + c'z + k of z = (s, a), with what comes from the action prior; dynamics Fz + d + Lε, ε ~ N(0, I)."""
+    """Costs ½ z'Cz + c'z + k of z = (s, a), with those of the action prior; dynamics Fz + d + Lε, ε ~ N(0, I)."""
 
     transition: Table  # F = [A B], (problem, time, state, state and action)
     drift: Table  # d, (problem, time, state)

@@ -163,7 +163,7 @@ def _place(name: str, table: Array, tail: tuple[int, ...], times: int, sizes: Di
     if not (fits and (times == _NO_TIME or shape[1] in lengths)):
         axes = "" if times == _NO_TIME else f", times of length {' or '.join(map(str, lengths))}"
         raise InvalidArgument(
-            f"`{name}` must have 1 or {sizes.problems} problems{axes}, and then the shape {tail}, but has shape {shape}."
+            f"`{name}` must have 1 or {sizes.problems} problems{axes}, then the shape {tail}, but has shape {shape}."
         )
     if table.dtype != np.float64 or not table.flags.c_contiguous:
         raise InvalidArgument(f"`{name}` must be a contiguous array in float64. Use numpy.ascontiguousarray.")

@@ -7,8 +7,8 @@ import torch
 pytest.importorskip("numba", reason="needs the extra `fast`")
 
 from pgm_control.errors import InvalidArgument
-from pgm_control.kernels.backend import riccati_for
 from pgm_control.kernels.quadratic import backward, forward, riccati
+from pgm_control.kernels.quadratic.backend import riccati_for
 from pgm_control.kernels.quadratic.bundles import (
     BROKEN,
     NOT_CONCAVE,
