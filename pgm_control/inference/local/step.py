@@ -1,0 +1,170 @@
+r"""A step of a Gaussian guide towards the optimum of the linear-quadratic approximation of its model.
+
+A guide q is the exact optimum of the model whose rewards are
+
+$$\hat r_t = \tau \log\frac{\pi_t(a \mid s)}{\rho_t(a \mid s)} + \frac\tau\beta \log\frac{q_t(s' \mid s,a)}{p_t(s' \mid s,a)}$$
+
+because all its values are 0. A step of size η is the exact optimum for $(1-\eta)\,\hat r + \eta\, \bar r$, where r̄ is the
+expected quadratic form of the rewards at the marginals of q, as for tables in
+`inference.variational.natural_gradient`: a natural-gradient step on the objective of conjugate-computation variational
+inference [khan2017].
+
+Sources:
+    [khan2017] M. E. Khan and W. Lin, Conjugate-computation variational inference: converting variational inference in
+        non-conjugate models to inferences in conjugate models. International Conference on Artificial Intelligence and
+        Statistics, Proceedings of Machine Learning Research 54, pages 878–887, 2017. arXiv:1703.04265
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ...problems.continuous.linear_quadratic import LinearQuadratic
+from ...trajectories.gaussian.blocks import GaussianBlocks
+from ...trajectories.gaussian.model import GaussianPrior
+from ...trajectories.gaussian.riccati import FINE, backward_sweep, prepared
+from ..exact.gaussian.solve import Thetas, believed_dynamics, start_equivalent
+from .around import Around, LocalModel, around
+from .expectations import Points
+from .vector_model import VectorModel
+
+_HALVINGS = 30
+
+
+class Step(NamedTuple):
+    """The result of a step.
+
+    Attributes:
+        found: the guide after the step, with the approximation around it.
+        before, objective: J_β before and after the step, in nats.
+        size: η of the step; 0 if no step was accepted.
+    """
+
+    found: Around
+    before: float
+    objective: float
+    size: float
+
+
+def improved_around(now: Around, beta: tuple[float, float], step_size: float, points: Points) -> Step:
+    r"""The guide after one step, accepted only if J_β rises; otherwise η is halved.
+
+    With a negative β the optimum is a saddle, at which no step raises or lowers J_β; the largest step is taken that has
+    a solution.
+
+    Args:
+        now: the guide and the approximation around it.
+        beta: β of the dynamics and of the start; a block with β = 0 stays the model's.
+        step_size: the largest η.
+        points: how rewards are averaged.
+
+    References:
+        [khan2017]
+    """
+    rewards, own = now.rewards(points, beta[0]), _own(now, beta)
+    before = now.objective(points, *beta, rewards)
+    size = step_size
+    for _ in range(_HALVINGS):
+        better = _solved(now, rewards, own, beta, size)
+        if better is not None:
+            found = around(now.model, better, (beta[1] != 0, beta[0] != 0), points, now)
+            after = found.objective(points, *beta)
+            if after > before or (min(beta) < 0 and after == after):
+                return Step(found, before, after, size)
+        size = 0.5 * size
+    return Step(now, before, before, 0.0)
+
+
+class _Own(NamedTuple):
+    """The rewards for which a guide is the optimum, as Hessians and gradients in y, in nats; and those of the start."""
+
+    hessian: Tensor
+    gradient: Tensor
+    start_hessian: Tensor
+    start_gradient: Tensor
+
+
+def _own(now: Around, beta: tuple[float, float]) -> _Own:
+    """log π/ρ + (1/β) log q/p in y = (s', s, a), and (1/β₀) log q(s_0)/p(s_0)."""
+    blocks, problem, prior = now.blocks, now.local.problem, now.local.action_prior
+    assert prior is not None
+    steps, n, m = blocks.horizon, problem.num_states, problem.num_actions
+    eye = torch.eye(m, dtype=torch.float64).expand(steps, m, m)
+    none = torch.zeros(steps, m, n, dtype=torch.float64)
+    pi = _log_normal(torch.cat((none, blocks.gain, eye), -1), -blocks.offset, blocks.policy_covariance, now.joint_mean)
+    rho = _log_normal(torch.cat((none, -prior.gain, eye), -1), prior.offset, prior.covariance, now.joint_mean)
+    hessian, gradient = pi[0] - rho[0], pi[1] - rho[1]
+    if beta[0] != 0:
+        eye = torch.eye(n, dtype=torch.float64).expand(steps, n, n)
+        q = _log_normal(torch.cat((eye, -blocks.transition), -1), blocks.drift, blocks.noise, now.joint_mean)
+        p = _log_normal(torch.cat((eye, -problem.F), -1), problem.d, problem.W, now.joint_mean)
+        hessian, gradient = hessian + (q[0] - p[0]) / beta[0], gradient + (q[1] - p[1]) / beta[0]
+    start_hessian, start_gradient = torch.zeros(n, n, dtype=torch.float64), torch.zeros(n, dtype=torch.float64)
+    if beta[1] != 0:
+        eye, at = torch.eye(n, dtype=torch.float64), blocks.initial_mean
+        q = _log_normal(eye, blocks.initial_mean, blocks.initial_covariance, at)
+        p = _log_normal(eye, problem.initial_mean, problem.initial_covariance, at)
+        start_hessian, start_gradient = (q[0] - p[0]) / beta[1], (q[1] - p[1]) / beta[1]
+    return _Own(hessian, gradient, start_hessian, start_gradient)
+
+
+def _log_normal(E: Tensor, mean: Tensor, covariance: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+    """Hessian and gradient at a point of log N(Ey; mean, covariance); within its range where it is singular."""
+    weighted = torch.linalg.pinv(covariance, rtol=1e-12, hermitian=True) @ E
+    hessian = -E.mT @ weighted
+    return hessian, -(weighted.mT @ ((E @ at[..., None])[..., 0] - mean)[..., None])[..., 0]
+
+
+def _solved(now: Around, rewards: list, own: _Own, beta: tuple[float, float], size: float) -> GaussianBlocks | None:
+    """The optimum for the mixed rewards; None if there is none.
+
+    A reward of (s, a, s') is a cost of the state of a larger problem, $x_{t+1} = (s_{t+1}, s_t, a_t)$.
+    """
+    problem, prior, tau = now.local.problem, now.local.action_prior, now.local.temperature
+    assert prior is not None
+    n, m, steps = problem.num_states, problem.num_actions, problem.horizon
+    hessian = (1 - size) * own.hessian + size * torch.stack([each.hessian for each in rewards])
+    gradient = (1 - size) * own.gradient + size * torch.stack([each.gradient for each in rewards])
+    P = -tau * hessian
+    p = -tau * gradient - (P @ now.joint_mean[..., None])[..., 0]
+    zeros, N = (lambda *shape: torch.zeros(*shape, dtype=torch.float64)), 2 * n + m
+    C, c, A, B = zeros(steps, N + m, N + m), zeros(steps, N + m), zeros(steps, N, N), zeros(steps, N, m)
+    d, W, G = zeros(steps, N), zeros(steps, N, N), zeros(steps, m, N)
+    C[1:, :N, :N], c[1:, :N] = P[:-1], p[:-1]
+    C[0, :n, :n] = -tau * (1 - size) * own.start_hessian
+    c[0, :n] = -tau * (1 - size) * own.start_gradient - C[0, :n, :n] @ now.blocks.initial_mean
+    A[:, :n, :n], A[:, n : 2 * n, :n] = problem.A, torch.eye(n, dtype=torch.float64)
+    B[:, :n], B[:, 2 * n :] = problem.B, torch.eye(m, dtype=torch.float64)
+    d[:, :n], W[:, :n, :n], G[..., :n] = problem.d, problem.W, prior.gain
+    m0, S0 = zeros(N), zeros(N, N)
+    m0[:n], S0[:n, :n] = problem.initial_mean, problem.initial_covariance
+    larger = LinearQuadratic(
+        A, B, W, C, horizon=steps, initial_mean=m0, initial_covariance=S0, c=c, d=d,
+        final_cost=(P[-1], p[-1], 0.0),
+    )  # fmt: skip
+    model = LocalModel(larger, tau, GaussianPrior(G, prior.offset, prior.covariance))
+    theta = Thetas(beta[0] / tau, beta[1] / tau)
+    swept = backward_sweep(prepared(model), torch.tensor(theta.dynamics, dtype=torch.float64))
+    if int(swept.reason) != FINE:
+        return None
+    start = start_equivalent(model, swept, theta.initial)
+    if not bool(start.is_finite):
+        return None
+    pull = swept.P[0] @ m0 + swept.p[0]
+    F, drift = believed_dynamics(larger.F, larger.d, swept, theta.dynamics, 1.0)
+    return GaussianBlocks(
+        (m0 - theta.initial * start.covariance @ pull)[:n],
+        start.covariance[:n, :n],
+        swept.gain[..., :n],
+        swept.offset,
+        swept.policy_covariance,
+        torch.cat((F[:, :n, :n], F[:, :n, N:]), -1),
+        drift[:, :n],
+        swept.noise[:, :n, :n],
+    )
+
+
+def prior_around(model: VectorModel, points: Points) -> Around:
+    """The model without its rewards, and the approximation around it."""
+    return around(model, None, (False, False), points)
