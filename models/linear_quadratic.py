@@ -34,7 +34,7 @@ class HasGaussianBlocks(Protocol):
 
 @final
 class LinearQuadraticModel:
-    r"""A distribution over trajectories of vectors, with an optimality variable of likelihood $\exp(r/\tau)$ every step.
+    r"""A distribution over trajectories of vectors, with the likelihood $\exp(r/\tau)$ at every step.
 
     $$\tilde p = N(s_0; m_0, S_0) \prod_t \rho(a_t \mid s_t) \exp(r_t/\tau)\, N(s_{t+1}; As_t + Ba_t + d, W)$$
 

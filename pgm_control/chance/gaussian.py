@@ -4,8 +4,8 @@ For $V(s) = -(\tfrac12 s'Ps + p's + v)$, $s \sim N(\mu, W)$, $W = LL'$ and θ = 
 
 $$L_\beta[V](\mu) = \tfrac1\theta \log E\, e^{\theta V(s)} = -(\tfrac12 \mu'\tilde P\mu + \tilde p'\mu + \tilde v)$$
 
-is attained by $N(\mu - \theta S(P\mu + p), S)$, $S = L (I + \theta L'PL)^{-1} L'$. It is infinite unless $I + \theta L'PL$
-is positive definite.
+is attained by $N(\mu - \theta S(P\mu + p), S)$, $S = L (I + \theta L'PL)^{-1} L'$. It is infinite unless
+$I + \theta L'PL$ is positive definite.
 
 Sources:
     [jacobson1973] D. H. Jacobson, Optimal stochastic linear systems with exponential performance criteria and their
@@ -59,15 +59,19 @@ def gaussian_equivalent(
     """
     L, scale = noise_root, theta[..., None, None]
     X = L.mT @ P @ L
-    M = torch.eye(X.shape[-1], dtype=P.dtype, device=P.device) + scale * X
-    factor, failed = torch.linalg.cholesky_ex(M)
+    unit = torch.eye(X.shape[-1], dtype=P.dtype, device=P.device)
+    factor, failed = torch.linalg.cholesky_ex(unit + scale * X)
     half = torch.linalg.solve_triangular(factor, L.mT, upper=False)  # S = half' half
-    PL = P @ half.mT
+    pull = half @ P
+    Y = torch.linalg.solve_triangular(factor.mT, pull, upper=True)  # M⁻¹L'P
     Sp = (half.mT @ (half @ p[..., None]))[..., 0]
+    kept = torch.eye(P.shape[-1], dtype=P.dtype, device=P.device) - scale * L @ Y  # I − θSP
     return GaussianEquivalent(
-        P - scale * PL @ PL.mT,
+        # The same matrix twice. With θ > 0 the difference cancels, and the value at the believed mean plus the price of
+        # believing it does not; with θ < 0 it is the other way round.
+        torch.where(scale > 0, kept.mT @ P @ kept + scale * Y.mT @ Y, P - scale * pull.mT @ pull),
         p - theta[..., None] * (P @ Sp[..., None])[..., 0],
-        v + _log_det(X, theta) - 0.5 * theta * (p * Sp).sum(-1),
+        v + _log_det(torch.where((failed > 0)[..., None, None], 0.0, X), theta) - 0.5 * theta * (p * Sp).sum(-1),
         half.mT @ half,
         failed == 0,
     )
@@ -84,7 +88,9 @@ def _log_det(X: Tensor, theta: Tensor) -> Tensor:
 def gaussian_kl(
     covariance: Float[Tensor, "*batch noise noise"], mean_square: Float[Tensor, "*batch"]
 ) -> Float[Tensor, "*batch"]:
-    r"""The KL divergence of $N(Lu, L\Sigma L')$ from $N(0, LL')$: $\tfrac12 (\mathrm{tr}\,\Sigma - n - \log\det\Sigma + u'u)$.
+    r"""The KL divergence of $N(Lu, L\Sigma L')$ from $N(0, LL')$.
+
+    $$\tfrac12 (\mathrm{tr}\,\Sigma - n - \log\det\Sigma + u'u)$$
 
     Args:
         covariance: Σ, in units of the noise.

@@ -45,7 +45,7 @@ from .tables import TablesByStep, WholeTables
 
 
 @overload
-def infer(
+def infer(  # pyright: ignore[reportOverlappingOverload]
     model: GaussianModel, optimism: OptimismLike | KLBudget, *, evidence: Mapping[str, Any] | None = None
 ) -> GaussianPosterior: ...
 @overload
@@ -94,10 +94,11 @@ def infer(
     Beyond a breakdown, where the objective is unbounded, an error says so; `breakdown(model)` gives the limits.
 
     Args:
-        model: a `LinearQuadraticModel`; or a tabular model, such as `TabularModel(mdp, temperature)`, or `pyro.condition` of one. If its tables
-            require gradients, q, v, value, objective and log evidence are tensors that are differentiable in them, as
-            those of `soft_values`; its factors are numbers. Temperature 0 is the hard maximum over actions: hard value
-            iteration, or with a `Risk` risk-sensitive control [howard1972].
+        model: a `LinearQuadraticModel`; or a tabular model, such as `TabularModel(mdp, temperature)`, or
+            `pyro.condition` of one. If its tables require gradients, q, v, value, objective and log evidence are
+            tensors that are differentiable in them, as those of `soft_values`; its factors are numbers. Temperature 0
+            is the hard maximum over actions: hard value iteration, or with a `Risk` risk-sensitive control
+            [howard1972].
         optimism: β of the start and the dynamics; a `Risk`, which stands for β = θτ and is the only choice but 0 at
             temperature 0; or an `Optimism`: one of these per block, or several within a block, by state, by state and
             action, by time, by factor. Or a `KLBudget`.
@@ -107,7 +108,7 @@ def infer(
             optimal, where no reward is positive. It is solved in torch, without compiled loops.
 
     Returns:
-        The optimal distribution over trajectories with its values (a `GaussianPosterior` of a linear-quadratic model), in reward units, and its objective, in nats, which
+        The optimal distribution over trajectories with its values, in reward units, and its objective, in nats, which
         is None at temperature 0. With a `KLBudget`, `budget` is the account; q and v are those of the β that was found
         and charge for the change, while value and objective do not.
 
@@ -188,13 +189,13 @@ def _gaussian(
     """Solve a linear-quadratic model, which takes neither evidence nor a budget."""
     if isinstance(optimism, KLBudget):
         raise InvalidArgument(
-            "`optimism` must be a number, a Risk or an Optimism for a linear-quadratic model, but is a KLBudget. Choose "
-            "β by the KL that a posterior reports."
+            "`optimism` must be a number, a Risk or an Optimism for a linear-quadratic model, but is a KLBudget. "
+            "Choose β by the KL that a posterior reports."
         )
     if evidence is not None:
         raise InvalidArgument(
-            f"`evidence` must be None for a linear-quadratic model, but is on {', '.join(evidence)}. A quadratic reward "
-            "−τ(s − x)²/(2σ²) at that step is a Gaussian observation x of the state."
+            f"`evidence` must be None for a linear-quadratic model, but is on {', '.join(evidence)}. A quadratic "
+            "reward −τ(s − x)²/(2σ²) at that step is a Gaussian observation x of the state."
         )
     return infer_gaussian(model, optimism)
 

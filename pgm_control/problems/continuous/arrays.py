@@ -129,3 +129,24 @@ def blocked(Q: Tensor, N: Tensor, R: Tensor) -> Tensor:
     front = torch.broadcast_shapes(Q.shape[:-2], N.shape[:-2], R.shape[:-2])
     Q, N, R = (each.expand(*front, *each.shape[-2:]) for each in (Q, N, R))
     return torch.cat((torch.cat((Q, N), -1), torch.cat((N.mT, R), -1)), -2)
+
+
+def final_quadratic(given: Any, n: int, zero: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """P_T, p_T and v_T of the argument `final_cost`."""
+    if given is None:
+        return zero(n, n), zero(n), zero(())
+    if isinstance(given, tuple):
+        if len(given) != 3:
+            raise InvalidProblem(f"`final_cost` must be a matrix P_T or (P_T, p_T, v_T), but has {len(given)} parts.")
+        P, p, v = given
+    else:
+        P, p, v = given, zero(n), zero(())
+    P = symmetric("final_cost", array("final_cost", P, (n, n), timed=False))
+    return P, array("final_cost[1]", p, (n,), timed=False), array("final_cost[2]", v, (), timed=False)
+
+
+def start_covariance(given: Any, n: int, zero: Any) -> Tensor:
+    """S_0 of the argument `initial_covariance`."""
+    if given is None:
+        return zero(n, n)
+    return covariance("initial_covariance", array("initial_covariance", given, (n, n), timed=False))

@@ -15,7 +15,16 @@ from torch import Tensor
 from ...errors import InvalidProblem
 from ...runtime.arguments import fraction, positive, shown, whole
 from ...runtime.array_like import ArrayLike
-from .arrays import array, blocked, covariance, root, symmetric, together
+from .arrays import (
+    array,
+    blocked,
+    covariance,
+    final_quadratic,
+    root,
+    start_covariance,
+    symmetric,
+    together,
+)
 from .sampled_time import sampled_cost, sampled_dynamics
 
 _FIELDS = ("A", "B", "d", "W", "C", "c", "k", "final_P", "final_p", "final_v", "initial_mean", "initial_covariance")
@@ -29,8 +38,8 @@ class LinearQuadratic:
         r_t = -(\tfrac12 z'Cz + c'z + k), \quad z = (s_t, a_t)$$
 
     The final reward is $-(\tfrac12 s'P_T s + p_T's + v_T)$, and the start $s_0 \sim N(m_0, S_0)$. Everything may depend
-    on time. W and $S_0$ may be singular: an S_0 of zeros is a fixed start. C couples states and actions, and need not be
-    positive.
+    on time. W and $S_0$ may be singular: an S_0 of zeros is a fixed start. C couples states and actions, and need not
+    be positive.
 
     Shapes, for n states and m actions: A (n, n), B (n, m), d (n), W (n, n), C (n + m, n + m), c (n + m), k (). Each may
     have an axis of time in front, of T entries, and batch axes before that; a constant in a batch has a time axis of
@@ -92,7 +101,7 @@ class LinearQuadratic:
         B = array("B", B, (n, None), timed=True)
         m = B.shape[-1]
         zero = A.new_zeros
-        P, p, v = _final(final_cost, n, zero)
+        P, p, v = final_quadratic(final_cost, n, zero)
         axes = {
             "A": (A, 2, True),
             "B": (B, 2, True),
@@ -105,7 +114,7 @@ class LinearQuadratic:
             "final_p": (p, 1, False),
             "final_v": (v, 0, False),
             "initial_mean": (array("initial_mean", initial_mean, (n,), timed=False), 1, False),
-            "initial_covariance": (_start(initial_covariance, n, zero), 2, False),
+            "initial_covariance": (start_covariance(initial_covariance, n, zero), 2, False),
         }
         found = together(self.horizon, axes)
         self.A, self.B, self.d, self.W = (found[name] for name in ("A", "B", "d", "W"))
@@ -146,7 +155,8 @@ class LinearQuadratic:
             horizon: T, the number of actions.
             initial_mean: m_0, (n).
             initial_covariance: S_0, (n, n); default: zeros, a fixed start.
-            final_cost: the matrix of the final reward, $-\tfrac12 (s_T - \bar s_T)' Q_T (s_T - \bar s_T)$; default: none.
+            final_cost: the matrix of the final reward, $-\tfrac12 (s_T - \bar s_T)' Q_T (s_T - \bar s_T)$; default:
+                none.
             d: the drift of the state, (n); default: zeros.
             reference: the state to be tracked, (n), or by time and last, (T + 1, n); default: zeros.
             action_reference: the action that costs nothing, (m), or by time; default: zeros.
@@ -165,8 +175,8 @@ class LinearQuadratic:
         states = Q.new_zeros(1, n) if reference is None else array("reference", reference, (n,), timed=True)
         if states.shape[-2] not in (1, horizon + 1):
             raise InvalidProblem(
-                f"`reference` must have one entry, or {horizon + 1} for T = {horizon} steps and the last state, but has "
-                f"{states.shape[-2]}."
+                f"`reference` must have one entry, or {horizon + 1} for T = {horizon} steps and the last state, but "
+                f"has {states.shape[-2]}."
             )
         actions = Q.new_zeros(1, m)
         if action_reference is not None:
@@ -204,7 +214,8 @@ class LinearQuadratic:
     ) -> "LinearQuadratic":
         r"""The problem in discrete time of one in continuous time, with actions held constant for `dt`.
 
-        $$dx = (Ax + Bu)\,dt + dW_t, \quad E[dW dW'] = W\,dt, \qquad \text{cost } \int \tfrac12 (x'Qx + 2x'Nu + u'Ru)\,dt$$
+        $$dx = (Ax + Bu)\,dt + dW_t, \quad E[dW dW'] = W\,dt, \qquad
+            \text{cost } \int \tfrac12 (x'Qx + 2x'Nu + u'Ru)\,dt$$
 
         Dynamics, noise and cost are exact: the integrals of matrix exponentials of [vanloan1978], among them the
         constant cost of the noise within a step.
@@ -260,7 +271,7 @@ class LinearQuadratic:
         return tuple(self.initial_mean.shape[:-1])
 
     @property
-    def F(self) -> Float[Tensor, "*batch time state state_action"]:
+    def F(self) -> Float[Tensor, "*batch time state state_action"]:  # noqa: N802
         """[A B], which maps (s, a) to the mean of the next state."""
         return torch.cat((self.A, self.B), -1)
 
@@ -334,24 +345,3 @@ def _constant(value: Tensor, field: int) -> Tensor:
     """The value with a time axis of size 1 where it does not depend on time."""
     axis = value.ndim - (2, 2, 1, 2, 2, 1, 0)[field] - 1
     return value.narrow(axis, 0, 1) if value.stride(axis) == 0 else value
-
-
-def _final(given: Any, n: int, zero: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """P_T, p_T and v_T of the argument `final_cost`."""
-    if given is None:
-        return zero(n, n), zero(n), zero(())
-    if isinstance(given, tuple):
-        if len(given) != 3:
-            raise InvalidProblem(f"`final_cost` must be a matrix P_T or (P_T, p_T, v_T), but has {len(given)} parts.")
-        P, p, v = given
-    else:
-        P, p, v = given, zero(n), zero(())
-    P = symmetric("final_cost", array("final_cost", P, (n, n), timed=False))
-    return P, array("final_cost[1]", p, (n,), timed=False), array("final_cost[2]", v, (), timed=False)
-
-
-def _start(given: Any, n: int, zero: Any) -> Tensor:
-    """S_0 of the argument `initial_covariance`."""
-    if given is None:
-        return zero(n, n)
-    return covariance("initial_covariance", array("initial_covariance", given, (n, n), timed=False))

@@ -33,8 +33,8 @@ class SingularNormal(TorchDistribution):
     The log-probability is −inf off the subspace. Two such distributions with the same range have a density ratio.
     """
 
-    arg_constraints = {}  # noqa: RUF012 - an attribute of the base class
-    support = constraints.real_vector
+    arg_constraints: Any = {}  # noqa: RUF012 - an attribute of the base class
+    support: Any = constraints.real_vector
     has_rsample = True
 
     def __init__(self, mean: Tensor, covariance: Tensor) -> None:
@@ -78,8 +78,8 @@ class SingularNormal(TorchDistribution):
 class LebesgueMeasure(TorchDistribution):
     """The improper prior of vectors with density 1: its log-probability is 0, and it cannot be sampled."""
 
-    arg_constraints = {}  # noqa: RUF012 - an attribute of the base class
-    support = constraints.real_vector
+    arg_constraints: Any = {}  # noqa: RUF012 - an attribute of the base class
+    support: Any = constraints.real_vector
     has_rsample = True
 
     def __init__(self, size: int, batch_shape: Any = torch.Size()) -> None:  # noqa: B008

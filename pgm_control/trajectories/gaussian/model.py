@@ -110,8 +110,9 @@ def timed_prior(model: GaussianModel) -> tuple[Tensor, Tensor, Tensor] | None:
         )
     except RuntimeError:
         raise InvalidProblem(
-            f"`action_prior` must have the axes of the problem, {front}, in front of its matrices, but has gain "
-            f"{tuple(prior.gain.shape)}, offset {tuple(prior.offset.shape)}, covariance {tuple(prior.covariance.shape)}."
+            f"`action_prior` must have the axes of the problem, {front}, in front of its matrices, but has "
+            f"gain {tuple(prior.gain.shape)}, offset {tuple(prior.offset.shape)} and covariance "
+            f"{tuple(prior.covariance.shape)}."
         ) from None
 
 

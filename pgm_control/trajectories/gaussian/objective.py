@@ -18,7 +18,7 @@ from ...problems.continuous.linear_quadratic import LinearQuadratic
 from .blocks import GaussianBlocks, GaussianMarginals
 from .model import GaussianModel, log_det, timed_prior
 
-_RANGE = 1e-9  # of a noise that has no density, relative to its size: what is outside of its range by rounding
+_RANGE = 1e-11  # an eigenvalue of a correlation matrix that is 0 but for rounding
 _SAME = 1e-12  # relative difference of matrices that are the same but for rounding
 
 
@@ -67,16 +67,15 @@ def discounts(problem: LinearQuadratic) -> Float[Tensor, " time_and_last"]:
 def gaussian_terms(model: GaussianModel, blocks: GaussianBlocks) -> GaussianTerms:
     """The terms of the objective of these blocks, exactly."""
     problem, found = model.problem, blocks.marginals()
-    n = problem.num_states
+    still = torch.zeros_like(problem.initial_covariance)
+    step = blocks.transition - problem.F, blocks.drift - problem.d, blocks.noise, problem.W
+    start = still, blocks.initial_mean - problem.initial_mean, blocks.initial_covariance, problem.initial_covariance
     return GaussianTerms(
         expected_rewards(problem, found),
         _policy(model, blocks, found),
-        _moved(blocks.transition - problem.F, blocks.drift - problem.d, blocks.noise, problem.W, problem.noise_root,
-               found.mean, found.covariance),
-        _moved(torch.zeros_like(problem.initial_covariance), blocks.initial_mean - problem.initial_mean,
-               blocks.initial_covariance, problem.initial_covariance, None, problem.initial_mean,
-               torch.zeros_like(problem.initial_covariance)[..., :n, :n]),
-    )  # fmt: skip
+        _moved(*step, found.mean, found.covariance),
+        _moved(*start, problem.initial_mean, still),
+    )
 
 
 def objective_of(
@@ -139,39 +138,35 @@ def _policy(model: GaussianModel, blocks: GaussianBlocks, found: GaussianMargina
     n = G.shape[-1]
     factor = torch.linalg.cholesky(U)
     states, spread = found.mean[..., :n], found.covariance[..., :n, :n]
-    slope = torch.linalg.solve_triangular(factor, -blocks.gain - G, upper=False)
-    shift = torch.linalg.solve_triangular(factor, (-blocks.offset - g)[..., None], upper=False)[..., 0]
-    return gaussian_kl(_whitened(factor, blocks.policy_covariance), _mean_square(slope, shift, states, spread))
+    both = torch.cat((-blocks.gain - G, (-blocks.offset - g)[..., None]), -1)
+    units = torch.linalg.solve_triangular(factor, both, upper=False)
+    return gaussian_kl(_whitened(factor, blocks.policy_covariance), _mean_square(units, states, spread))
 
 
-def _moved(
-    slope: Tensor, shift: Tensor, noise: Tensor, W: Tensor, L: Tensor | None, mean: Tensor, covariance: Tensor
-) -> Tensor:
-    """The KL of N(Fz + d + slope z + shift, noise) from N(Fz + d, W), on average over z; W may be singular."""
-    factor, failed = torch.linalg.cholesky_ex(W) if L is None else (L, (L.triu(1) != 0).any((-2, -1)).long())
-    if not bool(failed.any()) and bool((factor.diagonal(dim1=-2, dim2=-1) > 0).all()):
-        units = torch.linalg.solve_triangular(factor, torch.cat((slope, shift[..., None]), -1), upper=False)
-        return gaussian_kl(_whitened(factor, noise), _mean_square(units[..., :-1], units[..., -1], mean, covariance))
-    return _moved_within(slope, shift, noise, W, mean, covariance)
+def _moved(slope: Tensor, shift: Tensor, noise: Tensor, W: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
+    """The KL of N(Fz + d + slope z + shift, noise) from N(Fz + d, W), on average over z; W may be singular.
 
-
-def _moved_within(slope: Tensor, shift: Tensor, noise: Tensor, W: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
-    """As `_moved` for a singular W: the KL within its range, and infinity for what leaves it."""
+    It is infinite where the former leaves the range of W. The range is that of the correlation matrix, so that the
+    units of the components of the state do not matter.
+    """
+    scale = W.diagonal(dim1=-2, dim2=-1).sqrt()
+    scale = torch.where(scale > 0, scale, 1.0)
+    both = torch.cat((slope, shift[..., None]), -1) / scale[..., None]
+    noise, W = (each / (scale[..., None] * scale[..., None, :]) for each in (noise, W))
+    factor, failed = torch.linalg.cholesky_ex(W)
+    if not bool(failed.any()) and bool((factor.diagonal(dim1=-2, dim2=-1).square() > _RANGE).all()):
+        units = torch.linalg.solve_triangular(factor, both, upper=False)
+        return gaussian_kl(_whitened(factor, noise), _mean_square(units, mean, covariance))
     eigenvalues, vectors = torch.linalg.eigh(W)
-    most = eigenvalues[..., -1:]
-    inside = eigenvalues > _RANGE * most
-    scale = torch.where(inside, eigenvalues, 1.0).rsqrt()[..., None] * vectors.mT
-    flat = torch.where(inside[..., None], scale, 0.0)
+    inside = eigenvalues > _RANGE
+    flat = torch.where(inside, torch.where(inside, eigenvalues, 1.0).rsqrt(), 0.0)[..., None] * vectors.mT
     S = flat @ noise @ flat.mT + torch.diag_embed((~inside).to(W))
-    units = flat @ torch.cat((slope, shift[..., None]), -1)
-    kl = gaussian_kl(S, _mean_square(units[..., :-1], units[..., -1], mean, covariance))
+    kl = gaussian_kl(S, _mean_square(flat @ both, mean, covariance))
     beyond = torch.where(inside[..., None], 0.0, vectors.mT)
     leaves = (beyond @ noise @ beyond.mT).abs().amax((-2, -1))
-    off = beyond @ torch.cat((slope, shift[..., None]), -1)
-    moved = _mean_square(off[..., :-1], off[..., -1], mean, covariance)
-    size = noise.abs().amax((-2, -1)) + most[..., 0]
-    reach = (mean.square().sum(-1) + covariance.diagonal(dim1=-2, dim2=-1).sum(-1) + 1.0).expand_as(moved)
-    return torch.where((leaves > _RANGE * size) | (moved > _RANGE**2 * reach), torch.inf, kl)
+    moved = _mean_square(beyond @ both, mean, covariance)
+    reach = mean.square().sum(-1) + covariance.diagonal(dim1=-2, dim2=-1).sum(-1) + 1.0
+    return torch.where((leaves > _RANGE) | (moved > _RANGE * reach), torch.inf, kl)
 
 
 def _whitened(factor: Tensor, covariance: Tensor) -> Tensor:
@@ -181,7 +176,8 @@ def _whitened(factor: Tensor, covariance: Tensor) -> Tensor:
     return 0.5 * (found + found.mT)
 
 
-def _mean_square(slope: Tensor, shift: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
-    """E|slope z + shift|² over z of this mean and covariance."""
+def _mean_square(both: Tensor, mean: Tensor, covariance: Tensor) -> Tensor:
+    """E|slope z + shift|² over z of this mean and covariance; `both` is the slope with the shift as a last column."""
+    slope, shift = both[..., :-1], both[..., -1]
     centre = (slope @ mean[..., None])[..., 0] + shift
     return centre.square().sum(-1) + ((slope @ covariance) * slope).sum((-2, -1))

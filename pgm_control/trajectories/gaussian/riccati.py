@@ -1,8 +1,10 @@
 r"""The backward sweep of a linear-quadratic model for any optimism: numbers in, numbers out.
 
-$$H = C + F'\tilde PF + \tau E'U^{-1}E, \quad h = c + F'(\tilde Pd + \tilde p) - \tau E'U^{-1}g, \quad F = [A\ B],\ E = [-G\ I]$$
+$$H = C + F'\tilde PF + \tau E'U^{-1}E, \quad h = c + F'(\tilde Pd + \tilde p) - \tau E'U^{-1}g, \quad
+    F = [A\ B],\ E = [-G\ I]$$
 
-$$K = H_{aa}^{-1}H_{as}, \quad \kappa = H_{aa}^{-1}h_a, \quad P \leftarrow H_{ss} - H_{sa}K, \quad p \leftarrow h_s - H_{sa}\kappa$$
+$$K = H_{aa}^{-1}H_{as}, \quad \kappa = H_{aa}^{-1}h_a, \quad P \leftarrow H_{ss} - H_{sa}K, \quad
+    p \leftarrow h_s - H_{sa}\kappa$$
 
 with P̃, p̃, ṽ of `chance.gaussian`. With a discount γ < 1, P, p and v of the next state are multiplied by γ first.
 
@@ -50,7 +52,7 @@ class Swept(NamedTuple):
         P, p, v: the values $V_t(s) = -(½ s'Ps + p's + v)$, in reward units.
         gain, offset: K and κ of the policy $N(-Ks - κ, τ H_{aa}^{-1})$.
         policy_covariance: $τ H_{aa}^{-1}$.
-        ahead_P, ahead_p: P̃ and p̃ of the certainty equivalent of the next value.
+        ahead_hessian, ahead_gradient: P̃ and p̃ of the certainty equivalent of the next value.
         noise: the covariance S of the believed dynamics.
         reason: 0, or 1 where the noise is unbounded, or 2 where no action is best, by problem.
         at: the step at which it ends, or −1, by problem.
@@ -62,8 +64,8 @@ class Swept(NamedTuple):
     gain: Float[Tensor, "*batch time action state"]
     offset: Float[Tensor, "*batch time action"]
     policy_covariance: Float[Tensor, "*batch time action action"]
-    ahead_P: Float[Tensor, "*batch time state state"]
-    ahead_p: Float[Tensor, "*batch time state"]
+    ahead_hessian: Float[Tensor, "*batch time state state"]
+    ahead_gradient: Float[Tensor, "*batch time state"]
     noise: Float[Tensor, "*batch time state state"]
     reason: Int[Tensor, "*batch"]
     at: Int[Tensor, "*batch"]
@@ -72,7 +74,7 @@ class Swept(NamedTuple):
 def prepared(model: GaussianModel) -> Prepared:
     """The numbers of a model with its action prior folded into the cost."""
     problem, tau = model.problem, float(model.temperature)
-    n, m = problem.num_states, problem.num_actions
+    m = problem.num_actions
     hessian, gradient, constant = problem.C, problem.c, problem.k
     prior = timed_prior(model)
     if prior is not None:
@@ -104,6 +106,7 @@ def backward_sweep(given: Prepared, theta: Float[Tensor, "*batch"]) -> Swept:
     steps, front = given.drift.shape[-2], given.drift.dim() - 2
     P, p, v = given.final_hessian, given.final_gradient, given.final_constant
     theta = theta.to(P.dtype).expand(v.shape)
+    eye, unit = (torch.eye(size, dtype=P.dtype) for size in (n, given.transition.shape[-1] - n))
     reason = torch.zeros(v.shape, dtype=torch.long)
     at = torch.full(v.shape, -1)
     rows: list[tuple[Tensor, ...]] = []
@@ -113,20 +116,25 @@ def backward_sweep(given: Prepared, theta: Float[Tensor, "*batch"]) -> Swept:
         if given.discount < 1:
             P, p, v = given.discount * P, given.discount * p, given.discount * v
         ahead = gaussian_equivalent(P, p, v, L, theta)
-        pulled = (ahead.P @ d[..., None])[..., 0] + ahead.p
         H = hessian + F.mT @ ahead.P @ F
-        H = 0.5 * (H + H.mT)
-        h = gradient + (F.mT @ pulled[..., None])[..., 0]
+        h = gradient + (F.mT @ (ahead.P @ d[..., None] + ahead.p[..., None]))[..., 0]
         factor, failed = torch.linalg.cholesky_ex(H[..., n:, n:])
+        factor = torch.where((failed > 0)[..., None, None], unit, factor)
         found = torch.cholesky_solve(torch.cat((H[..., n:, :n], h[..., n:, None]), -1), factor)
         K, kappa = found[..., :n], found[..., n]
-        spread = torch.cholesky_inverse(factor)
-        logarithm = factor.diagonal(dim1=-2, dim2=-1).abs().log().sum(-1)
-        v = constant + ahead.v + 0.5 * (d * (pulled + ahead.p)).sum(-1)
-        v = v - 0.5 * (h[..., n:] * kappa).sum(-1) + tau * logarithm
-        P = H[..., :n, :n] - H[..., :n, n:] @ K
+        # The value of the policy's mean: as Hss − Hsa K it would cancel near a breakdown, where P̃ is large.
+        closed = torch.cat((eye.expand_as(P), -K), -2)
+        moved = F @ closed
+        still = d - (F[..., n:] @ kappa[..., None])[..., 0]
+        reached = (ahead.P @ still[..., None])[..., 0]
+        mean = gradient - (hessian[..., n:] @ kappa[..., None])[..., 0]
+        v = constant + ahead.v + (still * (0.5 * reached + ahead.p)).sum(-1)
+        v = v - 0.5 * ((gradient + mean)[..., n:] * kappa).sum(-1)
+        v = v + tau * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        P = closed.mT @ hessian @ closed + moved.mT @ ahead.P @ moved
         P = 0.5 * (P + P.mT)
-        p = h[..., :n] - (H[..., :n, n:] @ kappa[..., None])[..., 0]
+        p = (closed.mT @ mean[..., None])[..., 0] + (moved.mT @ (reached + ahead.p)[..., None])[..., 0]
+        spread = torch.cholesky_inverse(factor)
         why = torch.where(ahead.is_finite, torch.where(failed == 0, FINE, ACTIONS), DYNAMICS)
         new = (reason == FINE) & (why != FINE)
         if bool(new.any()):
@@ -155,4 +163,5 @@ def _stacked(
         rows += [tuple(like.new_full((*like.shape, *each), torch.nan) for each in shapes)] * (steps - len(rows))
     stacked = [torch.stack(each[::-1], front) for each in zip(*values, strict=True)]
     stacked += [torch.stack(each[::-1], front) for each in zip(*rows, strict=True)]
-    return Swept(*stacked, reason, at)
+    P, p, v, gain, offset, covariance, hessian, gradient, noise = stacked
+    return Swept(P, p, v, gain, offset, covariance, hessian, gradient, noise, reason, at)

@@ -2,7 +2,8 @@ r"""The optimism at which the objective of a linear-quadratic model becomes unbo
 
 For some β* < 0 the adversary that bends the noise is unbounded: the neurotic breakdown of [whittle1981]. As the horizon
 grows $\sqrt{-\tau/\beta^*}$ approaches the smallest $H_\infty$ norm from noise to cost that a controller can reach
-[glover1988]. For β > 0 the objective is unbounded only where the reward rises in some direction: the euphoric breakdown.
+[glover1988]. For β > 0 the objective is unbounded only where the reward rises in some direction: the euphoric
+breakdown.
 
 Sources:
     [glover1988] K. Glover and J. C. Doyle, State-space formulae for all stabilizing controllers that satisfy an
@@ -27,8 +28,9 @@ from ....text.wording import amount
 from ....trajectories.gaussian.model import GaussianModel, is_gaussian, one_problem
 from ....trajectories.gaussian.riccati import ACTIONS, FINE, Prepared, Swept, backward_sweep, prepared
 
-_WIDEST = 1e30  # the largest |θ| relative to its natural scale that is tried
-_BISECTIONS = 200  # more than the digits of a float64
+_DOUBLINGS = 100.0  # the largest and smallest |θ| that is tried, relative to its natural scale, in powers of 2
+_WIDTH = 65  # the number of θ that are tried side by side
+_REFINEMENTS = 20  # more than the digits of a float64
 
 
 class BreakdownEdge(NamedTuple):
@@ -83,9 +85,9 @@ class Breakdown:
 def breakdown(model: GaussianModel, initial: bool = True) -> Breakdown:
     r"""The optimism at which the objective of a linear-quadratic model becomes unbounded, in both directions.
 
-    The objective is bounded while $I + \theta L'PL$ is positive definite at each step, and $H_{aa}$ too. The set of such
-    β is an interval, because P falls as β rises; its ends are found by bisection on the Cholesky factorisation, to the
-    last digits of float64.
+    The objective is bounded while $I + \theta L'PL$ is positive definite at each step, and $H_{aa}$ too. The set of
+    such β is an interval, because P falls as β rises; its ends are found by bisection on the Cholesky factorisation, to
+    the last digits of float64.
 
     Args:
         model: a linear-quadratic model of one problem.
@@ -109,52 +111,57 @@ def breakdown(model: GaussianModel, initial: bool = True) -> Breakdown:
     initial = flag("initial", initial)
     with torch.no_grad():
         given = prepared(model)
-        if (level := _failure(model, given, 0.0, 0.0)) is not None:
-            raise InvalidArgument(
-                f"`model` must have a cost that is convex in the actions, but at step {level[1]} no action is best, "
-                "even with clamped dynamics. Raise the cost of the action, or narrow the action prior."
-            )
+        level = _failures(model, given, torch.zeros(1, dtype=torch.float64), initial)
+        if int(level.reason) != FINE:
+            raise InvalidArgument(_not_convex(int(level.time)))
         return Breakdown(_edge_of(model, given, -1.0, initial), _edge_of(model, given, 1.0, initial), initial)
 
 
 def _edge_of(model: GaussianModel, given: Prepared, sign: float, initial: bool) -> BreakdownEdge:
-    """The edge on one side of 0, by doubling and bisection."""
-
-    def fails(size: float) -> bool:
-        return _failure(model, given, sign * size, sign * size if initial else 0.0) is not None
-
-    scale = _scale(given)
-    low, high = 0.0, scale
-    while not fails(high):
-        low, high = high, 2.0 * high
-        if high > _WIDEST * scale or not math.isfinite(high):
-            return BreakdownEdge(sign * math.inf, sign * math.inf, None, None, None)
-    for _ in range(_BISECTIONS):
-        middle = 0.5 * (low + high)
-        if middle in (low, high):
+    """The edge on one side of 0: a grid over all magnitudes, then ever finer ones between a bounded θ and the next."""
+    tau, scale = model.temperature, _scale(given)
+    sizes = scale * 2.0 ** torch.linspace(-_DOUBLINGS, _DOUBLINGS, _WIDTH, dtype=torch.float64)
+    sizes = sizes[sizes.isfinite()]
+    low, high = 0.0, math.inf
+    failed = _failures(model, given, sign * sizes, initial)
+    for _ in range(_REFINEMENTS):
+        beyond = [i for i, reason in enumerate(failed.reason.tolist()) if reason != FINE]
+        if not beyond:
             break
-        low, high = (low, middle) if fails(middle) else (middle, high)
-    theta = sign * low
-    beyond = _failure(model, given, sign * high, sign * high if initial else 0.0)
-    assert beyond is not None
-    reason, time = beyond
-    direction = _direction(model, given, theta, reason, time)
-    tau = model.temperature
-    return BreakdownEdge(theta * tau if tau > 0 else sign * math.nan, theta, time, direction, _BLOCKS[reason])
+        first = beyond[0]
+        low, high = float(sizes[first - 1]) if first else low, float(sizes[first])
+        sizes = torch.linspace(low, high, _WIDTH, dtype=torch.float64)
+        if len(set(sizes.tolist())) <= 2:
+            break
+        failed = _failures(model, given, sign * sizes, initial)
+    if not math.isfinite(high):
+        return BreakdownEdge(sign * math.inf, sign * math.inf, None, None, None)
+    at = _failures(model, given, sign * torch.tensor([high], dtype=torch.float64), initial)
+    reason, time = int(at.reason), int(at.time)
+    direction = _direction(model, given, sign * low, reason, time)
+    return BreakdownEdge(sign * low * tau if tau > 0 else sign * math.nan, sign * low, time, direction, _BLOCKS[reason])
 
 
 _START = 3
 _BLOCKS = {1: "dynamics", ACTIONS: "actions", _START: "start"}
 
 
-def _failure(model: GaussianModel, given: Prepared, dynamics: float, initial: float) -> tuple[int, int] | None:
-    """Why the sweep ends, and at which step; None if the objective is bounded."""
-    swept = backward_sweep(given, torch.tensor(dynamics, dtype=torch.float64))
-    if int(swept.reason) != FINE:
-        return int(swept.reason), int(swept.at)
+class _Failures(NamedTuple):
+    """Why the objective is unbounded at each θ, and at which step; FINE and −1 where it is bounded."""
+
+    reason: Tensor
+    time: Tensor
+
+
+def _failures(model: GaussianModel, given: Prepared, thetas: Tensor, initial: bool) -> _Failures:
+    """One backward sweep for all θ side by side."""
+    many = [each.expand(len(thetas), *each.shape) for each in given[:-2]]
+    swept = backward_sweep(Prepared(*many, given.temperature, given.discount), thetas)
     L = root(model.problem.initial_covariance)
-    found = torch.eye(L.shape[-1], dtype=L.dtype) + initial * L.mT @ swept.P[0] @ L
-    return (_START, -1) if int(torch.linalg.cholesky_ex(found).info) else None
+    P = torch.where((swept.reason == FINE)[:, None, None], swept.P[:, 0], 0.0)
+    scale = thetas[:, None, None] if initial else 0.0
+    unbounded = torch.linalg.cholesky_ex(torch.eye(L.shape[-1], dtype=L.dtype) + scale * L.mT @ P @ L).info > 0
+    return _Failures(torch.where(unbounded, _START, swept.reason), swept.at)
 
 
 def _direction(model: GaussianModel, given: Prepared, theta: float, reason: int, time: int) -> tuple[float, ...] | None:
@@ -211,15 +218,12 @@ def refuse_breakdown(model: Any, optimism: Optimism, dynamics: float, initial: f
             "breakdown(model) of that problem says how far it may go.",
             beta, None, int(swept.at.max()), None,
         )  # fmt: skip
-    level = 0.0 if int(swept.reason) == ACTIONS and dynamics == 0 else dynamics
     with torch.no_grad():
         given = prepared(model)
-        if level == 0 and (failed := _failure(model, given, 0.0, 0.0)) is not None:
-            raise OptimismBreakdown(
-                f"`model` must have a cost that is convex in the actions, but at step {failed[1]} no action is best. "
-                "Raise the cost of the action, or narrow the action prior.",
-                beta, None, failed[1], None,
-            )  # fmt: skip
+        clamped = _failures(model, given, torch.zeros(1, dtype=torch.float64), False)
+        if int(clamped.reason) != FINE:
+            time = int(clamped.time)
+            raise OptimismBreakdown(_not_convex(time), beta, None, time, None)
         sign = 1.0 if (dynamics or initial) > 0 else -1.0
         edge = _edge_of(model, given, sign, initial == dynamics)
     kind = "euphoric: log p(O) is infinite" if sign > 0 else "neurotic: the adversary is unbounded"
@@ -230,6 +234,13 @@ def refuse_breakdown(model: Any, optimism: Optimism, dynamics: float, initial: f
         "breakdown(model) gives both limits.",
         beta, edge.optimism, edge.time if edge.time is not None else -1, edge.direction,
     )  # fmt: skip
+
+
+def _not_convex(time: int) -> str:
+    return (
+        f"`model` must have a cost that is convex in the actions, but at step {time} no action is best, even with "
+        "clamped dynamics. Raise the cost of the action, or narrow the action prior."
+    )
 
 
 def _place(edge: BreakdownEdge) -> str:

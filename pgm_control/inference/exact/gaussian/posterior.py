@@ -97,9 +97,10 @@ class GaussianPosterior:
     @property
     def is_free(self) -> bool:
         """True if the start and the dynamics are free and there is no discount: then this is the exact posterior."""
-        used = self.optimism.at(self.model.temperature) if self.model.temperature > 0 else None
-        free = used is not None and used.dynamics == 1.0 and used.initial == 1.0
-        return free and self.model.problem.discount == 1
+        if self.model.temperature == 0:
+            return False
+        used = self.optimism.at(self.model.temperature)
+        return bool(used.dynamics == 1.0 and used.initial == 1.0) and self.model.problem.discount == 1
 
     @property
     def log_evidence(self) -> float | Any:
@@ -145,8 +146,8 @@ class GaussianPosterior:
     def __repr__(self) -> str:
         """The problem, the optimism and the objective."""
         tau = self.model.temperature
-        found = self.value if tau == 0 else self.objective
+        found: Any = self.value if tau == 0 else self.objective
         batch = isinstance(found, Tensor) and found.dim() > 0
-        number = f"a batch of {found.numel()} problems" if batch else amount(float(found))
+        number = f"of {found.numel()} problems" if batch else amount(float(found))
         reached = f"value {number}" if tau == 0 else f"objective {number} nats"
         return f"GaussianPosterior({self.model.problem!r}, temperature {tau:g}, {self.optimism}, {reached})"

@@ -80,13 +80,13 @@ def infer_gaussian(model: GaussianModel, optimism: OptimismLike) -> GaussianPost
         value_gradient=swept.p,
         value_constant=swept.v,
         initial_mean=mean - theta.initial * (start.covariance @ pull[..., None])[..., 0],
-        initial_covariance=start.covariance,
+        initial_covariance=start.covariance if theta.initial else problem.initial_covariance,
         gain=swept.gain,
         offset=swept.offset,
         policy_covariance=swept.policy_covariance,
         transition=transition,
         drift=drift,
-        noise=swept.noise,
+        noise=swept.noise if theta.dynamics else problem.W,
         value=value if value.dim() or value.requires_grad else value.item(),
     )
 
