@@ -17,6 +17,10 @@ class InvalidArgument(PGMControlError, ValueError):
     """An argument of a function is outside what the function can do."""
 
 
+class BrokenDown(InvalidArgument):
+    """An integral diverges at this optimism: an adversary, luck or an action is worth an infinite amount."""
+
+
 class InvalidCheckpoint(PGMControlError, ValueError):
     """A checkpoint cannot be read, or belongs to another fit."""
 
