@@ -16,7 +16,7 @@ from pgm_control.inference.exact.gaussian.open_loop import open_loop_optimum
 from pgm_control.inference.exact.gaussian.solve import infer_gaussian
 from pgm_control.inference.local.around import around
 from pgm_control.inference.local.expectations import Points
-from pgm_control.inference.local.vector_model import VectorModel, is_vector_model
+from pgm_control.inference.local.vector_model import VectorModel, vector_model_of
 from pgm_control.inference.variational.parameters import announce_parameters
 from pgm_control.programs.changed import run_changed
 from pgm_control.programs.own_parameters import keeps_parameters
@@ -59,12 +59,12 @@ class GaussianGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
         super().__init__()
         if is_gaussian(model):
             base, self._is_affine = prior_blocks(model), True
-        elif is_vector_model(model):
-            base, self._is_affine = _affine_prior(model)
+        elif (vectors := vector_model_of(model)) is not None:
+            base, self._is_affine = _affine_prior(vectors)
         else:
             raise InvalidArgument(
-                "`model` must be a LinearQuadraticModel, or a model over vectors such as ContinuousModel, not of an "
-                f"ensemble, for {type(self).__name__}, but is {shown(model)}."
+                "`model` must be a LinearQuadraticModel, or a model over vectors such as ContinuousModel or PlanarModel, "
+                f"not of an ensemble, for {type(self).__name__}, but is {shown(model)}."
             )
         self.model, self.optimism = model, Optimism.of(optimism)
         dynamics, initial, _ = self.optimism.at(model.temperature).numbers("a Gaussian guide")
@@ -82,8 +82,8 @@ class GaussianGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
         if dynamics != 0 and bool((base.noise != 0).any()):
             if not self._is_affine and bool(torch.linalg.cholesky_ex(base.noise).info.any()):
                 raise InvalidArgument(
-                    "`model` must have noise in every direction, or dynamics that are affine, for a Gaussian guide that "
-                    "changes the dynamics: where the next state is a curved function of state and action, no Gaussian "
+                    "`model` must have noise in every direction, or affine dynamics, for a Gaussian guide that changes "
+                    "the dynamics: where the next state is a curved function of state and action, no Gaussian "
                     "with an affine mean has a density. Use ClampedGaussianGuide."
                 )
             self.dynamics_factor = GaussianFactor(base.transition, base.drift, base.noise, dynamics)
@@ -207,7 +207,8 @@ def _affine_prior(model: VectorModel) -> tuple[GaussianBlocks, bool]:
         sizes = 2 * len(state) + model.action_prior(0, state).event_shape[0]
     except (NotImplementedError, AttributeError) as problem:
         raise InvalidProblem(
-            "`start` must be a distribution with a known mean, such as dist.Normal(…).to_event(1), for a Gaussian guide."
+            "`start` must be a distribution with a known mean, such as dist.Normal(…).to_event(1), for a Gaussian "
+            "guide."
         ) from problem
     found = around(model, None, (False, False), Points.quasi_random(_POINTS, sizes, _SEED))
     return found.blocks.replace(noise=torch.stack([each.noise for each in found.moves])), found.is_exact

@@ -31,6 +31,12 @@ class GaussianFactor(torch.nn.Module):
     the rest of C.
     """
 
+    matrix: Tensor
+    vector: Tensor
+    root: Tensor
+    inside: Tensor
+    _pairs: Tensor
+
     def __init__(
         self,
         matrix: Float[Tensor, "time out given"],

@@ -21,7 +21,7 @@ _AFFINE = 1e-9  # relative difference of a mean from an affine one, and of covar
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class LocalModel:
     """A linear-quadratic model, as inference needs it; it is no Pyro program."""
 
@@ -97,15 +97,36 @@ class Around:
     def objective(
         self, points: Points, beta: float, initial: float, rewards: Sequence[Quadratic] | None = None
     ) -> float:
-        """J_β of the guide, in nats: rewards by the points, divergences exactly; `rewards` are those of `rewards`."""
+        """J_β of the guide, in nats: rewards by the points, divergences exactly; `rewards` are those of `rewards`.
+
+        At the mean alone it is the objective of the mean path, as if nothing had a spread.
+        """
         with torch.no_grad():
-            total = float(objective_of(self.local, self.blocks, beta, initial))
-            if rewards is None and points.normals is not None:
-                for t in range(self.blocks.horizon):
-                    y = points.at(self.joint_mean[t], self.joint_covariance[t])
-                    total += float(self._payoff(t, y, beta, True).mean())
-                return total
-        return total + sum(float(each.value) for each in rewards or self.rewards(points, beta))
+            if points.normals is None:
+                total = self._path(beta, initial)
+            else:
+                total = float(objective_of(self.local, self.blocks, beta, initial))
+            if rewards is not None:
+                return total + sum(float(each.value) for each in rewards)
+            for t in range(self.blocks.horizon):
+                y = points.at(self.joint_mean[t], self.joint_covariance[t])
+                total += float(self._payoff(t, y, beta, points.normals is not None).mean())
+            return total
+
+    def _path(self, beta: float, initial: float) -> float:
+        """Minus the squared lengths of the mean actions and of the mean noises at their prices, in nats."""
+        problem, prior, y = self.local.problem, self.local.action_prior, self.joint_mean
+        assert prior is not None
+        n = problem.num_states
+        ahead, state, z = y[:, :n], y[:, n : 2 * n], y[:, n:]
+        action = y[:, 2 * n :] - (prior.gain @ state[..., None])[..., 0] - prior.offset
+        total = _length(action, prior.covariance)
+        if beta != 0:
+            total = total + _length(ahead - (problem.F @ z[..., None])[..., 0] - problem.d, problem.W) / beta
+        if initial != 0:
+            moved = self.blocks.initial_mean - problem.initial_mean
+            total = total + _length(moved, problem.initial_covariance) / initial
+        return -float(total)
 
     def _payoff(self, t: int, y: Float[Tensor, "point joint"], beta: float, with_rest: bool) -> Float[Tensor, " point"]:
         n = self.blocks.drift.shape[-1]
@@ -238,6 +259,12 @@ def _is_affine(found: Any, left: Tensor, values: Tensor, covariance: Tensor, noi
     size = 1.0 + values.abs().amax()
     is_same = (covariance - noise).abs().amax() <= _AFFINE * noise.abs().amax()
     return bool(left.abs().amax() <= _AFFINE * size) and bool(is_same)
+
+
+def _length(vectors: Tensor, covariance: Tensor) -> Tensor:
+    """½ x'Σ⁻¹x, summed over the vectors; within its range where Σ is singular."""
+    inverse = torch.linalg.pinv(covariance, rtol=1e-12, hermitian=True)
+    return 0.5 * ((inverse @ vectors[..., None])[..., 0] * vectors).sum()
 
 
 def _normal(mean: Tensor, covariance: Tensor, value: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ _CLIP = 1e-9  # the least distance of a quasi-random number from 0 and 1
 
 
 class Quadratic(NamedTuple):
-    """$f ≈ \\text{value} + g'(y − μ) + ½ (y − μ)'H(y − μ)$, in expectation; `value` is E f itself."""
+    """The expected value, gradient g and curvature H of a function; at the mean alone those at the mean."""
 
     value: Float[Tensor, ""]
     gradient: Float[Tensor, " vector"]
@@ -81,7 +81,6 @@ class Points:
             if slopes.requires_grad:
                 rows = [gradient(slopes[0, i], points, retain_graph=True)[0] for i in range(len(mean))]
                 hessian = torch.stack(rows)
-            value = value + 0.5 * (hessian * covariance).sum()
             return Quadratic(value, slopes.detach()[0], 0.5 * (hessian + hessian.mT))
         L, is_triangular = _root(covariance)
         cross = self.normals[:, : len(mean)].mT @ slopes @ L / len(points)

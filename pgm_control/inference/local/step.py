@@ -15,6 +15,8 @@ Sources:
         Statistics, Proceedings of Machine Learning Research 54, pages 878–887, 2017. arXiv:1703.04265
 """
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -26,10 +28,11 @@ from ...trajectories.gaussian.model import GaussianPrior
 from ...trajectories.gaussian.riccati import FINE, backward_sweep, prepared
 from ..exact.gaussian.solve import Thetas, believed_dynamics, start_equivalent
 from .around import Around, LocalModel, around
-from .expectations import Points
+from .expectations import Points, Quadratic
 from .vector_model import VectorModel
 
 _HALVINGS = 30
+_ROUNDING = 1e-12  # relative difference of objectives that are the same
 
 
 class Step(NamedTuple):
@@ -39,12 +42,14 @@ class Step(NamedTuple):
         found: the guide after the step, with the approximation around it.
         before, objective: J_β before and after the step, in nats.
         size: η of the step; 0 if no step was accepted.
+        is_fixed: whether the first step that was tried has the same objective but for rounding.
     """
 
     found: Around
     before: float
     objective: float
     size: float
+    is_fixed: bool
 
 
 def improved_around(now: Around, beta: tuple[float, float], step_size: float, points: Points) -> Step:
@@ -64,16 +69,22 @@ def improved_around(now: Around, beta: tuple[float, float], step_size: float, po
     """
     rewards, own = now.rewards(points, beta[0]), _own(now, beta)
     before = now.objective(points, *beta, rewards)
-    size = step_size
+    size, is_fixed, rounding = step_size, False, _ROUNDING * (1.0 + abs(before))
     for _ in range(_HALVINGS):
         better = _solved(now, rewards, own, beta, size)
         if better is not None:
             found = around(now.model, better, (beta[1] != 0, beta[0] != 0), points, now)
             after = found.objective(points, *beta)
-            if after > before or (min(beta) < 0 and after == after):
-                return Step(found, before, after, size)
+            is_fixed |= size == step_size and abs(after - before) <= rounding
+            is_kept = (
+                points.normals is None and abs(after - before) <= rounding
+            )  # gains may change though the path rests
+            if after > before or is_kept or (min(beta) < 0 and math.isfinite(after)):
+                return Step(found, before, after, size, is_fixed)
+            if is_fixed:
+                break
         size = 0.5 * size
-    return Step(now, before, before, 0.0)
+    return Step(now, before, before, 0.0, is_fixed)
 
 
 class _Own(NamedTuple):
@@ -116,7 +127,9 @@ def _log_normal(E: Tensor, mean: Tensor, covariance: Tensor, at: Tensor) -> tupl
     return hessian, -(weighted.mT @ ((E @ at[..., None])[..., 0] - mean)[..., None])[..., 0]
 
 
-def _solved(now: Around, rewards: list, own: _Own, beta: tuple[float, float], size: float) -> GaussianBlocks | None:
+def _solved(
+    now: Around, rewards: Sequence[Quadratic], own: _Own, beta: tuple[float, float], size: float
+) -> GaussianBlocks | None:
     """The optimum for the mixed rewards; None if there is none.
 
     A reward of (s, a, s') is a cost of the state of a larger problem, $x_{t+1} = (s_{t+1}, s_t, a_t)$.

@@ -37,9 +37,9 @@ class TiltedSingularNormal(TorchDistribution):
     It has a density ratio to the `SingularNormal` of covariance LL', and gradients in the mean and in C.
     """
 
-    arg_constraints = {}  # noqa: RUF012 - an attribute of the base class
-    support = constraints.real_vector
-    has_rsample = True
+    arg_constraints: Any = {}  # noqa: RUF012 - an attribute of the base class
+    support: Any = constraints.real_vector
+    has_rsample: Any = True
 
     def __init__(self, mean: Tensor, noise_root: Tensor, factor: Tensor, inside: Tensor) -> None:
         """Store the parts."""

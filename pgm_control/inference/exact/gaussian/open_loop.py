@@ -18,7 +18,7 @@ def open_loop_optimum(model: GaussianModel) -> GaussianBlocks:
 
     $$P_t = H_{ss} + \gamma A'P_{t+1}A, \qquad H_{aa} \leftarrow H_{aa} + \gamma B'P_{t+1}B$$
 
-    with H the cost of a step, the action prior included. A prior whose mean depends on the state is paid for in $H_{ss}$.
+    with H the cost of a step, the action prior included. A prior whose mean depends on the state counts in $H_{ss}$.
 
     Raises:
         InvalidArgument: if no plan is best.

@@ -6,7 +6,7 @@ from ....errors import InvalidArgument
 from ....runtime.arguments import shown
 from ....trajectories.gaussian.assignable import GaussianAssignable
 from ....trajectories.gaussian.model import GaussianModel, is_gaussian
-from ...local.vector_model import is_vector_model
+from ...local.vector_model import vector_model_of
 from ..gaussian_elbo import GaussianELBO, gaussian_objective
 from ..gaussian_natural_gradient import GaussianNaturalGradient
 from .method import Method, rests
@@ -14,7 +14,7 @@ from .method import Method, rests
 
 def is_gaussian_pair(model: object, guide: object) -> bool:
     """Whether a model is linear-quadratic or over vectors, and the guide Gaussian."""
-    return isinstance(guide, GaussianAssignable) and (is_gaussian(model) or is_vector_model(model))
+    return isinstance(guide, GaussianAssignable) and (is_gaussian(model) or vector_model_of(model) is not None)
 
 
 def exact_gaussian(model: GaussianModel, guide: GaussianAssignable) -> Method:
@@ -37,12 +37,13 @@ def gaussian_natural_gradient(model: object, guide: GaussianAssignable, step_siz
     Raises:
         InvalidArgument: if the model is linear-quadratic.
     """
-    if is_gaussian(model) or not is_vector_model(model):
+    vectors = None if is_gaussian(model) else vector_model_of(model)
+    if vectors is None:
         raise InvalidArgument(
             f'`model` must be over vectors, such as ContinuousModel, for method="natural_gradient" and a Gaussian guide, '
             f'but is {shown(model)}. Use method="exact", which solves a linear-quadratic model in one sweep.'
         )
-    way = GaussianNaturalGradient(model, guide, step_size)
+    way = GaussianNaturalGradient(vectors, guide, step_size)
     name = GaussianELBO(guide.optimism).objective_name
     if not way.is_exact:
         name = f"{name} at Gaussian marginals"
