@@ -11,10 +11,15 @@ from pgm_control.chance.optimism import Number
 class _SignedGradient(torch.autograd.Function):
     """The identity function, whose gradient is multiplied by a sign."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, sign: Number) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx.sign = sign
+    def forward(logits: Tensor, sign: Number) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         return logits.view_as(logits)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Number], output: Tensor) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx.sign = inputs[1]
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import pyro
 import torch
 from jaxtyping import Float
 from pyro.nn import PyroModule
@@ -63,8 +64,8 @@ class GaussianGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
             base, self._is_affine = _affine_prior(vectors)
         else:
             raise InvalidArgument(
-                "`model` must be a LinearQuadraticModel, or a model over vectors such as ContinuousModel or PlanarModel, "
-                f"not of an ensemble, for {type(self).__name__}, but is {shown(model)}."
+                "`model` must be a LinearQuadraticModel, or a model over vectors such as ContinuousModel or "
+                f"PlanarModel, not of an ensemble, for {type(self).__name__}, but is {shown(model)}."
             )
         self.model, self.optimism = model, Optimism.of(optimism)
         dynamics, initial, _ = self.optimism.at(model.temperature).numbers("a Gaussian guide")
@@ -182,12 +183,13 @@ class GaussianGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
     def forward(self) -> None:
         """Sample one trajectory at the model's sites, as a Pyro program."""
         announce_parameters(self)
-        factors = {name: getattr(self, name) for name in ("policy_factor", "start_factor", "dynamics_factor")}
-        self._ready = {name: each.parts() for name, each in factors.items() if each is not None}
-        try:
-            run_changed(self.model, self.change)
-        finally:
-            self._ready = None
+        with pyro.settings.context(module_local_params=True):
+            factors = {name: getattr(self, name) for name in ("policy_factor", "start_factor", "dynamics_factor")}
+            self._ready = {name: each.parts() for name, each in factors.items() if each is not None}
+            try:
+                run_changed(self.model, self.change)
+            finally:
+                self._ready = None
 
     def _of(self, name: str, t: int, given: Any) -> Any:
         factor = getattr(self, name)

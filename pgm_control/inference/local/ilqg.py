@@ -49,8 +49,8 @@ class ILQG:
     Attributes:
         guide: the affine-Gaussian blocks; those of chance with β = 0 are the local approximation of the model's.
         objective: the objective of the mean path, in nats: its rewards, less half of the squared lengths of its actions
-            and, over β, of its noises, in units of their deviations. It is not J_β of the guide, in which everything has
-            a spread: assign the blocks to a Gaussian guide and estimate that.
+            and, over β, of its noises, in units of their deviations. It is not J_β of the guide, in which everything
+            has a spread: assign the blocks to a Gaussian guide and estimate that.
         history: the same before each step.
         status: how it ended.
         num_steps: the number of steps.
@@ -82,20 +82,22 @@ def ilqg(
     r"""An affine-Gaussian policy by linear-quadratic problems along one path [todorov2005], for any optimism.
 
     The dynamics are linearised and the rewards expanded to second order at the mean path of the last guide. The
-    resulting problem is solved exactly at β, the mean path moves, and so on. A step is accepted only if the objective of
-    the mean path does not fall, otherwise it is halved: it mixes the new rewards with those for which the last guide is
-    optimal, so that a small step has a solution however the rewards are curved.
+    resulting problem is solved exactly at β, the mean path moves, and so on. A step is accepted only if the objective
+    of the mean path does not fall, otherwise it is halved: it mixes the new rewards with those for which the last guide
+    is optimal, so that a small step has a solution however the rewards are curved.
 
-    What lies beside the path is not seen: a pit that the mean path misses by more than the width of its edge has neither
-    a gradient nor a curvature there. `fit(model, guide, method="natural_gradient")` averages over the noise instead. On
-    the gusty ledge, with the wind clamped, the path of iLQG goes along the edge.
+    What lies beside the path is not seen: a pit that the mean path misses by several widths of its edge has neither
+    gradient nor curvature there. On the gusty ledge with the wind clamped the path passes half a unit above ground that
+    is safe, where the exact one passes a whole unit above it: the guide has an ELBO of −90.1 nats and earns −40.
+    `fit(model, guide, method="natural_gradient")` averages over the noise instead, and has −22.4 nats.
 
     Args:
         model: a model over vectors, such as `ContinuousModel` or `PlanarModel`; rewards with two derivatives.
         optimism: β of the dynamics and the start.
         step_size: the largest share of the new rewards in a step, in (0, 1].
         num_steps: the largest number of steps.
-        tolerance: in nats: a step that changes the objective of the path by less, and the gains by 1e-6, ends the search.
+        tolerance: in nats: the search ends at a step that changes the objective of the path by less, and gains and
+            covariances by less than 1e-6.
         progress: called after every step.
 
     Returns:
@@ -111,8 +113,8 @@ def ilqg(
     vectors = vector_model_of(model)
     if vectors is None:
         raise InvalidArgument(
-            f"`model` must be over vectors, such as ContinuousModel or PlanarModel, but is {shown(model)}. infer solves "
-            "a LinearQuadraticModel exactly."
+            f"`model` must be over vectors, such as ContinuousModel or PlanarModel, but is {shown(model)}. infer "
+            "solves a LinearQuadraticModel exactly."
         )
     step_size, num_steps = fraction("step_size", step_size), whole("num_steps", num_steps)
     if not number(tolerance) >= 0:

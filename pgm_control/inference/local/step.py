@@ -2,9 +2,10 @@ r"""A step of a Gaussian guide towards the optimum of the linear-quadratic appro
 
 A guide q is the exact optimum of the model whose rewards are
 
-$$\hat r_t = \tau \log\frac{\pi_t(a \mid s)}{\rho_t(a \mid s)} + \frac\tau\beta \log\frac{q_t(s' \mid s,a)}{p_t(s' \mid s,a)}$$
+$$\hat r_t = \tau \log\frac{\pi_t(a \mid s)}{\rho_t(a \mid s)}
+    + \frac\tau\beta \log\frac{q_t(s' \mid s,a)}{p_t(s' \mid s,a)}$$
 
-because all its values are 0. A step of size η is the exact optimum for $(1-\eta)\,\hat r + \eta\, \bar r$, where r̄ is the
+because all its values are 0. A step of size η is the exact optimum for $(1-\eta)\,\hat r + \eta\, \bar r$, with r̄ the
 expected quadratic form of the rewards at the marginals of q, as for tables in
 `inference.variational.natural_gradient`: a natural-gradient step on the objective of conjugate-computation variational
 inference [khan2017].

@@ -11,6 +11,7 @@ from ...errors import InvalidProblem
 from ...problems.continuous.covariance import normal
 from ...problems.continuous.planar import Planar
 from ...runtime.arguments import shown
+from ...trajectories.gaussian.distributions import SingularNormal
 
 
 @runtime_checkable
@@ -126,8 +127,8 @@ def moments(name: str, distribution: Any, batch: torch.Size) -> tuple[Tensor, Te
         mean, covariance = torch.tensor(torch.nan), torch.tensor(torch.nan)
     if not bool(mean.isfinite().all()) or not bool(covariance.isfinite().all()):
         raise InvalidProblem(
-            f"`{name}` must be a distribution with a known mean and covariance, such as dist.Normal(…).to_event(1), for "
-            f"a Gaussian guide, but is {shown(distribution)}. Networks, such as ClampedNeuralGuide, take any."
+            f"`{name}` must be a distribution with a known mean and covariance, such as dist.Normal(…).to_event(1), "
+            f"for a Gaussian guide, but is {shown(distribution)}. Networks, such as ClampedNeuralGuide, take any."
         )
     n = mean.shape[-1]
     return mean.expand(*batch, n), covariance.expand(*batch, n, n)
@@ -135,8 +136,8 @@ def moments(name: str, distribution: Any, batch: torch.Size) -> tuple[Tensor, Te
 
 def is_gaussian_distribution(distribution: Any) -> bool:
     """Whether a distribution is Gaussian with a density, so that its log-density is a quadratic form."""
-    inner = _inner(distribution)
-    return isinstance(inner, torch.distributions.Normal | torch.distributions.MultivariateNormal)
+    kinds = torch.distributions.Normal, torch.distributions.MultivariateNormal, SingularNormal
+    return isinstance(_inner(distribution), kinds)
 
 
 def _inner(distribution: Any) -> Any:

@@ -1,4 +1,4 @@
-r"""Natural gradients of the objective of a Gaussian guide of a model over vectors, with the objective as merit function.
+r"""Natural gradients of the objective of a Gaussian guide of a model over vectors; a step must raise the objective.
 
 Each step measures the expected gradient and curvature of the rewards at the guide's own marginals, and solves the
 linear-quadratic problem that they make together with the guide (see `inference.local.step`). If the dynamics are affine

@@ -50,6 +50,12 @@ class SingularNormal(TorchDistribution):
         """The mean."""
         return self._mean
 
+    @property
+    def covariance_matrix(self) -> Tensor:
+        """The covariance."""
+        half = self._vectors * self._deviation[..., None, :]
+        return half @ half.mT
+
     def expand(self, batch_shape: Any, _instance: Any = None) -> "SingularNormal":
         """The distribution with other batch axes."""
         new: Any = self._get_checked_instance(SingularNormal, _instance)

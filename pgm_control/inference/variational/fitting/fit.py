@@ -29,8 +29,8 @@ from ..elbo import elbo as exact_elbo
 from ..parameters import together
 from .checkpoint import Checkpoint, identity
 from .fit_result import Callback, Fit, FitStatus, FitStep
-from .losses import Loss, require_loss
 from .gaussian_methods import exact_elbo_of
+from .losses import Loss, require_loss
 from .method import Method
 from .methods import default_loss, exact, expectation_maximisation, forward, natural_gradient, svi
 

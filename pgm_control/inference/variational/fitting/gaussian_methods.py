@@ -40,8 +40,8 @@ def gaussian_natural_gradient(model: object, guide: GaussianAssignable, step_siz
     vectors = None if is_gaussian(model) else vector_model_of(model)
     if vectors is None:
         raise InvalidArgument(
-            f'`model` must be over vectors, such as ContinuousModel, for method="natural_gradient" and a Gaussian guide, '
-            f'but is {shown(model)}. Use method="exact", which solves a linear-quadratic model in one sweep.'
+            f'`model` must be over vectors, such as ContinuousModel, for method="natural_gradient" and a Gaussian '
+            f'guide, but is {shown(model)}. Use method="exact", which solves a linear-quadratic model in one sweep.'
         )
     way = GaussianNaturalGradient(vectors, guide, step_size)
     name = GaussianELBO(guide.optimism).objective_name
