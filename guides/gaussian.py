@@ -96,6 +96,11 @@ class GaussianGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
         has = {"initial": self.start_factor, "dynamics": self.dynamics_factor}
         return tuple(name for name, each in has.items() if each is not None)
 
+    @property
+    def sees_state(self) -> bool:
+        """Whether the actions may depend on the state."""
+        return self.policy_factor.slope is not None
+
     def factors(self) -> GaussianBlocks:
         """The blocks of the guide, with those of the affine approximation of the prior where it has none."""
         base, found = self._base, dict[str, Tensor]()
@@ -158,7 +163,7 @@ class GaussianGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
                 'fit(model, guide, method="natural_gradient").'
             )
         one_problem(self.model, "a guide")
-        if self.policy_factor.slope is None:
+        if not self.sees_state:
             return open_loop_optimum(self.model)
         return infer_gaussian(self.model, self.optimism).blocks().detach()
 

@@ -193,7 +193,7 @@ def test_a_noise_that_the_model_lacks_is_not_learned():
     model = LinearQuadraticModel(problem, 1.0, 4.0)
     guide = shaken(FreeGaussianGuide(model))
     assert guide.free_blocks == ("dynamics",)
-    noise = guide.blocks().noise
+    noise = guide.blocks().noise.detach()
     assert float(noise[:, 0].abs().max()) == 0.0 and bool((noise[:, 1, 1] > 0).all())
     assert bool(log_weights(model, guide, 30, seed=0).isfinite().all())
     wide = guide.blocks().replace(noise=torch.eye(2, dtype=torch.float64).expand(4, 2, 2)).detach()

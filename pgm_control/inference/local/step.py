@@ -23,10 +23,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ...errors import InvalidArgument
 from ...problems.continuous.linear_quadratic import LinearQuadratic
 from ...trajectories.gaussian.blocks import GaussianBlocks
 from ...trajectories.gaussian.model import GaussianPrior
 from ...trajectories.gaussian.riccati import FINE, backward_sweep, prepared
+from ..exact.gaussian.open_loop import open_loop_optimum
 from ..exact.gaussian.solve import Thetas, believed_dynamics, start_equivalent
 from .around import Around, LocalModel, around
 from .expectations import Points, Quadratic
@@ -53,7 +55,9 @@ class Step(NamedTuple):
     is_fixed: bool
 
 
-def improved_around(now: Around, beta: tuple[float, float], step_size: float, points: Points) -> Step:
+def improved_around(
+    now: Around, beta: tuple[float, float], step_size: float, points: Points, sees_state: bool = True
+) -> Step:
     r"""The guide after one step, accepted only if J_β rises; otherwise η is halved.
 
     With a negative β the optimum is a saddle, at which no step raises or lowers J_β; the largest step is taken that has
@@ -64,6 +68,7 @@ def improved_around(now: Around, beta: tuple[float, float], step_size: float, po
         beta: β of the dynamics and of the start; a block with β = 0 stays the model's.
         step_size: the largest η.
         points: how rewards are averaged.
+        sees_state: whether actions may depend on the state; a plan keeps the start and the dynamics of the model.
 
     References:
         [khan2017]
@@ -72,7 +77,7 @@ def improved_around(now: Around, beta: tuple[float, float], step_size: float, po
     before = now.objective(points, *beta, rewards)
     size, is_fixed, rounding = step_size, False, _ROUNDING * (1.0 + abs(before))
     for _ in range(_HALVINGS):
-        better = _solved(now, rewards, own, beta, size)
+        better = _solved(now, (rewards, own), beta, size, sees_state)
         if better is not None:
             found = around(now.model, better, (beta[1] != 0, beta[0] != 0), points, now)
             after = found.objective(points, *beta)
@@ -129,12 +134,13 @@ def _log_normal(E: Tensor, mean: Tensor, covariance: Tensor, at: Tensor) -> tupl
 
 
 def _solved(
-    now: Around, rewards: Sequence[Quadratic], own: _Own, beta: tuple[float, float], size: float
+    now: Around, both: tuple[Sequence[Quadratic], _Own], beta: tuple[float, float], size: float, sees_state: bool
 ) -> GaussianBlocks | None:
     """The optimum for the mixed rewards; None if there is none.
 
     A reward of (s, a, s') is a cost of the state of a larger problem, $x_{t+1} = (s_{t+1}, s_t, a_t)$.
     """
+    rewards, own = both
     problem, prior, tau = now.local.problem, now.local.action_prior, now.local.temperature
     assert prior is not None
     n, m, steps = problem.num_states, problem.num_actions, problem.horizon
@@ -158,6 +164,8 @@ def _solved(
         final_cost=(P[-1], p[-1], 0.0),
     )  # fmt: skip
     model = LocalModel(larger, tau, GaussianPrior(G, prior.offset, prior.covariance))
+    if not sees_state:
+        return _plan(model, n, N)
     theta = Thetas(beta[0] / tau, beta[1] / tau)
     swept = backward_sweep(prepared(model), torch.tensor(theta.dynamics, dtype=torch.float64))
     if int(swept.reason) != FINE:
@@ -176,6 +184,25 @@ def _solved(
         torch.cat((F[:, :n, :n], F[:, :n, N:]), -1),
         drift[:, :n],
         swept.noise[:, :n, :n],
+    )
+
+
+def _plan(model: LocalModel, n: int, size: int) -> GaussianBlocks | None:
+    """The best plan of the larger problem, in the coordinates of the smaller one; None if there is none."""
+    try:
+        found = open_loop_optimum(model)
+    except InvalidArgument:
+        return None
+    rows = found.transition[:, :n]
+    return GaussianBlocks(
+        found.initial_mean[:n],
+        found.initial_covariance[:n, :n],
+        found.gain[..., :n],
+        found.offset,
+        found.policy_covariance,
+        torch.cat((rows[..., :n], rows[..., size:]), -1),
+        found.drift[:, :n],
+        found.noise[:, :n, :n],
     )
 
 

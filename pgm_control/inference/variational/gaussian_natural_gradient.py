@@ -46,7 +46,7 @@ class GaussianNaturalGradient:
     def step(self) -> float:
         """Make one step, and return $J_β$ before it, in nats. A guide that no step improves stays as it is."""
         now = self._around(self._points, self._last)
-        found = improved_around(now, self._beta, self._step_size, self._points)
+        found = improved_around(now, self._beta, self._step_size, self._points, self._guide.sees_state)
         self.is_exact = found.found.is_exact
         if found.size > 0:
             self._guide.assign(found.found.blocks)

@@ -20,6 +20,11 @@ class GaussianAssignable(Protocol):
         """The blocks of chance that it may change, out of "initial" and "dynamics"."""
         ...
 
+    @property
+    def sees_state(self) -> bool:
+        """Whether its actions may depend on the state."""
+        ...
+
     def factors(self) -> GaussianBlocks:
         """The factors; of blocks that it may not change any."""
         ...
