@@ -48,7 +48,7 @@ def test_ilqg_reaches_a_stationary_path_of_curved_dynamics():
     def dynamics(t, state, action):
         return normal(state + 0.3 * (2.0 * state).sin() + 0.5 * action, 0.1)
 
-    found = ilqg(vectors(dynamics))
+    found = ilqg(vectors(dynamics), tolerance=1e-12)
     assert found.status is ILQGStatus.converged
     assert bool((found.history.diff() >= -1e-9).all())
     actions = found.guide.marginals().action_mean.detach().requires_grad_()
