@@ -34,7 +34,7 @@ RESULTS = (  # results and types, which a user does not make
     "behaviour:PeopleFit behaviour:PeopleStatus behaviour:PeopleIdentification behaviour:PeopleProgram "
     "behaviour:PeopleComparison behaviour:Recovery behaviour:ModelConfusion "
     "StepBlocks Visits PosteriorStep LatentMarkovGuide LatentBlocks HasReverse AuxiliaryELBO HasLatentBlocks "
-    "guides:LatentProcess Diagnosis GradientNoise Strangers"
+    "GaussianGuide ILQG ILQGStatus VectorModel guides:LatentProcess Diagnosis GradientNoise Strangers"
 ).split()
 
 
