@@ -160,6 +160,9 @@ if TYPE_CHECKING:
     from .inference.exact.posterior import Posterior as Posterior
     from .inference.exact.tables import PosteriorStep as PosteriorStep
     from .inference.exact.gaussian.posterior import GaussianPosterior as GaussianPosterior
+    from .inference.exact.gaussian.values import GaussianValues as GaussianValues
+    from .inference.exact.gaussian.output_feedback import output_feedback as output_feedback
+    from .inference.exact.gaussian.output_feedback import OutputFeedback as OutputFeedback
     from .inference.exact.gaussian.breakdown import breakdown as breakdown
     from .inference.exact.gaussian.breakdown import Breakdown as Breakdown
     from .inference.exact.gaussian.breakdown import BreakdownEdge as BreakdownEdge
@@ -176,6 +179,8 @@ if TYPE_CHECKING:
     from .queries.debias import Debiased as Debiased
 
     # An inference: exact, without a horizon
+    from .inference.infinite_horizon.linear_quadratic import stationary_policy as stationary_policy
+    from .inference.infinite_horizon.linear_quadratic import StationaryPolicy as StationaryPolicy
     from .inference.infinite_horizon.value_iteration import value_iteration as value_iteration
     from .inference.infinite_horizon.value_iteration import ValueIteration as ValueIteration
     from .inference.infinite_horizon.fixed_point import ValueStatus as ValueStatus

@@ -10,9 +10,7 @@ from pgm_control import GaussianPrior, LinearQuadratic, LinearQuadraticModel
 
 def scalar(horizon=6, **changes):
     """The scalar problem of which answers are known to nine digits."""
-    return LinearQuadratic.from_cost(
-        0.9, 0.5, 1.0, 0.2, 0.3, horizon=horizon, **({"initial_mean": 1.0} | changes)
-    )
+    return LinearQuadratic.from_cost(0.9, 0.5, 1.0, 0.2, 0.3, horizon=horizon, **({"initial_mean": 1.0} | changes))
 
 
 def double_integrator():
@@ -90,7 +88,10 @@ def dense_log_evidence(model):
         z, moved = np.vstack((state, action)), np.concatenate((shift, np.zeros(m)))
         add(z, moved, numpy("C", t) / tau, numpy("c", t) / tau, numpy("k", t) / tau)
         if model.action_prior is not None:
-            G, g, U = (each.numpy() for each in (model.action_prior.gain, model.action_prior.offset, model.action_prior.covariance))
+            G, g, U = (
+                each.numpy()
+                for each in (model.action_prior.gain, model.action_prior.offset, model.action_prior.covariance)
+            )
             G, g, U = (each[min(t, len(each) - 1)] for each in (G, g, U))
             add(action - G @ state, -G @ shift - g, np.linalg.inv(U))
             normalisers -= 0.5 * np.linalg.slogdet(2 * math.pi * U)[1]
@@ -141,13 +142,22 @@ def _precise(model, dynamics, initial):
         constant = k - tau * m * mp.log(2 * mp.pi * tau) / 2
         if model.action_prior is not None:
             prior = model.action_prior
-            G, g, U = (mp.matrix(each[min(t, len(each) - 1)].tolist()) for each in (prior.gain, prior.offset, prior.covariance))
+            G, g, U = (
+                mp.matrix(each[min(t, len(each) - 1)].tolist()) for each in (prior.gain, prior.offset, prior.covariance)
+            )
             precision = mp.inverse(U) * tau
             Hss, Hsa, Haa = Hss + G.T * precision * G, Hsa - G.T * precision, Haa + precision
             hs, ha = hs + G.T * precision * g, ha - precision * g
             constant += (g.T * precision * g)[0] / 2 + tau * (mp.log(mp.det(U)) + m * mp.log(2 * mp.pi)) / 2
         inverse = mp.inverse(Haa)
-        v = constant + (d.T * P * d)[0] / 2 + (p.T * d)[0] + v - (ha.T * inverse * ha)[0] / 2 + tau * mp.log(mp.det(Haa)) / 2
+        v = (
+            constant
+            + (d.T * P * d)[0] / 2
+            + (p.T * d)[0]
+            + v
+            - (ha.T * inverse * ha)[0] / 2
+            + tau * mp.log(mp.det(Haa)) / 2
+        )
         P, p = Hss - Hsa * inverse * Hsa.T, hs - Hsa * inverse * ha
         P = (P + P.T) / 2
     P, p, v = equivalent(P, p, v, exact("initial_covariance"), initial / tau)

@@ -415,7 +415,7 @@ def generative_models(draw):
     )
 
 
-def utility(A, B, C, D, horizon, of):  # noqa: N803
+def utility(A, B, C, D, horizon, of):
     """Return values by backward induction over tuples of factors, by loops; `of` averages over outcomes."""
     sizes, controls = [len(d) for d in D], [b.shape[-1] for b in B]
 
@@ -457,7 +457,7 @@ def clamped_value(outcomes):
 @laws
 @given(generative_models(), st.sampled_from([0.5, 2.0]))
 def test_pymdp_models_have_the_values_of_a_direct_computation(arrays, temperature):
-    A, B, C, D = arrays  # noqa: N806
+    A, B, C, D = arrays
     horizon, first = 2, [len(d) for d in D]
     start = {s: np.prod([d[i] for d, i in zip(D, s, strict=True)]) for s in np.ndindex(*first)}
     split, merged = (
@@ -508,7 +508,7 @@ def test_an_observed_problem_round_trips_through_pymdp(arrays):
     initial, p, _ = arrays
     paid = np.arange(len(p)) / 4 - 1
     mdp = TabularMDP.from_dense(initial, p, np.broadcast_to(paid, p.shape), 3)
-    A, B, C, D = to_pymdp(mdp, temperature=0.5)  # noqa: N806
+    A, B, C, D = to_pymdp(mdp, temperature=0.5)
     np.testing.assert_array_equal(A[0], np.eye(len(p)))
     np.testing.assert_array_equal(B[0], p.transpose(2, 0, 1))
     np.testing.assert_array_equal(D[0], mdp.initial)
@@ -534,7 +534,7 @@ def test_problems_that_pymdp_cannot_hold_are_refused():
 
 
 def test_errors_name_invalid_arrays_of_pymdp():
-    A, B, C, D = [np.eye(2)], [np.full((2, 2, 1), 0.5)], [np.zeros(2)], [np.array([1.0, 0.0])]  # noqa: N806
+    A, B, C, D = [np.eye(2)], [np.full((2, 2, 1), 0.5)], [np.zeros(2)], [np.array([1.0, 0.0])]
     for arrays, words in (
         (([np.eye(3)], B, C, D), r"`A\[0\]` must have shape \(observation, 2\)"),
         ((A, [np.ones((2, 2))], C, D), r"`B\[0\]` must have 3 axes"),

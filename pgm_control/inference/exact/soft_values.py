@@ -10,7 +10,7 @@ Sources:
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Any, Literal, final, overload
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from ...runtime.array_like import is_transformed
 from ...runtime.memory import require_room
 from ...text.one_line import one_line
 from ...trajectories.blocks import MarkovModel, require_model
+from ...trajectories.gaussian.model import GaussianModel, is_gaussian
 from ...trajectories.steps import is_plain, is_timed, last_worth_of, temperature_at, worth_by_time, worth_of
 from .backward.arguments import (
     START,
@@ -43,6 +44,7 @@ from .backward.arguments import (
 from .backward.many_settings import ManySettings
 from .backward.one_setting import fits, one_setting, solved_alone
 from .backward.transforms import transformed
+from .gaussian.values import GaussianValues, gaussian_values
 
 
 @final
@@ -65,6 +67,14 @@ class SoftValues:
     __repr__ = one_line
 
 
+@overload
+def soft_values(  # pyright: ignore[reportOverlappingOverload]
+    model: GaussianModel,
+    optimism: float | np.number | Risk | Optimism | Float[Tensor, "*#batch"] | Float[np.ndarray, "*#batch"],
+    *,
+    temperature: float | np.number | Float[Tensor, "*#batch"] | Float[np.ndarray, "*#batch"] | None = None,
+) -> GaussianValues: ...
+@overload
 def soft_values(
     model: MarkovModel,
     optimism: float | np.number | Risk | Optimism | Float[Tensor, "*#batch"] | Float[np.ndarray, "*#batch"],
@@ -75,7 +85,18 @@ def soft_values(
     action_prior: Float[Tensor, "... state action"] | Literal["count"] | None = None,
     probability: Float[Tensor, "... state action outcome"] | None = None,
     initial: Float[Tensor, "*#batch state"] | None = None,
-) -> SoftValues:
+) -> SoftValues: ...
+def soft_values(
+    model: GaussianModel | MarkovModel,
+    optimism: float | np.number | Risk | Optimism | Float[Tensor, "*#batch"] | Float[np.ndarray, "*#batch"],
+    *,
+    reward: Float[Tensor, "... state action outcome"] | None = None,
+    final_reward: Float[Tensor, "*#batch state"] | None = None,
+    temperature: float | np.number | Float[Tensor, "*#batch"] | Float[np.ndarray, "*#batch"] | None = None,
+    action_prior: Float[Tensor, "... state action"] | Literal["count"] | None = None,
+    probability: Float[Tensor, "... state action outcome"] | None = None,
+    initial: Float[Tensor, "*#batch state"] | None = None,
+) -> SoftValues | GaussianValues:
     r"""The values and the objective of `infer`, differentiable, and for a batch of settings in one call.
 
     $$Q_t(s,a) = L_\beta[r + \gamma V_{t+1}(s')], \qquad V_t(s) = \tau \log \sum_a \rho(a \mid s) \exp(Q_t(s,a)/\tau)$$
@@ -99,8 +120,12 @@ def soft_values(
     are settings and are broadcast against each other; each setting is solved as `infer` would solve it alone. The
     transforms of torch.func, such as `vmap`, `grad` and `hessian`, apply to it.
 
+    For a linear-quadratic model the objective is differentiable in all tensors of its problem and its action prior, in
+    the temperature and in the optimism, by one forward sweep of the believed moments. The batch is that of the problem.
+
     Args:
-        model: a tabular model; it supplies every argument that is None. Its tables may require gradients themselves.
+        model: a tabular or a linear-quadratic model; it supplies every argument that is None. Its tables may require
+            gradients themselves.
         optimism: β of the start and the dynamics, one for all settings or one per setting; a `Risk`, whose θ may be one
             per setting too, with gradients; or an `Optimism` of one β or `Risk` per block, where survival has a β.
         reward: r(s, a, k), in reward units; −inf forbids the outcome, nan and +inf propagate. It is ignored where the
@@ -114,7 +139,7 @@ def soft_values(
         initial: p(s_0), whose rows must sum to 1 too.
 
     Returns:
-        `SoftValues`, on the device and in the dtype of the model.
+        `SoftValues`, on the device and in the dtype of the model; `GaussianValues` of a linear-quadratic one.
 
     Raises:
         InvalidArgument: if a shape does not fit, a temperature is not positive, an optimism is not finite, or a row of
@@ -123,6 +148,15 @@ def soft_values(
     References:
         [levine2018], [ziebart2010], [howard1972]
     """
+    if is_gaussian(model):
+        tables = (reward, final_reward, action_prior, probability, initial)
+        odd = [name for name, each in zip(_TABLES[:5], tables, strict=True) if each is not None]
+        if odd:
+            raise InvalidArgument(
+                f"`{odd[0]}` must be None for a linear-quadratic model. Pass a problem whose tensors need gradients: "
+                "problem.replace(C=…)."
+            )
+        return gaussian_values(model, optimism, temperature)
     require_model(model, timed=True, graph=True)
     given: dict[str, Any] = {"reward": reward, "final_reward": final_reward, "action_prior": action_prior}
     given |= {"probability": probability, "initial": initial}

@@ -13,8 +13,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...errors import InvalidProblem
-from ...runtime.arguments import fraction, positive, shown, whole
+from ...runtime.arguments import positive, shown
 from ...runtime.array_like import ArrayLike
+from .. import checks
 from .arrays import (
     array,
     blocked,
@@ -93,7 +94,7 @@ class LinearQuadratic:
         Raises:
             InvalidProblem: if an argument does not fit; the message names it and the remedy.
         """
-        self.horizon, self.discount = whole("horizon", horizon), fraction("discount", discount)
+        self.horizon, self.discount = checks.horizon("horizon", horizon), checks.discount("discount", discount)
         A = array("A", A, (None, None), timed=True)
         if A.shape[-1] != A.shape[-2]:
             raise InvalidProblem(f"`A` must be square, but has shape {tuple(A.shape[-2:])}.")
@@ -165,7 +166,7 @@ class LinearQuadratic:
         Raises:
             InvalidProblem: if an argument does not fit; the message names it.
         """
-        whole("horizon", horizon)
+        horizon = checks.horizon("horizon", horizon)
         B = array("B", B, (None, None), timed=True)
         n, m = B.shape[-2:]
         Q = symmetric("Q", array("Q", Q, (n, n), timed=True))
@@ -289,12 +290,13 @@ class LinearQuadratic:
         self, t: int, state: Float[Tensor, "*draws state"], action: Float[Tensor, "*draws action"]
     ) -> Float[Tensor, "*draws"]:
         """The reward of step t, $-(½ z'Cz + c'z + k)$, in reward units."""
-        z = torch.cat((state, action), -1)
+        z = torch.cat((state, action), -1).to(self.C)
         C, c, k = self.C[..., t, :, :], self.c[..., t, :], self.k[..., t]
         return -((0.5 * (C @ z[..., None])[..., 0] + c) * z).sum(-1) - k
 
     def final_reward(self, state: Float[Tensor, "*draws state"]) -> Float[Tensor, "*draws"]:
         """The reward of the last state, $-(½ s'P_T s + p_T's + v_T)$, in reward units."""
+        state = state.to(self.final_P)
         quadratic = 0.5 * (self.final_P @ state[..., None])[..., 0] + self.final_p
         return -(quadratic * state).sum(-1) - self.final_v
 

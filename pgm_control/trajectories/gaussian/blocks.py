@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import NamedTuple, final
+from typing import NamedTuple, Protocol, final
 
 import torch
 from jaxtyping import Float
@@ -159,3 +159,11 @@ class GaussianBlocks:
             state = both @ self.transition[t].mT + self.drift[t] + noise(self.noise[t])
             states.append(state)
         return ContinuousTrajectories(torch.stack(states, 1), torch.stack(actions, 1))
+
+
+class HasGaussianBlocks(Protocol):
+    """Anything with affine-Gaussian factors: a posterior or a guide."""
+
+    def blocks(self) -> GaussianBlocks:
+        """The factors."""
+        ...

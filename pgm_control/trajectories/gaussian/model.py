@@ -1,11 +1,12 @@
 """What inference needs of a linear-quadratic model, and its action prior."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeGuard, final, runtime_checkable
+from typing import Any, Protocol, final, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from typing_extensions import TypeIs
 
 from ...errors import InvalidProblem
 from ...problems.continuous.arrays import array, covariance
@@ -76,7 +77,7 @@ class GaussianModel(Protocol):
         ...
 
 
-def is_gaussian(model: object) -> "TypeGuard[GaussianModel]":
+def is_gaussian(model: object) -> TypeIs[GaussianModel]:
     """Whether a model is linear-quadratic."""
     return not isinstance(model, type) and isinstance(getattr(model, "problem", None), LinearQuadratic)
 

@@ -41,8 +41,12 @@ class Prepared(NamedTuple):
     final_hessian: Float[Tensor, "*batch state state"]
     final_gradient: Float[Tensor, "*batch state"]
     final_constant: Float[Tensor, "*batch"]
-    temperature: float
+    temperature: Float[Tensor, "*batch"]
     discount: float
+
+    def expanded(self, count: int) -> "Prepared":
+        """The same numbers with one more batch axis in front, as views."""
+        return Prepared._make([*(each.expand(count, *each.shape) for each in self[:-1]), self.discount])
 
 
 class Swept(NamedTuple):
@@ -71,22 +75,29 @@ class Swept(NamedTuple):
     at: Int[Tensor, "*batch"]
 
 
-def prepared(model: GaussianModel) -> Prepared:
-    """The numbers of a model with its action prior folded into the cost."""
-    problem, tau = model.problem, float(model.temperature)
-    m = problem.num_actions
+def prepared(model: GaussianModel, temperature: Tensor | None = None) -> Prepared:
+    """The numbers of a model with its action prior folded into the cost.
+
+    Args:
+        model: the model.
+        temperature: τ by problem of the batch; default: that of the model.
+    """
+    problem = model.problem
+    tau = torch.as_tensor(model.temperature if temperature is None else temperature, dtype=torch.float64)
+    tau, m = tau.expand(problem.batch_shape), problem.num_actions
     hessian, gradient, constant = problem.C, problem.c, problem.k
+    each = tau[..., None]
     prior = timed_prior(model)
     if prior is not None:
         G, g, U = prior
         E = torch.cat((-G, torch.eye(m, dtype=G.dtype).expand(*G.shape[:-2], m, m)), -1)
-        weighted = tau * torch.linalg.solve(U, E)  # τ U⁻¹E
+        weighted = each[..., None, None] * torch.linalg.solve(U, E)  # τ U⁻¹E
         hessian = hessian + E.mT @ weighted
         gradient = gradient - (weighted.mT @ g[..., None])[..., 0]
         inner = (g * torch.linalg.solve(U, g)).sum(-1)
-        constant = constant + 0.5 * tau * (inner + log_det(U) + m * math.log(2 * math.pi))
-    if tau > 0:
-        constant = constant - 0.5 * tau * m * math.log(2 * math.pi * tau)
+        constant = constant + 0.5 * each * (inner + log_det(U) + m * math.log(2 * math.pi))
+    log_tau = torch.where(each > 0, each, 1.0).log()  # τ log τ is 0 at τ = 0
+    constant = constant - 0.5 * each * m * (math.log(2 * math.pi) + log_tau)
     return Prepared(
         problem.F, problem.d, problem.noise_root, hessian, gradient, constant,
         problem.final_P, problem.final_p, problem.final_v, tau, problem.discount,
@@ -146,7 +157,7 @@ def backward_sweep(given: Prepared, theta: Float[Tensor, "*batch"]) -> Swept:
             if bool((reason != FINE).all()):
                 break
         values.append((P, p, v))
-        rows.append((K, kappa, tau * spread, ahead.P, ahead.p, ahead.covariance))
+        rows.append((K, kappa, tau[..., None, None] * spread, ahead.P, ahead.p, ahead.covariance))
     return _stacked(given, values, rows, reason, at)
 
 

@@ -155,8 +155,7 @@ class _Failures(NamedTuple):
 
 def _failures(model: GaussianModel, given: Prepared, thetas: Tensor, initial: bool) -> _Failures:
     """One backward sweep for all θ side by side."""
-    many = [each.expand(len(thetas), *each.shape) for each in given[:-2]]
-    swept = backward_sweep(Prepared(*many, given.temperature, given.discount), thetas)
+    swept = backward_sweep(given.expanded(len(thetas)), thetas)
     L = root(model.problem.initial_covariance)
     P = torch.where((swept.reason == FINE)[:, None, None], swept.P[:, 0], 0.0)
     scale = thetas[:, None, None] if initial else 0.0

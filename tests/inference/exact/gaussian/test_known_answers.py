@@ -34,7 +34,10 @@ def test_the_scalar_problem(beta):
 
 def test_breakdown_of_the_scalar_problem():
     edges = [breakdown(LinearQuadraticModel(scalar(horizon))) for horizon in (6, 100)]
-    assert [round(each.neurotic.optimism, 9) for each in edges] == [-2.023794968, -2.022653722]  # 50 digits: −2.0226537216828
+    assert [round(each.neurotic.optimism, 9) for each in edges] == [
+        -2.023794968,
+        -2.022653722,
+    ]  # 50 digits: −2.0226537216828
     assert all(each.neurotic.block == "dynamics" and each.neurotic.direction == (1.0,) for each in edges)
     assert all(each.euphoric.optimism == math.inf for each in edges)
     model = LinearQuadraticModel(scalar(initial_covariance=0.5), 1.0, 1.0)

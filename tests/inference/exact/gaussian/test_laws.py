@@ -102,7 +102,9 @@ def test_a_batch_is_its_problems():
         for beta in (1.0, 0.0, -0.5):
             found = infer(LinearQuadraticModel(batch), beta)
             each = [infer(LinearQuadraticModel(one), beta) for one in singles]
-            assert torch.allclose(found.objective, torch.tensor([one.objective for one in each], dtype=torch.float64), rtol=1e-13)
+            assert torch.allclose(
+                found.objective, torch.tensor([one.objective for one in each], dtype=torch.float64), rtol=1e-13
+            )
             assert torch.allclose(found.gain, torch.stack([one.gain for one in each]), rtol=1e-13)
     assert "batch (3,)" in repr(many)
 
