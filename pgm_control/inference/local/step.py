@@ -27,9 +27,9 @@ from ...errors import InvalidArgument
 from ...problems.continuous.linear_quadratic import LinearQuadratic
 from ...trajectories.gaussian.blocks import GaussianBlocks
 from ...trajectories.gaussian.model import GaussianPrior
-from ...trajectories.gaussian.riccati import FINE, backward_sweep, prepared
+from ...trajectories.gaussian.riccati import prepared
 from ..exact.gaussian.open_loop import open_loop_optimum
-from ..exact.gaussian.solve import Thetas, believed_dynamics, start_equivalent
+from ..exact.gaussian.solve import optimum
 from .around import Around, LocalModel, around
 from .expectations import Points, Quadratic
 from .vector_model import VectorModel
@@ -165,34 +165,17 @@ def _solved(
     )  # fmt: skip
     model = LocalModel(larger, tau, GaussianPrior(G, prior.offset, prior.covariance))
     if not sees_state:
-        return _plan(model, n, N)
-    theta = Thetas(beta[0] / tau, beta[1] / tau)
-    swept = backward_sweep(prepared(model), torch.tensor(theta.dynamics, dtype=torch.float64))
-    if int(swept.reason) != FINE:
-        return None
-    start = start_equivalent(model, swept, theta.initial)
-    if not bool(start.is_finite):
-        return None
-    pull = swept.P[0] @ m0 + swept.p[0]
-    F, drift = believed_dynamics(larger.F, larger.d, swept, theta.dynamics, 1.0)
-    return GaussianBlocks(
-        (m0 - theta.initial * start.covariance @ pull)[:n],
-        start.covariance[:n, :n],
-        swept.gain[..., :n],
-        swept.offset,
-        swept.policy_covariance,
-        torch.cat((F[:, :n, :n], F[:, :n, N:]), -1),
-        drift[:, :n],
-        swept.noise[:, :n, :n],
-    )
+        try:
+            return _smaller(open_loop_optimum(model), n, N)
+        except InvalidArgument:
+            return None
+    theta = (torch.tensor(each / tau, dtype=torch.float64) for each in beta)
+    found = optimum(model, prepared(model), *theta)
+    return _smaller(found.blocks, n, N) if bool(found.is_finite) else None
 
 
-def _plan(model: LocalModel, n: int, size: int) -> GaussianBlocks | None:
-    """The best plan of the larger problem, in the coordinates of the smaller one; None if there is none."""
-    try:
-        found = open_loop_optimum(model)
-    except InvalidArgument:
-        return None
+def _smaller(found: GaussianBlocks, n: int, size: int) -> GaussianBlocks:
+    """The blocks of the larger problem in the coordinates of the smaller one."""
     rows = found.transition[:, :n]
     return GaussianBlocks(
         found.initial_mean[:n],
