@@ -23,6 +23,11 @@ from .latent_policy import LatentPolicyGuide as LatentPolicyGuide
 from .simulated import SimulatedGuide as SimulatedGuide
 from .improved import ImportanceGuide as ImportanceGuide
 from .improved import SMCGuide as SMCGuide
+from .gaussian import GaussianGuide as GaussianGuide
+from .gaussian_families import ClampedGaussianGuide as ClampedGaussianGuide
+from .gaussian_families import FreeGaussianGuide as FreeGaussianGuide
+from .gaussian_families import GaussianDialGuide as GaussianDialGuide
+from .gaussian_families import OpenLoopGaussianGuide as OpenLoopGaussianGuide
 from .zoo import GuideEntry as GuideEntry
 from .zoo import guide_entry as guide_entry
 from .zoo import guide_zoo as guide_zoo
@@ -55,6 +60,11 @@ __all__ = [
     "SimulatedGuide",
     "ImportanceGuide",
     "SMCGuide",
+    "GaussianGuide",
+    "ClampedGaussianGuide",
+    "FreeGaussianGuide",
+    "GaussianDialGuide",
+    "OpenLoopGaussianGuide",
     "GuideEntry",
     "guide_entry",
     "guide_zoo",

@@ -120,6 +120,10 @@ if TYPE_CHECKING:
     from .guides import FreeOptionGuide as FreeOptionGuide
     from .guides import LatentPolicyGuide as LatentPolicyGuide
     from .guides import SimulatedGuide as SimulatedGuide
+    from .guides import ClampedGaussianGuide as ClampedGaussianGuide
+    from .guides import FreeGaussianGuide as FreeGaussianGuide
+    from .guides import GaussianDialGuide as GaussianDialGuide
+    from .guides import OpenLoopGaussianGuide as OpenLoopGaussianGuide
     from .guides import guide_zoo as guide_zoo
     from .guides import guide_entry as guide_entry
     from .guides import GuideEntry as GuideEntry
@@ -128,6 +132,7 @@ if TYPE_CHECKING:
     from .guides import MarkovGuide as MarkovGuide
     from .guides import MemoryGuide as MemoryGuide
     from .guides import LatentMarkovGuide as LatentMarkovGuide
+    from .guides import GaussianGuide as GaussianGuide
     from .inference.variational.latent_blocks import LatentBlocks as LatentBlocks
     from .programs.auxiliary import HasReverse as HasReverse
     from .trajectories.process import Process as Process
@@ -214,6 +219,7 @@ if TYPE_CHECKING:
     from .inference.variational.svi_losses import MarkovObjective as MarkovObjective
     from .inference.variational.svi_losses import MarkovRenyi as MarkovRenyi
     from .inference.variational.svi_losses import AuxiliaryELBO as AuxiliaryELBO
+    from .inference.variational.gaussian_elbo import GaussianELBO as GaussianELBO
     from .inference.variational.auxiliary_elbo import auxiliary_elbo as auxiliary_elbo
     from .inference.variational.auxiliary_elbo import best_reverse as best_reverse
     from .programs.auxiliary import with_reverse as with_reverse
@@ -223,6 +229,12 @@ if TYPE_CHECKING:
     from .runtime.progress import ProgressBar as ProgressBar
     from .runtime.progress import silent as silent
     from .runtime.status import Status as Status
+
+    # An inference: along one path
+    from .inference.local.ilqg import ilqg as ilqg
+    from .inference.local.ilqg import ILQG as ILQG
+    from .inference.local.ilqg import ILQGStatus as ILQGStatus
+    from .inference.local.vector_model import VectorModel as VectorModel
 
     # An inference: by sampling
     from .inference.sampling.log_weights import log_weights as log_weights

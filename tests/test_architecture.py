@@ -16,6 +16,7 @@ FLOORS = (  # from the lowest layer up; folders of one layer do not import each 
     ("problems",),
     ("trajectories",),
     ("inference.exact",),
+    ("inference.local",),
     ("inference.infinite_horizon", "inference.variational", "inference.sampling", "environments"),
     ("models", "networks", "testing"),
     ("guides",),

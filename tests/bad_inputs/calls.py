@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import gymnasium
 import linear_gaussian
 import numpy as np
+import pyro.distributions as dist
 import torch
 from problems import random_mdp
 
@@ -28,6 +29,7 @@ from pgm_control import (
     plot,
     testing,
 )
+from pgm_control.models.continuous import ContinuousModel
 
 PACKAGES: dict[str, ModuleType] = {
     "": pgm,
@@ -104,6 +106,18 @@ def add_method(name: str, owner: Callable[[], Any], arguments: Callable[[], dict
 
 mdp = cache(lambda: random_mdp(0, states=3, actions=2, outcomes=3, horizon=2))
 model = cache(lambda: TabularModel(mdp()))
+regulator = cache(
+    lambda: pgm.LinearQuadraticModel(pgm.LinearQuadratic(0.9, 0.5, 0.3, np.eye(2), horizon=2, initial_mean=1.0))
+)
+swing = cache(
+    lambda: ContinuousModel(
+        dist.Normal(torch.ones(1), 1.0).to_event(1),
+        lambda t, s, a: dist.Normal(s.sin() + a, 1.0).to_event(1),
+        lambda t, s, a, ahead: -(ahead**2).sum(-1),
+        2,
+        action_prior=dist.Normal(torch.zeros(1), 1.0).to_event(1),
+    )
+)
 posterior = cache(lambda: infer(model(), 1.0))
 clamped = cache(lambda: infer(model(), 0.0))
 pomdp = cache(lambda: models.tiger(horizon=2))
@@ -215,6 +229,11 @@ add("Factors", lambda: {"names": ("a",), "sizes": (3,)}, skipped="names sizes")
 # Guides
 for _name in ("FreeGuide", "ClampedGuide", "OpenLoopGuide", "StationaryGuide", "DeterministicGuide", "MeanFieldGuide"):
     add(_name, lambda: {"model": model()})
+for _name in ("ClampedGaussianGuide", "FreeGaussianGuide", "OpenLoopGaussianGuide"):
+    add(_name, lambda: {"model": regulator()})
+add("GaussianDialGuide", lambda: {"model": regulator(), "optimism": 0.5})
+add("GaussianELBO", lambda: {"optimism": 0.5})
+add("ilqg", lambda: {"model": swing(), "optimism": 0.5, "step_size": 0.5, "num_steps": 2, "tolerance": 0.1}, slow=True)
 add("DialGuide", lambda: {"model": model(), "optimism": 0.5})
 add("ViewGuide", lambda: {"model": model(), "view": np.array([0, 0, 1])})
 add("NeuralGuide", lambda: {"model": model(), "hidden": (4,)}, anything="network")

@@ -35,7 +35,8 @@ RESULTS = (  # results and types, which a user does not make
     "behaviour:PeopleComparison behaviour:Recovery behaviour:ModelConfusion "
     "StepBlocks Visits PosteriorStep LatentMarkovGuide LatentBlocks HasReverse AuxiliaryELBO HasLatentBlocks "
     "guides:LatentProcess Diagnosis GradientNoise Strangers "
-    "GridPosterior MeshError Paths Account Densities continuous_zoo"
+    "GridPosterior MeshError Paths Account Densities continuous_zoo "
+    "GaussianGuide ILQG ILQGStatus VectorModel"
 ).split()
 
 

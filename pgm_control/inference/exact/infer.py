@@ -106,10 +106,10 @@ def infer(
 
     Args:
         model: a `LinearQuadraticModel`, `PlanarModel` or `LineModel`; or a tabular model, such as
-            `TabularModel(mdp, temperature)`, or `pyro.condition` of one. If its tables require gradients, q, v, value, objective and log evidence are
-            tensors that are differentiable in them, as those of `soft_values`; its factors are numbers. Temperature 0
-            is the hard maximum over actions: hard value iteration, or with a `Risk` risk-sensitive control
-            [howard1972].
+            `TabularModel(mdp, temperature)`, or `pyro.condition` of one. If its tables require gradients, q, v, value,
+            objective and log evidence are tensors that are differentiable in them, as those of `soft_values`; its
+            factors are numbers. Temperature 0 is the hard maximum over actions: hard value iteration, or with a `Risk`
+            risk-sensitive control [howard1972].
         optimism: β of the start and the dynamics; a `Risk`, which stands for β = θτ and is the only choice but 0 at
             temperature 0; or an `Optimism`: one of these per block, or several within a block, by state, by state and
             action, by time, by factor. Or a `KLBudget`.

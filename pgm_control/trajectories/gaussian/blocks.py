@@ -89,6 +89,10 @@ class GaussianBlocks:
         """A copy with some attributes changed."""
         return dataclasses.replace(self, **changes)  # pyright: ignore[reportArgumentType]
 
+    def detach(self) -> "GaussianBlocks":
+        """The blocks without gradients."""
+        return GaussianBlocks(**{each.name: getattr(self, each.name).detach() for each in dataclasses.fields(self)})
+
     @property
     def horizon(self) -> int:
         """T, the number of actions."""

@@ -29,8 +29,10 @@ from ..elbo import elbo as exact_elbo
 from ..parameters import together
 from .checkpoint import Checkpoint, identity
 from .fit_result import Callback, Fit, FitStatus, FitStep
+from .gaussian_methods import exact_elbo_of
 from .losses import Loss, require_loss
-from .methods import Method, default_loss, exact, expectation_maximisation, forward, natural_gradient, svi
+from .method import Method
+from .methods import default_loss, exact, expectation_maximisation, forward, natural_gradient, svi
 
 G = TypeVar("G", bound=Callable[[], Any])
 MethodName = Literal["svi", "natural_gradient", "em", "exact", "forward"]
@@ -169,7 +171,8 @@ def fit(
     if checkpoint is not None:
         good.save(checkpoint)
     exact, history = _exactly(model, guide), good.elbo_history
-    return Fit(guide, history, exact, loop.status, len(history), good.seconds, good, way.objective_name)
+    again = None if way.remeasured is None else way.remeasured()
+    return Fit(guide, history, exact, loop.status, len(history), good.seconds, good, way.objective_name, again)
 
 
 def _way(
@@ -222,7 +225,7 @@ def _restore(
 def _exactly(model: object, guide: object) -> float | None:
     """The exact ELBO of the guide, in nats, or None if it can only be estimated."""
     if not isinstance(model, MarkovModel) or not isinstance(guide, HasBlocks):
-        return None
+        return exact_elbo_of(model, guide)
     with torch.no_grad():
         return float(exact_elbo(model, guide.blocks()))
 
