@@ -21,6 +21,7 @@ from .twins import frozen_lake_twin as frozen_lake_twin
 from .zoo import ZooEntry as ZooEntry
 from .zoo import zoo as zoo
 from .zoo import zoo_entry as zoo_entry
+from .continuous import ContinuousModel as ContinuousModel
 from .simulator import SimulatorModel as SimulatorModel
 from .environments import environment_id as environment_id
 from .multi_goal import MultiGoalEnv as MultiGoalEnv
@@ -46,6 +47,7 @@ __all__ = [
     "ZooEntry",
     "zoo",
     "zoo_entry",
+    "ContinuousModel",
     "SimulatorModel",
     "environment_id",
     "MultiGoalEnv",

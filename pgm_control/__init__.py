@@ -87,6 +87,10 @@ if TYPE_CHECKING:
     from .chance.optimality import LogisticOptimality as LogisticOptimality
     from .chance.optimality import TableOptimality as TableOptimality
     from .chance.optimality import Optimality as Optimality
+    from .models import ContinuousModel as ContinuousModel
+    from .networks.learned_dynamics import learn_dynamics as learn_dynamics
+    from .networks.learned_dynamics import LearnedDynamics as LearnedDynamics
+    from .networks.learned_dynamics import DynamicsStatus as DynamicsStatus
     from .models import SimulatorModel as SimulatorModel
     from .models import PartiallyObservedModel as PartiallyObservedModel
     from .models import zoo as zoo
@@ -112,6 +116,9 @@ if TYPE_CHECKING:
     from .guides import FreeOptionGuide as FreeOptionGuide
     from .guides import LatentPolicyGuide as LatentPolicyGuide
     from .guides import SimulatedGuide as SimulatedGuide
+    from .guides import ClampedNeuralGuide as ClampedNeuralGuide
+    from .guides import FreeNeuralGuide as FreeNeuralGuide
+    from .guides import FlowGuide as FlowGuide
     from .guides import guide_zoo as guide_zoo
     from .guides import guide_entry as guide_entry
     from .guides import GuideEntry as GuideEntry
@@ -119,6 +126,7 @@ if TYPE_CHECKING:
     # A guide of your own
     from .guides import MarkovGuide as MarkovGuide
     from .guides import MemoryGuide as MemoryGuide
+    from .guides import ContinuousGuide as ContinuousGuide
     from .guides import LatentMarkovGuide as LatentMarkovGuide
     from .inference.variational.latent_blocks import LatentBlocks as LatentBlocks
     from .programs.auxiliary import HasReverse as HasReverse
@@ -189,6 +197,7 @@ if TYPE_CHECKING:
     from .inference.variational.auxiliary_elbo import best_reverse as best_reverse
     from .programs.auxiliary import with_reverse as with_reverse
     from .inference.variational.to_go_elbo import ToGoELBO as ToGoELBO
+    from .inference.variational.one_pass_elbo import OnePassELBO as OnePassELBO
     from .inference.variational.optimism_scaling import with_optimism as with_optimism
     from .runtime.progress import PrintEvery as PrintEvery
     from .runtime.progress import ProgressBar as ProgressBar
