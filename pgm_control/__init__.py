@@ -283,6 +283,8 @@ if TYPE_CHECKING:
     from .trajectories.blocks import MarkovModel as MarkovModel
     from .trajectories.blocks import HasBlocks as HasBlocks
     from .inference.variational.latent_blocks import HasLatentBlocks as HasLatentBlocks
+    from .problems.continuous.problem import HasMembers as HasMembers
+    from .models.continuous import HasPolicy as HasPolicy
     from .environments.rollout import Predictor as Predictor
     from .analysis.ledgers.ledger_result import Totals as Totals
     from .analysis.diagnosis.gradients import GradientNoise as GradientNoise
