@@ -198,6 +198,7 @@ def test_what_does_not_fit_is_refused():
         ContinuousGuide(of)
 
 
+@pytest.mark.slow
 def test_it_learns_on_a_short_ledge():
     """In six steps most of the way to what 600 find (−36.2 nats; play earns −233)."""
     of = ledge(horizon=6)
