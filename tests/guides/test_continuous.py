@@ -200,7 +200,6 @@ def test_what_does_not_fit_is_refused():
 
 @pytest.mark.slow
 def test_it_learns_on_a_short_ledge():
-    """In six steps most of the way to what 600 find (−36.2 nats; play earns −233)."""
     of = ledge(horizon=6)
     guide = ClampedNeuralGuide(of, hidden=(32,), seed=0)
     fit(of, guide, OnePassELBO(64), decaying(0.02, 150), num_steps=150, tolerance=0.0, seed=0)
