@@ -22,6 +22,7 @@ from .twins import frozen_lake_twin as frozen_lake_twin
 from .zoo import ZooEntry as ZooEntry
 from .zoo import zoo as zoo
 from .zoo import zoo_entry as zoo_entry
+from .continuous import ContinuousModel as ContinuousModel
 from .simulator import SimulatorModel as SimulatorModel
 from .planar import PlanarModel as PlanarModel
 from .line import LineModel as LineModel
@@ -54,6 +55,7 @@ __all__ = [
     "ZooEntry",
     "zoo",
     "zoo_entry",
+    "ContinuousModel",
     "SimulatorModel",
     "PlanarModel",
     "LineModel",

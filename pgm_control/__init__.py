@@ -90,6 +90,10 @@ if TYPE_CHECKING:
     from .problems.continuous.linear_quadratic import LinearQuadratic as LinearQuadratic
     from .models import LinearQuadraticModel as LinearQuadraticModel
     from .trajectories.gaussian.model import GaussianPrior as GaussianPrior
+    from .models import ContinuousModel as ContinuousModel
+    from .networks.learned_dynamics import learn_dynamics as learn_dynamics
+    from .networks.learned_dynamics import LearnedDynamics as LearnedDynamics
+    from .networks.learned_dynamics import DynamicsStatus as DynamicsStatus
     from .models import SimulatorModel as SimulatorModel
     from .models import PartiallyObservedModel as PartiallyObservedModel
     from .models import zoo as zoo
@@ -124,6 +128,9 @@ if TYPE_CHECKING:
     from .guides import FreeGaussianGuide as FreeGaussianGuide
     from .guides import GaussianDialGuide as GaussianDialGuide
     from .guides import OpenLoopGaussianGuide as OpenLoopGaussianGuide
+    from .guides import ClampedNeuralGuide as ClampedNeuralGuide
+    from .guides import FreeNeuralGuide as FreeNeuralGuide
+    from .guides import FlowGuide as FlowGuide
     from .guides import guide_zoo as guide_zoo
     from .guides import guide_entry as guide_entry
     from .guides import GuideEntry as GuideEntry
@@ -131,6 +138,7 @@ if TYPE_CHECKING:
     # A guide of your own
     from .guides import MarkovGuide as MarkovGuide
     from .guides import MemoryGuide as MemoryGuide
+    from .guides import ContinuousGuide as ContinuousGuide
     from .guides import LatentMarkovGuide as LatentMarkovGuide
     from .guides import GaussianGuide as GaussianGuide
     from .inference.variational.latent_blocks import LatentBlocks as LatentBlocks
@@ -224,6 +232,7 @@ if TYPE_CHECKING:
     from .inference.variational.auxiliary_elbo import best_reverse as best_reverse
     from .programs.auxiliary import with_reverse as with_reverse
     from .inference.variational.to_go_elbo import ToGoELBO as ToGoELBO
+    from .inference.variational.one_pass_elbo import OnePassELBO as OnePassELBO
     from .inference.variational.optimism_scaling import with_optimism as with_optimism
     from .runtime.progress import PrintEvery as PrintEvery
     from .runtime.progress import ProgressBar as ProgressBar
@@ -316,6 +325,8 @@ if TYPE_CHECKING:
     from .trajectories.blocks import MarkovModel as MarkovModel
     from .trajectories.blocks import HasBlocks as HasBlocks
     from .inference.variational.latent_blocks import HasLatentBlocks as HasLatentBlocks
+    from .problems.continuous.problem import HasMembers as HasMembers
+    from .models.continuous import HasPolicy as HasPolicy
     from .environments.rollout import Predictor as Predictor
     from .analysis.ledgers.ledger_result import Totals as Totals
     from .analysis.diagnosis.gradients import GradientNoise as GradientNoise
