@@ -34,7 +34,9 @@ RESULTS = (  # results and types, which a user does not make
     "behaviour:PeopleFit behaviour:PeopleStatus behaviour:PeopleIdentification behaviour:PeopleProgram "
     "behaviour:PeopleComparison behaviour:Recovery behaviour:ModelConfusion "
     "StepBlocks Visits PosteriorStep LatentMarkovGuide LatentBlocks HasReverse AuxiliaryELBO HasLatentBlocks "
-    "guides:LatentProcess Diagnosis GradientNoise Strangers"
+    "guides:LatentProcess Diagnosis GradientNoise Strangers "
+    "GaussianModel ContinuousEnv ContinuousLedger ContinuousExplanation ContinuousComparison FrontierGap HasGaussianBlocks HasTerms "
+    "TrajectoryTerms"
 ).split()
 
 
