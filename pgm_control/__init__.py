@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from .problems.memory_states import Remembered as Remembered
     from .problems.memory_states import remember as remember
     from .environments.tabular_env import TabularEnv as TabularEnv
+    from .environments.continuous.continuous_env import ContinuousEnv as ContinuousEnv
     from .environments.tabular_env import to_gymnasium as to_gymnasium
     from .environments.check import EnvironmentCheck as EnvironmentCheck
     from .environments.check import check_against_env as check_against_env
@@ -254,7 +255,7 @@ if TYPE_CHECKING:
 
     # Evaluation
     from .analysis.evaluate import evaluate as evaluate
-    from .analysis.evaluate import Evaluation as Evaluation
+    from .analysis.scores.evaluation import Evaluation as Evaluation
     from .analysis.evaluate import objective as objective
     from .inference.sampling.estimate import estimate as estimate
     from .inference.sampling.estimate import estimate_elbo as estimate_elbo
@@ -267,11 +268,13 @@ if TYPE_CHECKING:
     from .analysis.sampled_scorecard import SampledScorecard as SampledScorecard
     from .analysis.ledgers.ledger import ledger as ledger
     from .analysis.ledgers.ledger import Ledger as Ledger
+    from .analysis.ledgers.continuous_ledger import ContinuousLedger as ContinuousLedger
     from .analysis.diagnosis.diagnose import diagnose as diagnose
     from .analysis.diagnosis.diagnosis import Diagnosis as Diagnosis
     from .analysis.frontier import frontier as frontier
     from .analysis.frontier import Frontier as Frontier
     from .analysis.frontier import FrontierPoint as FrontierPoint
+    from .analysis.frontier import FrontierGap as FrontierGap
     from .analysis.critical_optimism import critical_optimism as critical_optimism
     from .analysis.critical_optimism import CriticalOptimism as CriticalOptimism
     from .analysis.temperature import temperature_for as temperature_for
@@ -290,8 +293,10 @@ if TYPE_CHECKING:
     from .queries.return_conditioned import ReturnConditioned as ReturnConditioned
     from .analysis.explain import explain as explain
     from .analysis.explain import Explanation as Explanation
+    from .analysis.continuous.explanation import ContinuousExplanation as ContinuousExplanation
     from .analysis.compare import compare as compare
     from .analysis.compare import Comparison as Comparison
+    from .analysis.compare import ContinuousComparison as ContinuousComparison
     from .benchmark.bench import bench as bench
     from .benchmark.page import Bench as Bench
     from .benchmark.page import BenchStatus as BenchStatus
@@ -324,6 +329,10 @@ if TYPE_CHECKING:
     from .chance.factors import Factors as Factors
     from .trajectories.blocks import MarkovModel as MarkovModel
     from .trajectories.blocks import HasBlocks as HasBlocks
+    from .trajectories.gaussian.model import GaussianModel as GaussianModel
+    from .trajectories.gaussian.blocks import HasGaussianBlocks as HasGaussianBlocks
+    from .trajectories.gaussian.terms import HasTerms as HasTerms
+    from .trajectories.gaussian.terms import TrajectoryTerms as TrajectoryTerms
     from .inference.variational.latent_blocks import HasLatentBlocks as HasLatentBlocks
     from .problems.continuous.problem import HasMembers as HasMembers
     from .models.continuous import HasPolicy as HasPolicy

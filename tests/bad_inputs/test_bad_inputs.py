@@ -36,7 +36,9 @@ RESULTS = (  # results and types, which a user does not make
     "StepBlocks Visits PosteriorStep LatentMarkovGuide LatentBlocks HasReverse AuxiliaryELBO HasLatentBlocks "
     "guides:LatentProcess Diagnosis GradientNoise Strangers "
     "GridPosterior MeshError Paths Account Densities continuous_zoo "
-    "GaussianGuide ILQG ILQGStatus VectorModel"
+    "GaussianGuide ILQG ILQGStatus VectorModel "
+    "GaussianModel ContinuousEnv ContinuousLedger ContinuousExplanation ContinuousComparison FrontierGap HasGaussianBlocks HasTerms "
+    "TrajectoryTerms"
 ).split()
 
 
