@@ -136,7 +136,8 @@ def test_a_clamped_guide_takes_the_dynamics_from_the_model_and_not_from_the_call
     free, guide = infer(model, 1.0).blocks(), ClampedGaussianGuide(model)
     guide.assign(free)  # the policy of the posterior, whose dynamics are believed
     found = guide.blocks()
-    assert torch.equal(found.transition, model.problem.F) and torch.equal(found.noise, model.problem.W)
+    assert torch.equal(found.transition, model.problem.F)
+    assert torch.equal(found.noise, model.problem.W)
     value = float(objective_of(model, found, 0.0, 0.0).detach())
     assert value == pytest.approx(6.12555859, abs=1e-8)  # below 6.21835979, the best clamped guide
     unpriced = objective_of(model, free, float("inf"), float("inf"))  # the mistake: believed dynamics, no KL
@@ -194,7 +195,8 @@ def test_a_noise_that_the_model_lacks_is_not_learned():
     guide = shaken(FreeGaussianGuide(model))
     assert guide.free_blocks == ("dynamics",)
     noise = guide.blocks().noise.detach()
-    assert float(noise[:, 0].abs().max()) == 0.0 and bool((noise[:, 1, 1] > 0).all())
+    assert float(noise[:, 0].abs().max()) == 0.0
+    assert bool((noise[:, 1, 1] > 0).all())
     assert bool(log_weights(model, guide, 30, seed=0).isfinite().all())
     wide = guide.blocks().replace(noise=torch.eye(2, dtype=torch.float64).expand(4, 2, 2)).detach()
     before = {name: each.clone() for name, each in guide.state_dict().items()}

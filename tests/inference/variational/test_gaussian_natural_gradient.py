@@ -99,7 +99,8 @@ def test_a_guide_is_the_optimum_of_its_own_rewards():
     for name in ("gain", "offset", "policy_covariance", "transition", "drift", "noise"):
         old, new = getattr(now.blocks, name), getattr(small.found.blocks, name)
         assert float((old - new).abs().max()) <= 1e-3 * (1.0 + float(old.abs().max()))
-    assert small.size > 0 and small.objective > small.before
+    assert small.size > 0
+    assert small.objective > small.before
 
 
 @pytest.mark.parametrize("family", [ClampedGaussianGuide, FreeGaussianGuide, OpenLoopGaussianGuide])
@@ -107,14 +108,16 @@ def test_the_objective_never_falls(family):
     model = ledge(horizon=5)
     guide = family(model)
     history = fit(model, guide, method="natural_gradient", num_steps=12, tolerance=0.0).elbo_history
-    assert bool((history.diff() >= 0).all()) and history[-1] > history[0]
+    assert bool((history.diff() >= 0).all())
+    assert history[-1] > history[0]
 
 
 def test_points_of_the_fit_and_others_agree_with_draws():
     model = ledge(horizon=5)
     guide = ClampedGaussianGuide(model)
     found = fit(model, guide, method="natural_gradient", num_steps=15)
-    assert found.elbo is None and "measured at other points" in repr(found)
+    assert found.elbo is None
+    assert "measured at other points" in repr(found)
     assert abs(found.remeasured - float(found.elbo_history[-1])) <= 0.3
     drawn = estimate(model, guide, 4000, seed=0).elbo
     assert abs(drawn.mean - found.remeasured) <= 5 * drawn.standard_error
