@@ -31,8 +31,8 @@ def needs_no_program(model: object, guide: object, loss: object) -> bool:
     found, due = tuple(guide.factors().transition.shape), tuple(model.problem.F.shape)
     if found != due:
         raise InvalidGuide(
-            f"`guide` must be a guide of this model, whose dynamics have shape {due}, but its own have {found}. Build it "
-            "from this model."
+            f"`guide` must be a guide of this model, whose dynamics have shape {due}, but its own have {found}. Build "
+            "it from this model."
         )
     return True
 
