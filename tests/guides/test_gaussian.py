@@ -6,6 +6,7 @@ import pytest
 import torch
 from ledge import HAND, ledge
 from linear_quadratics import double_integrator, random_model, scalar
+from pyro.infer import Trace_ELBO
 
 from pgm_control import (
     InvalidArgument,
@@ -136,7 +137,8 @@ def test_a_clamped_guide_takes_the_dynamics_from_the_model_and_not_from_the_call
     free, guide = infer(model, 1.0).blocks(), ClampedGaussianGuide(model)
     guide.assign(free)  # the policy of the posterior, whose dynamics are believed
     found = guide.blocks()
-    assert torch.equal(found.transition, model.problem.F) and torch.equal(found.noise, model.problem.W)
+    assert torch.equal(found.transition, model.problem.F)
+    assert torch.equal(found.noise, model.problem.W)
     value = float(objective_of(model, found, 0.0, 0.0).detach())
     assert value == pytest.approx(6.12555859, abs=1e-8)  # below 6.21835979, the best clamped guide
     unpriced = objective_of(model, free, float("inf"), float("inf"))  # the mistake: believed dynamics, no KL
@@ -194,7 +196,8 @@ def test_a_noise_that_the_model_lacks_is_not_learned():
     guide = shaken(FreeGaussianGuide(model))
     assert guide.free_blocks == ("dynamics",)
     noise = guide.blocks().noise.detach()
-    assert float(noise[:, 0].abs().max()) == 0.0 and bool((noise[:, 1, 1] > 0).all())
+    assert float(noise[:, 0].abs().max()) == 0.0
+    assert bool((noise[:, 1, 1] > 0).all())
     assert bool(log_weights(model, guide, 30, seed=0).isfinite().all())
     wide = guide.blocks().replace(noise=torch.eye(2, dtype=torch.float64).expand(4, 2, 2)).detach()
     before = {name: each.clone() for name, each in guide.state_dict().items()}
@@ -212,8 +215,6 @@ def test_gradients_through_a_singular_noise_are_those_of_the_exact_objective():
     guide = shaken(FreeGaussianGuide(model), 0.1)
     parameters = list(guide.parameters())
     exact = torch.autograd.grad(objective_of(model, guide.blocks(), 1.0, 1.0), parameters, allow_unused=True)
-    from pyro.infer import Trace_ELBO
-
     loss = Trace_ELBO(num_particles=20_000, vectorize_particles=True, max_plate_nesting=0)
     loss.loss_and_grads(model, guide)
     for parameter, due in zip(parameters, exact, strict=True):

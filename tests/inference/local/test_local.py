@@ -38,7 +38,8 @@ def vectors(dynamics=lambda t, s, a: normal(0.9 * s + 0.5 * a, 0.3)):
 @pytest.mark.parametrize("beta", [0.0, 1.0, 0.5, -0.2])
 def test_ilqg_solves_a_linear_quadratic_problem(beta):
     found = ilqg(vectors(), beta)
-    assert found.status is ILQGStatus.converged and found.num_steps <= 4
+    assert found.status is ILQGStatus.converged
+    assert found.num_steps <= 4
     due = infer(EXACT, beta).blocks()
     for name in ("gain", "offset", "policy_covariance", "transition", "noise", "initial_mean", "initial_covariance"):
         torch.testing.assert_close(getattr(found.guide, name), getattr(due, name), atol=1e-7, rtol=1e-7)
@@ -76,7 +77,8 @@ def test_ilqg_does_not_see_a_pit_beside_its_path():
 def test_the_plane_is_a_model_over_vectors():
     one, other = ilqg(PlanarModel(gusty_ledge(), 0.5, 0.64), 1.0, num_steps=5), ilqg(ledge(), 1.0, num_steps=5)
     assert one.objective == pytest.approx(other.objective, abs=1e-4)
-    assert one.status is ILQGStatus.out_of_steps and "out" not in repr(one)
+    assert one.status is ILQGStatus.out_of_steps
+    assert "out" not in repr(one)
 
 
 def test_what_does_not_fit_is_refused():

@@ -4,8 +4,10 @@ import pyro.distributions as dist
 import pytest
 import torch
 from ledge import ledge
+from pyro.infer import Trace_ELBO
+from pyro.optim import ClippedAdam
 
-from pgm_control import LinearQuadratic, LinearQuadraticModel, estimate, fit, infer
+from pgm_control import LinearQuadratic, LinearQuadraticModel, estimate, fit, infer, log_weights
 from pgm_control.guides import ClampedGaussianGuide, FreeGaussianGuide, GaussianDialGuide, OpenLoopGaussianGuide
 from pgm_control.inference.local.around import around
 from pgm_control.inference.local.expectations import Points
@@ -65,7 +67,7 @@ def test_the_known_answers():
 
 @pytest.mark.parametrize("beta", [0.0, 1.0])
 def test_a_reward_of_the_next_state_counts_and_shares_terms_with_the_action(beta):
-    """r = −½ (s' − a)² has a cross term of action and next state; as a cost of (s, a) its mean is over the true noise."""
+    """r = −½ (s' − a)² couples action and next state; clamped, it is a cost of (s, a), its mean over the noise."""
 
     def reward(t, s, a, ahead):
         return -0.5 * ((ahead - a) ** 2).sum(-1)
@@ -79,8 +81,6 @@ def test_a_reward_of_the_next_state_counts_and_shares_terms_with_the_action(beta
         )
         assert found.remeasured == pytest.approx(infer(LinearQuadraticModel(same, 1.0, 1.0), 0.0).objective, abs=1e-8)
     else:  # the log-weight of the exact posterior is constant
-        from pgm_control import log_weights
-
         weights = log_weights(guide.model, guide, 50, seed=0)
         assert float(weights.std()) <= 1e-6
         assert float(weights.mean()) == pytest.approx(found.remeasured, abs=1e-6)
@@ -99,7 +99,8 @@ def test_a_guide_is_the_optimum_of_its_own_rewards():
     for name in ("gain", "offset", "policy_covariance", "transition", "drift", "noise"):
         old, new = getattr(now.blocks, name), getattr(small.found.blocks, name)
         assert float((old - new).abs().max()) <= 1e-3 * (1.0 + float(old.abs().max()))
-    assert small.size > 0 and small.objective > small.before
+    assert small.size > 0
+    assert small.objective > small.before
 
 
 @pytest.mark.parametrize("family", [ClampedGaussianGuide, FreeGaussianGuide, OpenLoopGaussianGuide])
@@ -107,14 +108,16 @@ def test_the_objective_never_falls(family):
     model = ledge(horizon=5)
     guide = family(model)
     history = fit(model, guide, method="natural_gradient", num_steps=12, tolerance=0.0).elbo_history
-    assert bool((history.diff() >= 0).all()) and history[-1] > history[0]
+    assert bool((history.diff() >= 0).all())
+    assert history[-1] > history[0]
 
 
 def test_points_of_the_fit_and_others_agree_with_draws():
     model = ledge(horizon=5)
     guide = ClampedGaussianGuide(model)
     found = fit(model, guide, method="natural_gradient", num_steps=15)
-    assert found.elbo is None and "measured at other points" in repr(found)
+    assert found.elbo is None
+    assert "measured at other points" in repr(found)
     assert abs(found.remeasured - float(found.elbo_history[-1])) <= 0.3
     drawn = estimate(model, guide, 4000, seed=0).elbo
     assert abs(drawn.mean - found.remeasured) <= 5 * drawn.standard_error
@@ -133,9 +136,6 @@ def test_curved_dynamics():
     drawn = estimate(model, free, 20_000, seed=0).elbo
     assert abs(drawn.mean - found.remeasured) <= 5 * drawn.standard_error + 1e-3
     before = found.remeasured
-    from pyro.infer import Trace_ELBO
-    from pyro.optim import ClippedAdam
-
     loss = Trace_ELBO(num_particles=200, vectorize_particles=True, max_plate_nesting=0)
     fit(model, free, loss=loss, optim=ClippedAdam({"lr": 0.003}), num_steps=60, seed=0)
     again = fit(model, free, method="natural_gradient", num_steps=1)

@@ -87,10 +87,10 @@ def fit(
         loss: for SVI: any Pyro ELBO that computes its value, or a function of the model and the guide. Default: the
             exact `MarkovELBO()` if model and guide have `blocks()`, the exact `GaussianELBO()` if they are
             linear-Gaussian, the exact `AuxiliaryELBO()` if the guide has `latent_blocks()`, otherwise the sampled
-            `Trace_ELBO()`. With `TraceEnum_ELBO` the sites of the guide are enumerated; without `pyro.markov` in its loop this takes memory that is exponential in T. A guide with a
-            method `reverse` has the auxiliary bound of `with_reverse(model, guide)`. A guide that fixes a continuous
-            site at a point, such as Pyro's `AutoDelta`, has no ELBO: its history is the log-density at the point, "ELBO
-            with point values", which is no bound.
+            `Trace_ELBO()`. With `TraceEnum_ELBO` the sites of the guide are enumerated; without `pyro.markov` in its
+            loop this takes memory that is exponential in T. A guide with a method `reverse` has the auxiliary bound of
+            `with_reverse(model, guide)`. A guide that fixes a continuous site at a point, such as Pyro's `AutoDelta`,
+            has no ELBO: its history is the log-density at the point, "ELBO with point values", which is no bound.
         optim: for SVI: any Pyro optimiser; a scheduler of learning rates makes a step after every step. Default: Adam
             with learning rate 0.1. Its betas are (0.9, 0.9) for the exact loss, so that the scale of the first
             gradients is soon forgotten, and (0.9, 0.99) for a loss that samples.
