@@ -179,7 +179,8 @@ RESULTS = words(  # made by functions of the library, with problems or models as
     "GridPosterior"
 )
 OTHERS = words(  # base classes, functions of simulators, and statuses
-    "ContinuousGuide GaussianGuide SimulatorModel MarkovGuide MemoryGuide LatentMarkovGuide ClampedProcess member_blocks fit plot:elbo_curves "
+    "ContinuousGuide GaussianGuide SimulatorModel MarkovGuide MemoryGuide LatentMarkovGuide ClampedProcess "
+    "member_blocks fit plot:elbo_curves "
     "plot:recovered_reward_maps"
 )
 
