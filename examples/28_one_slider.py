@@ -17,8 +17,16 @@ import torch
 import tyro
 from matplotlib.figure import Figure
 
-from pgm_control import LinearQuadratic, LinearQuadraticModel, OptimismBreakdown, breakdown, evaluate, infer, plot
-from pgm_control import stationary_policy
+from pgm_control import (
+    LinearQuadratic,
+    LinearQuadraticModel,
+    OptimismBreakdown,
+    breakdown,
+    evaluate,
+    infer,
+    plot,
+    stationary_policy,
+)
 
 
 @dataclass

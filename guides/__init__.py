@@ -21,6 +21,10 @@ from .option import OptionGuide as OptionGuide
 from .option import FreeOptionGuide as FreeOptionGuide
 from .latent_policy import LatentPolicyGuide as LatentPolicyGuide
 from .simulated import SimulatedGuide as SimulatedGuide
+from .continuous import ContinuousGuide as ContinuousGuide
+from .continuous_neural import ClampedNeuralGuide as ClampedNeuralGuide
+from .continuous_neural import FreeNeuralGuide as FreeNeuralGuide
+from .continuous_neural import FlowGuide as FlowGuide
 from .improved import ImportanceGuide as ImportanceGuide
 from .improved import SMCGuide as SMCGuide
 from .gaussian import GaussianGuide as GaussianGuide
@@ -58,6 +62,10 @@ __all__ = [
     "FreeOptionGuide",
     "LatentPolicyGuide",
     "SimulatedGuide",
+    "ContinuousGuide",
+    "ClampedNeuralGuide",
+    "FreeNeuralGuide",
+    "FlowGuide",
     "ImportanceGuide",
     "SMCGuide",
     "GaussianGuide",

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import pyro
 import torch
 from jaxtyping import Float
 from pyro.nn import PyroModule
@@ -139,7 +140,8 @@ class ContinuousGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
     def forward(self) -> None:
         """Sample one trajectory at the model's sites, as a Pyro program."""
         announce_parameters(self)
-        run_changed(self.model, self.change)
+        with pyro.settings.context(module_local_params=True):
+            run_changed(self.model, self.change)
 
     def state_features(self, state: Float[Tensor, "*batch state"]) -> Float[Tensor, "*batch state"]:
         """States in units of their spread under the model."""

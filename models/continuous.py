@@ -228,19 +228,21 @@ class ContinuousModel:
             guide: anything with `policy(t, state)`, such as a `ClampedNeuralGuide` of this model.
 
         Raises:
-            InvalidGuide: if it has no policy.
-            InvalidProblem: if the policy is none over the actions of this model.
+            InvalidGuide: if it has no policy over the actions of this model.
 
         References:
             [haarnoja2018c]
         """
-        if isinstance(guide, type) or not isinstance(guide, HasPolicy):
+        if isinstance(guide, type) or not isinstance(guide, HasPolicy) or not callable(guide.policy):
             raise InvalidGuide(f"`guide` must have a method `policy(t, state)`, but is {shown(guide)}.")
         problem = self.problem
-        return ContinuousModel(
-            problem.start, problem.dynamics, problem.reward, self.horizon, self.temperature, guide.policy,
-            problem.final_reward,
-        )  # fmt: skip
+        try:
+            return ContinuousModel(
+                problem.start, problem.dynamics, problem.reward, self.horizon, self.temperature, guide.policy,
+                problem.final_reward,
+            )  # fmt: skip
+        except InvalidProblem as wrong:
+            raise InvalidGuide(f"`guide` must have a policy over the actions of this model. {wrong}") from wrong
 
     def __repr__(self) -> str:
         """The problem and the temperature."""

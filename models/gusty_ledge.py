@@ -51,8 +51,8 @@ def gusty_ledge(horizon: int = 16, wind: float = WIND) -> Planar:
         | 0 | −20.0791 | −3.9093 | −3.9093 |
         | −.1 | −24.703 | −7.814 | −4.031 |
 
-        log p(O) depends on U + W alone, since free inference cannot tell its hand from the wind: with U, W = .76, .04 or
-        .40, .40 it is the same, and so is the imagined return, but the true return is −4.575 or −55.05.
+        log p(O) depends on U + W alone, since free inference cannot tell its hand from the wind: with U, W = .76,
+        .04 or .40, .40 it is the same, and so is the imagined return, but the true return is −4.575 or −55.05.
 
     Args:
         horizon: T; fewer than about 10 steps do not reach the goal.

@@ -30,8 +30,9 @@ class PlanarModel:
     | `state_t` | two numbers, t = 1 … T | length |
     | `optimality_t` | log-factor of the state reached, r(t + 1, s_{t+1})/τ; with a final reward also t = T | nats |
 
-    The order is `state_0`, then `action_t`, `state_{t+1}`, `optimality_t` for each step. `infer_planar(model, optimism)`
-    gives the exact optimum for any optimism; `estimate`, `smc`, `scorecard` and `check_model` take it as a program.
+    The order is `state_0`, then `action_t`, `state_{t+1}`, `optimality_t` for each step.
+    `infer_planar(model, optimism)` gives the exact optimum for any optimism; `estimate`, `smc`, `scorecard` and
+    `check_model` take it as a program.
 
     Attributes:
         problem: the problem.
@@ -75,4 +76,5 @@ class PlanarModel:
 
     def __repr__(self) -> str:
         """The problem, the temperature and the action prior."""
-        return f"PlanarModel({self.problem!r}, temperature={self.temperature:g}, action_prior={self.action_prior.tolist()})"
+        prior = self.action_prior.tolist()
+        return f"PlanarModel({self.problem!r}, temperature={self.temperature:g}, action_prior={prior})"

@@ -17,10 +17,6 @@ class InvalidArgument(PGMControlError, ValueError):
     """An argument of a function is outside what the function can do."""
 
 
-class BrokenDown(InvalidArgument):
-    """An integral diverges at this optimism: an adversary, luck or an action is worth an infinite amount."""
-
-
 class InvalidCheckpoint(PGMControlError, ValueError):
     """A checkpoint cannot be read, or belongs to another fit."""
 
@@ -56,7 +52,12 @@ class OptimismBreakdown(InvalidArgument, ArithmeticError):
     """
 
     def __init__(
-        self, message: str, optimism: float, limit: float | None, time: int, direction: tuple[float, ...] | None
+        self,
+        message: str,
+        optimism: float,
+        limit: float | None = None,
+        time: int = -1,
+        direction: tuple[float, ...] | None = None,
     ) -> None:
         """Keep the message and the numbers."""
         super().__init__(message)

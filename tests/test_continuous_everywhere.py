@@ -64,6 +64,7 @@ def test_what_is_handled_is_right():
 
 
 HANDLED = words(
+    "output_feedback OutputFeedback stationary_policy plot:gain_by_optimism "
     "LinearQuadraticModel GaussianPosterior breakdown infer soft_values log_weights iwae_bound smc conditional_smc "
     "evaluate objective estimate estimate_elbo scorecard ledger diagnose frontier return_moments explain compare "
     "render rollout to_gymnasium with_optimism exchange:save exchange:to_xarray exchange:to_arviz testing:check_model "

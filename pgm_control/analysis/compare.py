@@ -15,7 +15,7 @@ from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
 from ..inference.variational.fitting.fit import fit
 from ..inference.variational.fitting.fit_result import Fit, FitStatus
-from ..runtime.arguments import called
+from ..runtime.arguments import called, whole
 from ..runtime.files import write_whole
 from ..runtime.progress import Progress, require_progress, silent
 from ..runtime.randomness import require_seed
@@ -265,6 +265,7 @@ def compare(
     require_progress(progress)
     called("name", name)
     called("command", "" if command is None else command)
+    num_steps = whole("num_steps", num_steps)
     if is_gaussian(model):
         return _continuous(model, name, command)
     model = require_model(model, in_nats=True, timed=True)

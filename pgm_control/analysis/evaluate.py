@@ -97,7 +97,7 @@ def _continuous(model: Any, guide: object, world: object) -> Evaluation:
         elbo=float(terms.objective(model.temperature)) if model.temperature > 0 else None,
         imagined_return=float(terms.imagined_return),
         true_return=float(terms.true_return),
-        policy_entropy=float(terms.policy_entropy.sum()),
+        policy_entropy=None if terms.policy_entropy is None else float(terms.policy_entropy.sum()),
         policy_kl=float(terms.policy_kl.sum()),
         dynamics_kl=float(terms.dynamics_kl.sum() + terms.initial_kl),
         world=other,

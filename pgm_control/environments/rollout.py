@@ -26,7 +26,7 @@ from ..trajectories.blocks import Blocks, HasBlocks
 from ..trajectories.gaussian.blocks import GaussianBlocks, HasGaussianBlocks
 from ..trajectories.policy import TabularPolicy, policy_in, two_seeds
 from .checked import Checked, CheckedVector, require_environment
-from .continuous.player import GaussianPlayer
+from .continuous.player import GaussianPlayer, HasStepPolicy, StepPlayer
 from .copies import autoreset_mode, vector_time_limit
 
 _SIGNATURE = (
@@ -120,7 +120,8 @@ def rollout(
             (its arguments, wrappers and time limit), so they do not contain later changes to the object. An environment
             without a spec is run itself, as the only copy. Environments passed in are never closed.
         policy: a guide, a posterior, `Blocks`, a `TabularPolicy` or its table; `GaussianBlocks`, or the posterior or a
-            guide of a linear-quadratic model; or an object with the `predict` of Stable-Baselines3.
+            guide of a linear-quadratic model; a posterior whose `policy(t, state)` is a distribution; or an object with
+            the `predict` of Stable-Baselines3.
         num_episodes: the number of episodes of all copies together.
         num_envs: the number of copies; default: 16, or the number of episodes if that is smaller.
         seed: an integer, a generator, or None for torch's global generator. The same integer gives the same episodes:
@@ -149,7 +150,7 @@ def rollout(
     with _side_by_side(env, num_envs, num_episodes) as copies:
         if isinstance(actor, TabularPolicy):
             _require_fit(actor, copies)
-        elif isinstance(actor, GaussianPlayer):
+        elif isinstance(actor, GaussianPlayer | StepPlayer):
             _require_vectors(actor, copies)
         limit = _step_limit(actor, copies, max_episode_steps)
         return _play(CheckedVector(copies), actor, num_episodes, env_seed, deterministic, limit, progress)
@@ -211,6 +212,8 @@ def _actor(policy: object, seed: int) -> TabularPolicy | Predictor:
     blocks = policy.blocks() if _has_blocks(policy) else policy
     if isinstance(blocks, GaussianBlocks):
         return GaussianPlayer(blocks, seed)
+    if isinstance(policy, HasStepPolicy) and not isinstance(policy, TabularPolicy | Blocks | HasBlocks | type):
+        return StepPlayer(policy, seed)
     return policy_in("policy", policy, seed)
 
 
@@ -267,7 +270,9 @@ def _side_by_side(env: str | gymnasium.Env | VectorEnv, num_envs: int | None, ep
 def _step_limit(policy: object, env: VectorEnv, asked: int | None) -> int | None:
     """The number of steps after which `rollout` itself truncates an episode, or None."""
     own = vector_time_limit(env)
-    horizon = policy.horizon if isinstance(policy, TabularPolicy | GaussianPlayer) and own is None else None
+    horizon = (
+        policy.horizon if isinstance(policy, TabularPolicy | GaussianPlayer | StepPlayer) and own is None else None
+    )
     limit = horizon if asked is None else asked
     bare = env.unwrapped
     if autoreset_mode(env) is AutoresetMode.DISABLED or isinstance(bare, SyncVectorEnv | AsyncVectorEnv):
@@ -294,7 +299,7 @@ def _require_fit(policy: TabularPolicy, env: VectorEnv) -> None:
             )
 
 
-def _require_vectors(policy: GaussianPlayer, env: VectorEnv) -> None:
+def _require_vectors(policy: GaussianPlayer | StepPlayer, env: VectorEnv) -> None:
     """Refuse a policy over other vectors. An observation may end with the time."""
     states, actions = policy.num_states, policy.num_actions
     for name, space, sizes, what in (

@@ -1,9 +1,8 @@
 r"""Dynamics over vectors, learned from recorded transitions: a Gaussian given state and action, or an ensemble of them.
 
 Sources:
-    [chua2018] K. Chua, R. Calandra, R. McAllister and S. Levine, Deep reinforcement learning in a handful of trials
-        using probabilistic dynamics models. Advances in Neural Information Processing Systems 31, 2018.
-        arXiv:1805.12114
+    [chua2018] K. Chua et al., Deep reinforcement learning in a handful of trials using probabilistic dynamics models.
+        Advances in Neural Information Processing Systems 31, 2018. arXiv:1805.12114
     [lakshminarayanan2017] B. Lakshminarayanan, A. Pritzel and C. Blundell, Simple and scalable predictive uncertainty
         estimation using deep ensembles. Advances in Neural Information Processing Systems 30, 2017. arXiv:1612.01474
 """

@@ -36,7 +36,7 @@ class TimeNetwork(torch.nn.Module):
 
         Args:
             times: the number of times.
-            inputs, outputs: the numbers of coordinates.
+            inputs, outputs: the numbers of coordinates; without inputs it is a function of time alone.
             hidden: the number of units of each hidden layer; none for an affine function.
             seed: an integer, a generator, or None for torch's global generator.
             dtype: of the parameters.
@@ -45,9 +45,9 @@ class TimeNetwork(torch.nn.Module):
             InvalidArgument: if `hidden` is not a sequence of positive whole numbers.
         """
         super().__init__()
-        units = (inputs, *widths(hidden))
+        units = (inputs, *(widths(hidden) if inputs else ()))
         new, clock = torch.nn.Parameter, torch.linspace(0.0, 1.0, times, dtype=dtype)
-        self.slope = new(torch.zeros(times, outputs, inputs, dtype=dtype))
+        self.slope = new(torch.zeros(times, outputs, inputs, dtype=dtype)) if inputs else None
         self.offset = new(torch.zeros(times, outputs, dtype=dtype))
         with seeded(seed):
             self.weights = torch.nn.ParameterList(
@@ -56,12 +56,14 @@ class TimeNetwork(torch.nn.Module):
             )
             self.biases = torch.nn.ParameterList(torch.zeros(after, dtype=dtype) for after in units[2:])
             first = torch.randn(2, units[min(1, len(units) - 1)], dtype=dtype)
-        self.clock = new(first[0] + clock[:, None] * first[1]) if hidden else None
-        self.last = new(torch.zeros(outputs, units[-1], dtype=dtype)) if hidden else None
+        self.clock = new(first[0] + clock[:, None] * first[1]) if len(units) > 1 else None
+        self.last = new(torch.zeros(outputs, units[-1], dtype=dtype)) if len(units) > 1 else None
 
     def forward(self, t: int, x: Float[Tensor, "*batch input"]) -> Float[Tensor, "*batch output"]:
         """f_t(x)."""
         linear = torch.nn.functional.linear
+        if self.slope is None:
+            return self.offset[t].expand(*x.shape[:-1], -1)
         found = linear(x, self.slope[t], self.offset[t])
         if self.clock is None or self.last is None:
             return found

@@ -20,7 +20,8 @@ class Evaluation:
             includes the final reward.
         true_return: the same for its policy in the true world, $E_{p, π}[Σ_t γ^t r_t]$.
         policy_entropy: the entropy of the policy, summed over the steps of true trajectories until the episode ends, in
-            nats. An episode has ended in a state where every action stays and pays 0.
+            nats. An episode has ended in a state where every action stays and pays 0. Of vectors it is the differential
+            entropy, or None if that is not known.
         policy_kl: $E_q[Σ_t \log π_t/ρ]$ over the guide's own trajectories, in nats: the KL of the policy from the
             action prior; with the prior "count", minus the entropy.
         dynamics_kl: the KL of the guide's start, dynamics and survival from the true ones, over the guide's own
@@ -34,7 +35,7 @@ class Evaluation:
     elbo: float | Any  # None at temperature 0; Any, so that callers need not check it elsewhere
     imagined_return: float
     true_return: float
-    policy_entropy: float
+    policy_entropy: float | Any
     policy_kl: float
     dynamics_kl: float
     world: TabularMDP | LinearQuadratic | None = None

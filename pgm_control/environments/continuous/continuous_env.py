@@ -12,6 +12,7 @@ from gymnasium.spaces import Box
 
 from ...errors import InvalidArgument
 from ...runtime.arguments import flag, one_of, shown
+from ...runtime.array_like import real_array
 from ...text.wording import amount
 from .worlds import Vector, World
 
@@ -35,15 +36,16 @@ class ContinuousEnv(gymnasium.Env[Any, Any]):
 
     metadata: dict[str, Any] = {"render_modes": list(_MODES), "render_fps": 4}  # noqa: RUF012  Gymnasium's own form
 
-    def __init__(self, world: World, observe_time: bool = False, render_mode: str | None = None) -> None:
-        """Prepare the spaces. `render_mode` is `ansi`, a line of text, or None.
+    def __init__(self, world: Any, observe_time: bool = False, render_mode: str | None = None) -> None:
+        """Prepare the spaces. `world` is what `to_gymnasium` makes of a problem; `render_mode` is `ansi` or None.
 
         Raises:
             InvalidArgument: if there is no such `render_mode`.
         """
         if render_mode is not None:
             one_of("render_mode", render_mode, _MODES, remedy="None renders nothing.")
-        self.world, self.observe_time, self.render_mode = world, flag("observe_time", observe_time), render_mode
+        self.world: World = world
+        self.observe_time, self.render_mode = flag("observe_time", observe_time), render_mode
         low, high = np.full(world.num_states, -np.inf), np.full(world.num_states, np.inf)
         if self.observe_time:
             low, high = np.append(low, 0.0), np.append(high, float(world.horizon))
@@ -114,10 +116,7 @@ class ContinuousEnv(gymnasium.Env[Any, Any]):
         return f"ContinuousEnv({sizes}, observe_time={self.observe_time})"
 
     def _action(self, action: Any) -> Vector:
-        try:
-            chosen = np.asarray(action, dtype=np.float64)
-        except (TypeError, ValueError, RuntimeError):
-            chosen = np.empty(0)
+        chosen = real_array("action", action, InvalidArgument).astype(np.float64)
         if chosen.shape != self.action_space.shape or not np.isfinite(chosen).all():
             raise InvalidArgument(
                 f"`action` must be {self.world.num_actions} finite numbers in an array of shape "

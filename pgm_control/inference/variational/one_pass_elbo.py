@@ -1,7 +1,7 @@
 r"""The ELBO of a guide that is its model with some distributions changed, from one run of the program.
 
 Sources:
-    [kool2019] W. Kool, H. van Hoof and M. Welling, Buy 4 REINFORCE samples, get a baseline for free! ICLR Workshop on
+    [kool2019] W. Kool, H. van Hoof and M. Welling, Buy 4 REINFORCE samples, get a baseline for free!. ICLR Workshop on
         Deep Reinforcement Learning Meets Structured Prediction, 2019.
 """
 

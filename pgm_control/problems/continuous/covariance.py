@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pyro.distributions as dist
 import torch
 from jaxtyping import Float
@@ -23,7 +24,7 @@ def covariance(name: str, value: Any, size: int = 2, *, may_be_zero: bool = Fals
     Raises:
         InvalidProblem: if it is not symmetric and positive definite; the message names it.
     """
-    given = numbers(name, value, InvalidProblem).to(torch.float64)
+    given = real_numbers(name, value)
     shapes = {0: (), 1: (size,), 2: (size, size)}
     if given.ndim not in shapes or tuple(given.shape) != shapes[given.ndim] or not bool(given.isfinite().all()):
         raise InvalidProblem(
@@ -41,6 +42,18 @@ def covariance(name: str, value: Any, size: int = 2, *, may_be_zero: bool = Fals
             f"but is {given.tolist()}. A mesh cannot hold a noise without a density; add a small variance."
         )
     return given.clone()
+
+
+def real_numbers(name: str, value: Any) -> Tensor:
+    """The value as a tensor of float64; truth values are not numbers.
+
+    Raises:
+        InvalidProblem: if it holds anything else; the message names it.
+    """
+    found = numbers(name, value, InvalidProblem)
+    if found.dtype == torch.bool or (not isinstance(value, Tensor) and np.asarray(value).dtype.kind == "b"):
+        raise InvalidProblem(f"`{name}` must hold numbers, but holds truth values.")
+    return found.to(torch.float64)
 
 
 def normal(mean: Tensor, matrix: Float[Tensor, "state state"]) -> Any:

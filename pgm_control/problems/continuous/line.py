@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, final
 
+import pyro.distributions as dist
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -81,6 +82,13 @@ class Line:
         scale = torch.as_tensor(given, dtype=state.dtype).expand(state.shape)
         return torch.distributions.Normal(torch.zeros_like(state), scale, validate_args=False)
 
+    def next_state(self, state: Float[Tensor, "*batch"], action: Float[Tensor, "*batch"]) -> Any:
+        """The law of s', a distribution of Pyro."""
+        law, place = self.noise_at(state, action), state + action
+        if isinstance(law, torch.distributions.Normal):
+            return dist.Normal(place + law.loc, law.scale.expand_as(place))
+        return dist.TransformedDistribution(law, dist.transforms.AffineTransform(place, torch.ones_like(place)))
+
     def reward_at(self, t: int, state: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch"]:
         """The reward of reaching states at time t, 1 … T, without the final reward."""
         return self._checked(t, state)
@@ -106,7 +114,9 @@ def _check_noise(problem: Line) -> None:
     """
     state = torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)
     wanted = "`noise` must be a positive deviation, a function (s, a) of it, or a function (s, a) to a distribution"
-    if isinstance(problem.noise, type) or (not callable(problem.noise) and not 0 < number(problem.noise) < float("inf")):
+    if isinstance(problem.noise, type) or (
+        not callable(problem.noise) and not 0 < number(problem.noise) < float("inf")
+    ):
         raise InvalidProblem(f"{wanted}, but is {shown(problem.noise)}.")
     try:
         law = problem.noise_at(state, torch.zeros_like(state))

@@ -15,9 +15,8 @@ from torch import Tensor
 
 from ...errors import InvalidProblem
 from ...runtime.arguments import whole
-from ...runtime.array_like import ArrayLike, numbers
 from ...text.one_line import one_line
-from .covariance import covariance
+from .covariance import covariance, real_numbers
 from .rewards import checked_reward
 
 
@@ -62,7 +61,7 @@ class Planar:
         Raises:
             InvalidProblem, InvalidArgument: if one does not fit; the message names it.
         """
-        mean = numbers("initial_mean", self.initial_mean, InvalidProblem).to(torch.float64)
+        mean = real_numbers("initial_mean", self.initial_mean)
         if tuple(mean.shape) != (2,) or not bool(mean.isfinite().all()):
             raise InvalidProblem(f"`initial_mean` must be 2 finite numbers, but is {mean.tolist()}.")
         steps, end = whole("horizon", self.horizon), self.final_reward

@@ -29,7 +29,7 @@ class TrajectoryTerms(NamedTuple):
             minus its entropy.
         dynamics_kl: the KL of its dynamics from the true ones over its own trajectories, in nats.
         initial_kl: the KL of its start from the true one, in nats.
-        policy_entropy: the differential entropy of the policy over true trajectories, in nats.
+        policy_entropy: the differential entropy of the policy over true trajectories, in nats; None if it is not known.
     """
 
     imagined_reward: Float[Tensor, "*batch time_and_last"]
@@ -37,7 +37,7 @@ class TrajectoryTerms(NamedTuple):
     policy_kl: Float[Tensor, "*batch time"]
     dynamics_kl: Float[Tensor, "*batch time"]
     initial_kl: Float[Tensor, "*batch"]
-    policy_entropy: Float[Tensor, "*batch time"]
+    policy_entropy: Float[Tensor, "*batch time"] | None
 
     __repr__ = one_line
 

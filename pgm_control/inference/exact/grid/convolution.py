@@ -49,7 +49,7 @@ def log_convolved(
 
 
 def convolved(values: Float[Tensor, "*lines mesh"], spacing: float, variance: float) -> Float[Tensor, "*lines mesh"]:
-    r"""$\sum_j N(x_i; x_j, \sigma^2) V_j / \sum_j N(x_i; x_j, \sigma^2)$ along the last axis: the mean within the mesh."""
+    r"""$\sum_j N(x_i; x_j, \sigma^2) V_j / \sum_j N(x_i; x_j, \sigma^2)$ along the last axis, the mean."""
     count = values.shape[-1]
     x = spacing * torch.arange(count, dtype=values.dtype, device=values.device)
     kernel = torch.softmax(-((x[:, None] - x) ** 2) / (2 * variance), -1).T

@@ -56,7 +56,7 @@ class PlaneDensity(TorchDistribution):
         centre, shift = self.centre.expand(shape), self.shift.expand(shape)
         return PlaneDensity(self.mesh, centre, self.sigma2, self.table, self.columns, shift)
 
-    def sample(self, sample_shape: Any = torch.Size()) -> Float[Tensor, "*all 2"]:
+    def sample(self, sample_shape: Any = ()) -> Float[Tensor, "*all 2"]:
         """Independent draws, with numbers of torch's global generator."""
         shape = (*torch.Size(sample_shape), *self.batch_shape)
         uniform = torch.rand((*shape, 2, 3), dtype=self.centre.dtype, device=self.centre.device)
@@ -123,7 +123,7 @@ class LineDensity(TorchDistribution):
         """The same density for a larger batch."""
         return LineDensity(self.mesh, self.table.expand(*torch.Size(batch_shape), self.table.shape[-1]))
 
-    def sample(self, sample_shape: Any = torch.Size()) -> Float[Tensor, "*all"]:
+    def sample(self, sample_shape: Any = ()) -> Float[Tensor, "*all"]:
         """Independent draws, with numbers of torch's global generator."""
         shape = (*torch.Size(sample_shape), *self.batch_shape)
         uniform = torch.rand((*shape, 3), dtype=self.table.dtype, device=self.table.device)
@@ -155,4 +155,3 @@ def _drawn(logits: Float[Tensor, "*batch n"], uniform: Float[Tensor, "*all"]) ->
     """The index whose share of the cumulated mass holds a uniform number."""
     mass = (logits - logits.amax(-1, keepdim=True)).exp().cumsum(-1)
     return (mass[..., :-1] <= uniform[..., None] * mass[..., -1:]).sum(-1)
-

@@ -15,15 +15,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ....chance.optimism import Optimism, OptimismLike
-from ....errors import BrokenDown, InvalidArgument
+from ....errors import InvalidArgument, OptimismBreakdown
 from ....problems.continuous.planar import Planar
 from ....runtime.arguments import positive, shown
 from ....runtime.array_like import numbers
 from .account import Account, account_of
 from .mesh import Mesh, independent_axes
-from .plane import Densities, Plane, Values, backward, forward
+from .plane import Plane, backward, forward
 from .plane_steps import PlaneSteps
 from .posterior import GridPosterior, MeshError
+from .solution import Densities, Values
 from .tails import breakdown, tail
 
 _COARSER = 1.5  # the spacing of the mesh with which the first is compared
@@ -64,9 +65,7 @@ class _Solved(NamedTuple):
     account: Account
 
 
-def infer_planar(
-    model: HasPlane, optimism: OptimismLike, *, spacing: Any = None, box: Any = None
-) -> GridPosterior:
+def infer_planar(model: Any, optimism: OptimismLike, *, spacing: Any = None, box: Any = None) -> GridPosterior:
     r"""The exact optimum of $J_\beta$ for a problem in the plane with any reward, by convolutions on a mesh.
 
     $$G_t(m) = L_\beta[r_{t+1} + V_{t+1}](m), \qquad
@@ -78,8 +77,8 @@ def infer_planar(
     on two meshes, and `error` holds the differences.
 
     A first, rough mesh reaches five deviations of the walk of the prior from the start, and further if probability is
-    left at its edge. The other two cover what its believed and true densities reach, down to e^-30 of their maximum, and
-    one deviation of a step more; the coarser one two more.
+    left at its edge. The other two cover what its believed and true densities reach, down to e^-30 of their maximum,
+    and one deviation of a step more; the coarser one two more.
 
     *Breakdown.* With β < 0 the adversary may be unbounded, and with β ≥ 0 luck or the action, if the reward rises far
     away; a mesh hides this in a number that depends on its edge [jacobson1973]. Where the rewards grow quadratically or
@@ -98,7 +97,7 @@ def infer_planar(
         The optimum: values, policy, marginals, returns and divergences, with the stated error.
 
     Raises:
-        BrokenDown: if an integral diverges; the message holds the time and the direction.
+        OptimismBreakdown: if an integral diverges; the message holds the time and the direction.
         InvalidArgument: if an argument does not fit, a mesh would have more than a million nodes, or a given box cuts
             off more than 1% of the probability.
 
@@ -106,15 +105,16 @@ def infer_planar(
         [jacobson1973], [kappen2005]
 
     Examples:
-        >>> import torch
-        >>> from pgm_control.models import PlanarModel, Planar
+        >>> from pgm_control import Planar, PlanarModel, infer_planar
         >>> problem = Planar(lambda s: -(s**2).sum(-1), horizon=2, noise_covariance=0.2, initial_mean=(1.0, 0.0))
         >>> found = infer_planar(PlanarModel(problem, temperature=1.0, action_prior=0.5), 0.0)
-        >>> found.true_return  # equal to found.imagined_return, since the dynamics are clamped
+        >>> earned = found.true_return  # equal to found.imagined_return, since the dynamics are clamped
     """
     problem = getattr(model, "problem", None)
     if not isinstance(problem, Planar):
-        raise InvalidArgument(f"`model` must have a problem of the plane, but is {shown(model)}. PlanarModel makes one.")
+        raise InvalidArgument(
+            f"`model` must have a problem of the plane, but is {shown(model)}. PlanarModel makes one."
+        )
     asked = Optimism.of(optimism)
     beta, beta_of_start, _ = asked.at(model.temperature).numbers("a problem in the plane")
     _require_convergence(problem, model, beta, beta_of_start)
@@ -161,8 +161,7 @@ def _require_convergence(problem: Planar, model: HasPlane, beta: float, beta_of_
         return found + problem.final_reward_at(state) if t == problem.horizon else found
 
     tails = [
-        tail(lambda state, t=t: at(t, state), problem.initial_mean, scale, theta)
-        for t in range(1, problem.horizon + 1)
+        tail(lambda state, t=t: at(t, state), problem.initial_mean, scale, theta) for t in range(1, problem.horizon + 1)
     ]
     found = breakdown(
         tails,
@@ -177,14 +176,16 @@ def _require_convergence(problem: Planar, model: HasPlane, beta: float, beta_of_
         return
     way = ", ".join(f"{each:.3g}" for each in found.direction)
     why = {
-        "adversary": f"`optimism` {beta:g} has broken down: the adversary gains more by throwing the state far away than "
-        "it pays for it, so that the value is −inf",
-        "luck": "`model` has a reward that rises so fast far away that luck is worth +inf at optimism {:g}".format(beta),
+        "adversary": f"`optimism` {beta:g} has broken down: the adversary gains more by throwing the state far away "
+        "than it pays for it, so that the value is −inf",
+        "luck": f"`model` has a reward that rises so fast far away that luck is worth +inf at optimism {beta:g}",
         "action": "`model` has a reward that rises so fast far away that an action is worth +inf",
     }[found.cause]
-    raise BrokenDown(
-        f"{why}. It is so for the state at t = {found.time}, in the direction ({way}). A mesh would hide it in a number "
-        "that depends on its edge. Choose an optimism nearer to 0, a shorter horizon, or a reward that is bounded."
+    raise OptimismBreakdown(
+        f"{why}. It is so for the state at t = {found.time}, in the direction ({way}). A mesh would hide it in a "
+        "number that depends on its edge. Choose an optimism nearer to 0, a shorter horizon, or a bounded reward.",
+        beta,
+        time=found.time,
     )
 
 
@@ -195,9 +196,8 @@ def _require_inside(mass: float, most: float, beta: float, mesh: str) -> None:
             if beta < 0
             else "the numbers depend on where it is cut off: give a wider `box`"
         )
-        raise (BrokenDown if beta < 0 else InvalidArgument)(
-            f"`optimism` {beta:g} puts the probability {mass:.2g} at the edge of {mesh}; {why}."
-        )
+        said = f"`optimism` {beta:g} puts the probability {mass:.2g} at the edge of {mesh}; {why}."
+        raise OptimismBreakdown(said, beta) if beta < 0 else InvalidArgument(said)
 
 
 def _solved(
@@ -216,16 +216,15 @@ def _solved(
         for each in (model.action_prior, problem.noise_covariance, problem.initial_covariance)
     )
     mean = inverse @ problem.initial_mean
-    if low is None or high is None:
-        reach = _DEVIATIONS * (start + problem.horizon * (hand + wind)).sqrt()
-        low, high = mean - reach, mean + reach
-    nodes = float(((high - low) / spacing + 1).prod())
+    reach = _DEVIATIONS * (start + problem.horizon * (hand + wind)).sqrt()
+    lowest, highest = mean - reach if low is None else low, mean + reach if high is None else high
+    nodes = float(((highest - lowest) / spacing + 1).prod())
     if nodes > _MOST_NODES:
         raise InvalidArgument(
             f"`spacing` must leave at most {_MOST_NODES:,} nodes, but {spacing.tolist()} makes {nodes:,.0f} for a box "
-            f"from {low.tolist()} to {high.tolist()}. Give a larger spacing or a smaller `box`."
+            f"from {lowest.tolist()} to {highest.tolist()}. Give a larger spacing or a smaller `box`."
         )
-    mesh = Mesh.between(low, high, spacing, axes)
+    mesh = Mesh.between(lowest, highest, spacing, axes)
     log_start = None
     if not problem.has_known_start:
         spread = torch.distributions.MultivariateNormal(mean, inverse @ problem.initial_covariance @ inverse.T)
@@ -234,8 +233,8 @@ def _solved(
     values = backward(plane, beta, beta_of_start)
     if not abs(values.value) < torch.inf:
         raise InvalidArgument(
-            f"`model` has the value {values.value} at optimism {beta:g}: rewards of −inf that the wind can reach cannot "
-            "be avoided, or rewards are not finite. Use large finite costs."
+            f"`model` has the value {values.value} at optimism {beta:g}: rewards of −inf that the wind can reach "
+            "cannot be avoided, or rewards are not finite. Use large finite costs."
         )
     believed = forward(plane, values, beta, beta_of_start)
     true = forward(plane, values, 0.0, 0.0) if (beta, beta_of_start) != (0.0, 0.0) else believed

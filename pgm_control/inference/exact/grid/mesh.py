@@ -87,7 +87,9 @@ class Mesh:
 
     def edge(self, width: Float[Tensor, " axis"]) -> Tensor:
         """The mask of the nodes that are less than a distance from the edge, given for each axis in z."""
-        near = [(self.nodes(k) - self.low[k]).minimum(self.high[k] - self.nodes(k)) < width[k] for k in range(len(width))]
+        near = [
+            (self.nodes(k) - self.low[k]).minimum(self.high[k] - self.nodes(k)) < width[k] for k in range(len(width))
+        ]
         if len(near) == 1:
             return near[0]
         return near[0][:, None] | near[1]

@@ -20,8 +20,7 @@ from torch import Tensor
 
 from .convolution import convolved, log_convolved, log_inside
 from .mesh import Mesh
-
-Table = Float[Tensor, "..."]
+from .solution import Densities, Table, Values, minus
 
 
 @final
@@ -76,24 +75,6 @@ class Plane:
         return self.problem.reward_at(t, self.mesh.points())
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class Values:
-    """The backward sweep, in reward units.
-
-    Attributes:
-        v: V_t at the nodes, t = 0 … T; V_T is the final reward.
-        worth: V⁺_{t+1}, the reward of reaching a node at t + 1 and what follows, t = 0 … T − 1.
-        g: G_t, its certainty equivalent over the wind.
-        value: the certainty equivalent of V_0 over the start.
-    """
-
-    v: Float[Tensor, "time_and_last x y"]
-    worth: Float[Tensor, "time x y"]
-    g: Float[Tensor, "time x y"]
-    value: float
-
-
 def backward(plane: Plane, beta: float, beta_of_start: float) -> Values:
     """The values for an optimism of the dynamics and one of the start."""
     tau, horizon, inside = plane.temperature, plane.problem.horizon, plane.inside()
@@ -118,19 +99,6 @@ def backward(plane: Plane, beta: float, beta_of_start: float) -> Values:
     return Values(torch.stack(v), torch.stack(worth), torch.stack(g), value)
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class Densities:
-    """A forward sweep: log-densities in z of the states, t = 0 … T, and of the places m = s + a, t = 0 … T − 1.
-
-    The density of a known start is left out: `states` then begins at t = 1 and `has_start` is False.
-    """
-
-    states: Float[Tensor, "time_from x y"]
-    places: Float[Tensor, "time x y"]
-    has_start: bool
-
-
 def forward(plane: Plane, values: Values, beta: float, beta_of_start: float) -> Densities:
     """The densities under the policy of `values` and the dynamics of optimism β; 0 for the true dynamics.
 
@@ -153,14 +121,3 @@ def forward(plane: Plane, values: Values, beta: float, beta_of_start: float) -> 
         places.append(place)
         states.append(state)
     return Densities(torch.stack(states), torch.stack(places), plane.log_start is not None)
-
-
-def minus(log_density: Table, value: Table) -> Table:
-    """The difference; −inf where the density is 0, also if the value is −inf there."""
-    return torch.where(log_density > -torch.inf, log_density - value, -torch.inf)
-
-
-def expected(log_mass: Table, values: Table) -> Float[Tensor, " time"]:
-    """The sums over nodes of mass times values, by time; where there is no mass the values do not count."""
-    terms = torch.where(log_mass > -torch.inf, log_mass.exp() * values, 0.0)
-    return terms.flatten(1).sum(1)

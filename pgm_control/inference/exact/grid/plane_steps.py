@@ -13,7 +13,8 @@ from ....problems.continuous.covariance import normal
 from ....problems.continuous.planar import Planar
 from .convolution import log_convolved
 from .density import PlaneDensity
-from .plane import Plane, Values
+from .plane import Plane
+from .solution import Values
 
 
 @final
@@ -56,9 +57,7 @@ class PlaneSteps:
     def policy(self, t: int, state: Float[Tensor, "*batch 2"]) -> Any:
         """π_t(a | s): the place that the hand chooses, less the state."""
         plane = self.plane
-        return PlaneDensity(
-            plane.mesh, plane.mesh.coordinates(state), plane.hand, *self._hands[t], shift=state
-        )
+        return PlaneDensity(plane.mesh, plane.mesh.coordinates(state), plane.hand, *self._hands[t], shift=state)
 
     def dynamics(self, t: int, state: Float[Tensor, "*batch 2"], action: Float[Tensor, "*batch 2"]) -> Any:
         """q_t(s' | s, a)."""

@@ -1,4 +1,4 @@
-"""The exact optimum of a problem on a mesh: values, marginals, returns and divergences, and a guide that can be sampled."""
+"""The exact optimum of a problem on a mesh: values, marginals, returns and divergences, and a guide to sample from."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, final
@@ -11,11 +11,14 @@ from torch import Tensor
 from ....chance.optimism import Optimism
 from ....errors import InvalidArgument
 from ....runtime.arguments import index, whole
+from ....runtime.array_like import numbers
 from ....runtime.randomness import seeded
+from ....text.one_line import one_line
 from ....text.wording import amount
+from ....trajectories.gaussian.terms import TrajectoryTerms
 from .account import Account
 from .mesh import Mesh
-from .plane import Densities, Values
+from .solution import Densities, Values
 
 _CHUNK = 512  # paths that are drawn together: small enough for the cache
 
@@ -25,6 +28,8 @@ class Paths(NamedTuple):
 
     states: Float[Tensor, "..."]
     actions: Float[Tensor, "..."]
+
+    __repr__ = one_line
 
 
 class Steps(Protocol):
@@ -54,11 +59,10 @@ class Steps(Protocol):
 @final
 @dataclass(frozen=True)
 class MeshError:
-    """By how much the numbers change from a coarser mesh to this one, which bounds their error if the sums converge.
+    """By how much the numbers change from a coarser mesh to this one: an estimate of their error, not a bound.
 
     The coarser mesh has 1.5 times the spacing and, unless a box was given, a wider box, so that the difference holds
-    the error of quadrature and that of the edge. It is not a proof: a cliff much steeper than both spacings deceives
-    both.
+    the error of quadrature and that of the edge. A cliff much steeper than both spacings deceives both.
 
     Attributes:
         objective: of the objective, in nats.
@@ -126,7 +130,8 @@ class GridPosterior:
     def is_free(self) -> bool:
         """Whether start and dynamics are free, so that this is the exact posterior; a known start counts as free."""
         known = self.model.problem.has_known_start
-        return self.optimism.dynamics == 1.0 and (known or self.optimism.initial == 1.0)
+        optimism = self.optimism.at(self.model.temperature)
+        return bool(optimism.dynamics == 1.0) and (known or bool(optimism.initial == 1.0))
 
     @property
     def log_evidence(self) -> float:
@@ -137,8 +142,8 @@ class GridPosterior:
         """
         if not self.is_free:
             raise InvalidArgument(
-                f"`log_evidence` belongs to the exact posterior, in which every block is free, but here {self.optimism}. "
-                "Solve with optimism 1.0 for it; `objective` is the number that this posterior maximises."
+                f"`log_evidence` belongs to the exact posterior, in which every block is free, but here "
+                f"{self.optimism}. Solve with optimism 1.0 for it; `objective` is what this posterior maximises."
             )
         return self.objective
 
@@ -168,6 +173,18 @@ class GridPosterior:
     def clamped_elbo(self) -> float:
         """The ELBO of its policy with the true start and dynamics, in nats."""
         return self.true_return / self.model.temperature - float(self.account.true_policy_kl.sum())
+
+    def terms(self) -> TrajectoryTerms:
+        """Its expected rewards and divergences by step, for `evaluate` and `scorecard`; no entropy is known: nan."""
+        each = self.account
+        return TrajectoryTerms(
+            imagined_reward=each.imagined_rewards,
+            true_reward=each.true_rewards,
+            policy_kl=each.policy_kl,
+            dynamics_kl=each.dynamics_kl,
+            initial_kl=each.policy_kl.new_tensor(each.initial_kl),
+            policy_entropy=torch.full_like(each.policy_kl, torch.nan),
+        )
 
     def marginals(self) -> Densities:
         """The believed log-densities of states and places at the nodes."""
@@ -241,11 +258,11 @@ class GridPosterior:
             state = pyro.sample(f"state_{t + 1}", self.steps.dynamics(t, state, action))
 
     def _real(self, name: str, value: Any) -> Tensor:
-        found = torch.as_tensor(value)
+        found = numbers(name, value, InvalidArgument)
         axes = len(self.mesh.counts)
-        if found.is_complex() or (axes == 2 and (found.ndim == 0 or found.shape[-1] != 2)):
+        if not bool(found.isfinite().all()) or (axes == 2 and (found.ndim == 0 or found.shape[-1] != 2)):
             shape = "(…, 2)" if axes == 2 else "(…)"
-            raise InvalidArgument(f"`{name}` must be real numbers of shape {shape}, but has {tuple(found.shape)}.")
+            raise InvalidArgument(f"`{name}` must be finite numbers of shape {shape}, but has {tuple(found.shape)}.")
         return found.to(self.mesh.low.dtype)
 
     def __repr__(self) -> str:

@@ -2,7 +2,8 @@ r"""Breakdown of a problem in the plane, decided by the growth of its rewards fa
 
 A mesh does not break down: with an adversary (β < 0) that is unbounded it gives a number that depends on its edge. Far
 from its centre a reward that grows quadratically, $-\tfrac12 u'P_t u\, |s|^2$ in direction u, makes the problem
-linear-quadratic; whether the integrals converge is decided by the recursion of P alone, θ = β/τ, $W = LL'$:
+linear-quadratic [jacobson1973]; whether the integrals converge is decided by the recursion of P alone, with θ =
+β/τ and $W = LL'$:
 
 $$I + \theta L'PL \succ 0, \qquad \tilde P = P - \theta P L (I + \theta L'PL)^{-1} L' P, \qquad
     \tilde P + \tau U^{-1} \succ 0, \qquad P \leftarrow \tilde P - \tilde P (\tilde P + \tau U^{-1})^{-1} \tilde P$$
@@ -11,8 +12,6 @@ Sources:
     [jacobson1973] D. H. Jacobson, Optimal stochastic linear systems with exponential performance criteria and their
         relation to deterministic differential games. IEEE Transactions on Automatic Control 18(2):124–131, 1973.
         doi:10.1109/TAC.1973.1100265
-    [whittle1981] P. Whittle, Risk-sensitive linear/quadratic/Gaussian control. Advances in Applied Probability
-        13(4):764–777, 1981. doi:10.2307/1426972
 """
 
 import math

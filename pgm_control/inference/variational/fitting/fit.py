@@ -86,7 +86,8 @@ def fit(
             in Pyro's parameter store.
         loss: for SVI: any Pyro ELBO that computes its value, or a function of the model and the guide. Default: the
             exact `MarkovELBO()` if model and guide have `blocks()`, the exact `GaussianELBO()` if they are
-            linear-Gaussian, the exact `AuxiliaryELBO()` if the guide has `latent_blocks()`, otherwise the sampled
+            linear-Gaussian, the exact `AuxiliaryELBO()` if the guide has `latent_blocks()`, the sampled `OnePassELBO()`
+            for a guide that changes sites of its model, such as `ClampedNeuralGuide`, otherwise the sampled
             `Trace_ELBO()`. With `TraceEnum_ELBO` the sites of the guide are enumerated; without `pyro.markov` in its
             loop this takes memory that is exponential in T. A guide with a method `reverse` has the auxiliary bound of
             `with_reverse(model, guide)`. A guide that fixes a continuous site at a point, such as Pyro's `AutoDelta`,

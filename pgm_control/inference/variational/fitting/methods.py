@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ....errors import InvalidArgument, InvalidGuide
 from ....programs.auxiliary import HasReverse
+from ....programs.changed import ChangesSites
 from ....programs.point_sites import point_sites
 from ....runtime.optimiser_states import described_optimiser, require_optimiser, step_schedulers
 from ....trajectories.blocks import Assignable, Blocks, HasBlocks, MarkovModel
@@ -25,6 +26,7 @@ from ..em import em_parameters, em_step, parameters_for
 from ..gaussian_elbo import GaussianELBO
 from ..latent_blocks import HasLatentBlocks
 from ..natural_gradient import improved
+from ..one_pass_elbo import OnePassELBO
 from ..optimisers import Adam
 from ..projection import excluded, forward_kl, move_towards
 from ..svi_losses import AuxiliaryELBO, ExactLoss, MarkovELBO, MarkovObjective, programs_for
@@ -179,7 +181,7 @@ def default_loss(model: object, guide: object) -> ELBO:
     if isinstance(model, HasBlocks) and isinstance(guide, HasLatentBlocks):
         return AuxiliaryELBO()
     if not isinstance(model, HasBlocks) or not isinstance(guide, HasBlocks):
-        return Trace_ELBO()
+        return OnePassELBO() if isinstance(guide, ChangesSites) and guide.model is model else Trace_ELBO()
     if isinstance(guide, Assignable) and not guide.optimism.is_elbo:
         return MarkovObjective(guide.optimism)
     return MarkovELBO()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pgm_control import InvalidArgument, Optimism, Risk, estimate, estimate_elbo, scorecard, smc
-from pgm_control.errors import BrokenDown
+from pgm_control.errors import OptimismBreakdown
 from pgm_control.inference.exact.grid.infer_planar import infer_planar
 from pgm_control.models.gusty_ledge import gusty_ledge
 from pgm_control.models.planar import PlanarModel
@@ -40,7 +40,7 @@ def clamped():
 def linear_quadratic(beta, tau, hand, wind, q, end, steps, start, covariance, beta_of_start):
     """The objective in nats of s' = s + a + w with rewards −½ s'q s of each state reached and −½ s'end s at the end.
 
-    The recursion of CONTINUOUS section 2 in numpy, for a = N(0, hand), w = N(0, wind), start N(start, covariance).
+    The linear-quadratic recursion in numpy, for a = N(0, hand), w = N(0, wind), start N(start, covariance).
     """
     p, v, eye = np.zeros((2, 2)), 0.0, np.eye(2)
     for t in range(steps):
@@ -105,7 +105,7 @@ def by_bridge(problem, variance, particles, seed):
 # The ledge
 
 
-@pytest.mark.parametrize("beta", LEDGE)
+@pytest.mark.parametrize("beta", [1.0, 0.0, pytest.param(0.3, marks=pytest.mark.slow)])
 def test_the_ledge_has_its_known_answers(beta):
     found = infer_planar(ledge(), beta)
     objective, imagined, true = LEDGE[beta]
@@ -127,7 +127,7 @@ def test_two_meshes_agree_to_three_digits():
 
 
 def test_an_adversary_raises_the_path():
-    found = infer_planar(ledge(), -0.1)
+    found = infer_planar(ledge(), -0.1, box=((-10, 18), (-10, 12)))
     assert found.objective == pytest.approx(-24.7033, abs=2e-4)
     assert found.imagined_return == pytest.approx(-7.814, abs=2e-3)
     assert found.true_return == pytest.approx(-4.031, abs=1e-3)
@@ -152,7 +152,7 @@ def test_smc_with_a_gaussian_bridge_agrees(free):
     assert free.log_evidence == pytest.approx(runs.mean(), abs=4 * error + runs.std() ** 2 / 2)
 
 
-@pytest.mark.parametrize("pair", LAW)
+@pytest.mark.parametrize("pair", [pytest.param((0.76, 0.04), marks=pytest.mark.slow), (0.64, 0.16), (0.40, 0.40)])
 def test_free_inference_cannot_tell_the_hand_from_the_wind(pair):
     """The evidence and what is imagined depend on U + W alone; what is earned does not."""
     hand, wind = pair
@@ -162,13 +162,16 @@ def test_free_inference_cannot_tell_the_hand_from_the_wind(pair):
     assert free.log_evidence == pytest.approx(-13.7133, abs=3e-4)
     assert free.imagined_return == pytest.approx(-2.0357, abs=3e-4)
     assert free.true_return == pytest.approx(earned, rel=3e-4)  # the known ones are of a smaller box
-    assert clamped.objective == pytest.approx(clamped_nats, abs=1e-3)
-    assert clamped.true_return == pytest.approx(clamped_return, abs=2e-3)
+    assert clamped.objective == pytest.approx(clamped_nats, rel=5e-5)
+    assert clamped.true_return == pytest.approx(clamped_return, rel=1e-3)
 
 
 def test_rollouts_earn_the_true_return(free, clamped):
     for found in (free, clamped):
-        for paths, due in ((found.play(4000, seed=1), found.true_return), (found.sample(4000, seed=2), found.imagined_return)):
+        for paths, due in (
+            (found.play(4000, seed=1), found.true_return),
+            (found.sample(4000, seed=2), found.imagined_return),
+        ):
             earned = found.model.problem.returns(paths.states)
             assert float(earned.mean()) == pytest.approx(due, abs=4.5 * float(earned.std()) / 4000**0.5 + 0.03)
 
@@ -272,7 +275,7 @@ def test_a_risk_is_an_optimism_times_the_temperature():
 def test_breakdown_is_where_the_recursion_has_it():
     """With one step it is −τ/(P W): 1 + θ P W = 0."""
     problem = Planar(lambda s: -1.5 * (s**2).sum(-1), 1, 0.25)
-    with pytest.raises(BrokenDown, match="t = 1"):
+    with pytest.raises(OptimismBreakdown, match="t = 1"):
         infer_planar(PlanarModel(problem, 0.5, 1.0), -0.5 / 0.75 - 1e-4)
     problem = Planar(lambda s: -(s[..., 0] ** 2) - 0.5 * s[..., 1] ** 2 + 3 * torch.sin(s[..., 0]), 2, W)
     q, price = np.diag([2.0, 1.0]), 0.7 * np.linalg.inv(U)
@@ -289,7 +292,7 @@ def test_breakdown_is_where_the_recursion_has_it():
     grid = np.linspace(-0.05, -4, 4000)
     critical = 0.7 * grid[np.argmax([least(theta) <= 0 for theta in grid])]
     model = PlanarModel(problem, 0.7, U)
-    with pytest.raises(BrokenDown, match="has broken down"):
+    with pytest.raises(OptimismBreakdown, match="has broken down"):
         infer_planar(model, critical * 1.01)
     assert infer_planar(model, 0.4 * critical).objective < 0
 
@@ -303,7 +306,7 @@ def test_breakdown_is_where_the_recursion_has_it():
     ],
 )
 def test_unbounded_problems_are_named(reward, beta, message):
-    with pytest.raises(BrokenDown, match=message):
+    with pytest.raises(OptimismBreakdown, match=message):
         infer_planar(PlanarModel(Planar(reward, 2, 0.5), 1.0, 1.0), beta)
 
 
