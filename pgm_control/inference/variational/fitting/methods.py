@@ -183,8 +183,8 @@ def default_loss(model: object, guide: object) -> ELBO:
     if not isinstance(model, HasBlocks) or not isinstance(guide, HasBlocks):
         if not isinstance(guide, ChangesSites) or guide.model is not model:
             return Trace_ELBO()
-        has_price = isinstance(guide, GaussianAssignable) and not guide.optimism.is_elbo
-        return OnePassELBO(optimism=guide.optimism) if has_price else OnePassELBO()
+        optimism = getattr(guide, "optimism", None) if isinstance(guide, GaussianAssignable) else None
+        return OnePassELBO() if optimism is None or optimism.is_elbo else OnePassELBO(optimism=optimism)
     if isinstance(guide, Assignable) and not guide.optimism.is_elbo:
         return MarkovObjective(guide.optimism)
     return MarkovELBO()
