@@ -38,7 +38,9 @@ RESULTS = (  # results and types, which a user does not make
     "GridPosterior MeshError Paths Account Densities continuous_zoo "
     "GaussianGuide ILQG ILQGStatus VectorModel "
     "GaussianModel ContinuousEnv ContinuousLedger ContinuousExplanation ContinuousComparison FrontierGap "
-    "HasGaussianBlocks HasTerms TrajectoryTerms"
+    "HasGaussianBlocks HasTerms TrajectoryTerms GaussianPosterior GaussianBlocks GaussianMarginals GaussianValues "
+    "ContinuousTrajectories Breakdown BreakdownEdge OutputFeedback ObservedTrajectories StationaryPolicy "
+    "HasPlane HasLine"
 ).split()
 
 

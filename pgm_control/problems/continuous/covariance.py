@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import pyro.distributions as dist
 import torch
 from jaxtyping import Float
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from ...errors import InvalidProblem
 from ...runtime.array_like import numbers
+from .arrays import no_truth_values
 
 
 def covariance(name: str, value: Any, size: int = 2, *, may_be_zero: bool = False) -> Float[Tensor, "state state"]:
@@ -45,15 +45,13 @@ def covariance(name: str, value: Any, size: int = 2, *, may_be_zero: bool = Fals
 
 
 def real_numbers(name: str, value: Any) -> Tensor:
-    """The value as a tensor of float64; truth values are not numbers.
+    """The value as a tensor of float64 without a graph; truth values are not numbers.
 
     Raises:
         InvalidProblem: if it holds anything else; the message names it.
     """
-    found = numbers(name, value, InvalidProblem)
-    if found.dtype == torch.bool or (not isinstance(value, Tensor) and np.asarray(value).dtype.kind == "b"):
-        raise InvalidProblem(f"`{name}` must hold numbers, but holds truth values.")
-    return found.to(torch.float64)
+    numbers(name, value, InvalidProblem)  # a graph would be lost
+    return no_truth_values(name, value).to(torch.float64)
 
 
 def normal(mean: Tensor, matrix: Float[Tensor, "state state"]) -> Any:

@@ -85,6 +85,8 @@ class GaussianBlocks:
     drift: Float[Tensor, "*batch time state"]
     noise: Float[Tensor, "*batch time state state"]
 
+    __repr__ = one_line
+
     def replace(self, **changes: object) -> "GaussianBlocks":
         """A copy with some attributes changed."""
         return dataclasses.replace(self, **changes)  # pyright: ignore[reportArgumentType]
