@@ -5,9 +5,9 @@ from pgm_control.inverse_rl import Demonstrations, inverse
 
 from .inverse import inverse as inverse
 from .result import Inverse as Inverse
-from .result import InverseStatus as InverseStatus
+from .search.status import InverseStatus as InverseStatus
 from .result import InverseStep as InverseStep
-from .optima import RunnerUp as RunnerUp
+from .search.optima import RunnerUp as RunnerUp
 from .demonstrations import Demonstrations as Demonstrations
 from .data import from_episodes as from_episodes
 from .data import to_episodes as to_episodes

@@ -9,9 +9,8 @@ Sources:
         Carnegie Mellon University, 2010.
 """
 
-import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,21 +19,18 @@ from torch import Tensor
 
 from ..errors import InvalidArgument
 from ..runtime.arguments import flag, one_of, positive, whole, whole_or_none
-from ..runtime.loop import Loop
 from ..runtime.progress import Progress, silent
 from ..trajectories.blocks import MarkovModel, require_model
 from .demonstrations import Demonstrations
 from .demonstrators import NAMED, Demonstrator
-from .descent import Point, Vector, adam, descend, distance
 from .objective import Objective
-from .optima import ROUNDING, RunnerUp, settled, starts, tie
-from .result import Inverse, InverseStatus, InverseStep
+from .result import Inverse, InverseStep
 from .rewards import LinearReward, RewardModel, TabularReward
+from .search.descent import Vector
+from .search.from_starts import search_from_starts
+from .search.optima import RunnerUp
 
 InverseCallback = Callable[[InverseStep], bool | None]
-
-_ENDLESS = 1e6  # units: where rewards are a million temperatures, a likelihood that still rises has no optimum
-_STARTS = 8  # searches, if the likelihood may have several optima
 
 
 def inverse(
@@ -99,73 +95,20 @@ def inverse(
     num_steps, num_starts = whole("num_steps", num_steps, 0), whole_or_none("num_starts", num_starts)
     tolerance, learning_rate = positive("tolerance", tolerance), positive("learning_rate", learning_rate)
     objective, number = Objective(model, made, actor, demonstrations, prior), demonstrations.number
-    start, metric, unit = objective.start, objective.metric(), objective.unit()
-    # The point where the search starts is step 0.
-    loop = Loop(InverseStatus.out_of_steps, limit=num_steps, begin=-1, progress=progress, callbacks=callbacks)
-
-    def search(x: Vector) -> _Search:
-        """Return the lowest point of a search, and how it ended by itself; None if the loop ended it."""
-        points = descend(objective, x, metric, unit) if method == "lbfgs" else adam(objective, x, learning_rate)
-        best, trace = Point(x, math.inf, np.full(len(x), math.inf)), []
-        for step, point in zip(loop, points, strict=False):
-            slope = float(np.abs(point.slope).max())
-            if not (math.isfinite(point.value) and math.isfinite(slope)):
-                return _Search(best, trace, InverseStatus.not_finite)
-            trace.append(-number * point.value)
-            is_flat = slope <= tolerance
-            # a flat point may be above the lowest one by rounding
-            if point.value < best.value or (is_flat and point.value <= best.value + ROUNDING * abs(best.value)):
-                best = point
-            if len(callbacks):
-                objective.assign(point.x)  # the last evaluation may have been at another point
-            likelihood = trace[-1] - objective.log_prior(point.x)
-            metrics = {"log_likelihood": likelihood, "gradient": slope}
-            loop.report(metrics, InverseStep(step, likelihood, slope, made))
-            if prior is None and distance(best.x - start, unit) > _ENDLESS:
-                return _Search(best, trace, InverseStatus.unbounded)
-            if is_flat and best is point and loop.status is InverseStatus.out_of_steps:
-                return _Search(best, trace, InverseStatus.converged)
-            if loop.over:
-                return _Search(best, trace, None)
-        return _Search(best, trace, InverseStatus.no_progress)  # no further points
-
-    with loop:
-        searches = [search(start)]
-        wanted = num_starts or (1 if objective.is_concave else _STARTS)
-        planned = wanted
-        if wanted > 1 and not loop.over:
-            more = starts(objective, start, searches[0].best.x, unit, wanted - 1)
-            planned = 1 + len(more)
-            while len(searches) < planned and not loop.over:
-                searches.append(search(more[len(searches) - 1]))
-        chosen = min(searches, key=lambda each: each.best.value)
-        ended = [each for each in searches if each.is_stationary]
-        result, others, far = chosen.best, (), None
-        uncut = loop.status is InverseStatus.out_of_steps  # neither a callback nor Ctrl-C
-        if uncut and chosen.is_stationary and (prior is None or len(ended) > 1):
-            tied = tie(number * result.value) / number
-            ends = [each.best for each in ended]
-            i, result, others, far = settled(
-                objective, ends, start, tolerance, tied, metric, unit, may_diverge=prior is None
-            )
-            chosen = ended[i]
-    all_ended = len(searches) == planned and None not in [each.status for each in searches]
-    status = loop.status
-    if uncut and all_ended and chosen.status is not None:
-        status = chosen.status if far is None else InverseStatus.unbounded
-    direction = None
-    if status is InverseStatus.unbounded:
-        way = result.x - start if far is None else far.x - result.x
-        direction = _parameters(made, way / np.abs(way).max())
-    objective.assign(result.x)
-    of_prior, error = objective.log_prior(result.x), objective.occupancy_error(result.x)
+    found = search_from_starts(
+        objective, number, may_diverge=prior is None, method=method, num_steps=num_steps, num_starts=num_starts,
+        learning_rate=learning_rate, tolerance=tolerance, progress=progress, callbacks=callbacks,
+        seen=lambda step: InverseStep(*step, made),
+    )  # fmt: skip
+    result, way = found.result, found.direction
+    of_prior = objective.log_prior(result.x)
     runners_up = tuple(
         RunnerUp(
             _parameters(made, each.x),
             -number * each.value - objective.log_prior(each.x),
             number * (result.value - each.value),
         )
-        for each in others
+        for each in found.others
     )
     return Inverse(
         made,
@@ -175,25 +118,14 @@ def inverse(
         log_likelihood=-number * result.value - of_prior,
         log_prior=of_prior,
         gradient=float(np.abs(result.slope).max()),
-        occupancy_error=error,
-        objective_history=torch.tensor(chosen.trace, dtype=torch.float64),
-        num_starts=len(searches),
+        occupancy_error=objective.occupancy_error(result.x),
+        objective_history=torch.tensor(found.trace, dtype=torch.float64),
+        num_starts=found.num_starts,
         runners_up=runners_up,
-        direction=direction,
-        status=status,
-        seconds=loop.seconds,
+        direction=None if way is None else _parameters(made, way),
+        status=found.status,
+        seconds=found.seconds,
     )
-
-
-class _Search(NamedTuple):
-    best: Point
-    trace: list[float]
-    status: InverseStatus | None
-    """How the search ended by itself; None if a callback, Ctrl-C or the number of steps ended it."""
-
-    @property
-    def is_stationary(self) -> bool:
-        return self.status in (InverseStatus.converged, InverseStatus.no_progress)
 
 
 def _parameters(reward: RewardModel, x: Vector) -> Float[Tensor, " parameter"]:

@@ -18,9 +18,9 @@ from ..trajectories.blocks import MarkovModel
 from .concavity import is_concave
 from .demonstrations import Demonstrations
 from .demonstrators import Behaviour, Demonstrator
-from .descent import Matrix, Vector
 from .direct import by_autograd, direct
 from .rewards import RewardModel
+from .search.descent import Matrix, Vector
 
 _MOST_FEATURES = 300  # a matrix of their products is inverted once
 _LEAST = 1e-2  # of the mean count, for places that were never visited
