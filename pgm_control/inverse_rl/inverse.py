@@ -10,35 +10,44 @@ Sources:
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..chance.risk import Risk, beta_of
 from ..errors import InvalidArgument
-from ..runtime.arguments import flag, one_of, positive, whole, whole_or_none
+from ..runtime.arguments import flag, listed, one_of, positive, whole, whole_or_none
 from ..runtime.progress import Progress, silent
 from ..trajectories.blocks import MarkovModel, require_model
+from ..trajectories.gaussian.blocks import ContinuousTrajectories
+from ..trajectories.gaussian.model import GaussianModel, is_gaussian
+from .continuous.learn import learn_quadratic
+from .continuous.objective import Demonstrated
+from .continuous.result import GaussianInverse
+from .continuous.rewards import QuadraticReward
 from .demonstrations import Demonstrations
-from .demonstrators import NAMED, Demonstrator
+from .demonstrators import NAMED, ClampedDemonstrator, Demonstrator, DialDemonstrator, FreeDemonstrator
 from .objective import Objective
 from .result import Inverse, InverseStep
 from .rewards import LinearReward, RewardModel, TabularReward
 from .search.descent import Vector
-from .search.from_starts import search_from_starts
+from .search.from_starts import Step, search_from_starts
 from .search.optima import RunnerUp
 
 InverseCallback = Callable[[InverseStep], bool | None]
 
 
-def inverse(
-    model: MarkovModel,
-    demonstrations: Demonstrations,
-    reward: Any = "state",
+@overload
+def inverse(  # pyright: ignore[reportOverlappingOverload]
+    model: GaussianModel,
+    demonstrations: ContinuousTrajectories,
+    reward: Any = None,
     demonstrator: Demonstrator | str = "clamped",
     *,
+    learn: Sequence[str] = (),
     prior: float | None = None,
     method: str = "lbfgs",
     num_steps: int = 2000,
@@ -47,7 +56,40 @@ def inverse(
     tolerance: float = 1e-6,
     progress: Progress = silent,
     callbacks: Sequence[InverseCallback] = (),
-) -> Inverse:
+) -> GaussianInverse: ...
+@overload
+def inverse(
+    model: MarkovModel,
+    demonstrations: Demonstrations,
+    reward: Any = None,
+    demonstrator: Demonstrator | str = "clamped",
+    *,
+    learn: Sequence[str] = (),
+    prior: float | None = None,
+    method: str = "lbfgs",
+    num_steps: int = 2000,
+    num_starts: int | None = None,
+    learning_rate: float = 0.05,
+    tolerance: float = 1e-6,
+    progress: Progress = silent,
+    callbacks: Sequence[InverseCallback] = (),
+) -> Inverse: ...
+def inverse(
+    model: MarkovModel | GaussianModel,
+    demonstrations: Demonstrations | ContinuousTrajectories,
+    reward: Any = None,
+    demonstrator: Demonstrator | str = "clamped",
+    *,
+    learn: Sequence[str] = (),
+    prior: float | None = None,
+    method: str = "lbfgs",
+    num_steps: int = 2000,
+    num_starts: int | None = None,
+    learning_rate: float = 0.05,
+    tolerance: float = 1e-6,
+    progress: Progress = silent,
+    callbacks: Sequence[InverseCallback] = (),
+) -> Inverse | GaussianInverse:
     r"""Maximum-entropy inverse reinforcement learning, with a choice of what the demonstrator believes.
 
     $$\max_\psi \; \log p(\text{demonstrations} \mid \psi) - \frac{|\psi|^2}{2 \sigma^2}, \qquad
@@ -61,14 +103,25 @@ def inverse(
     every call, and the best optimum is kept. Of optima that tie within 1e-9 nats the result is the one nearest to the
     parameters of `reward`; the others are `runners_up`. There may be optima that no search found.
 
+    For a linear-quadratic model the demonstrations are trajectories of vectors, and the likelihood is the density of
+    the actions, $\prod_t N(a_t; -K_t s_t - \kappa_t, \Sigma_t)$, of an agent of this β; of "free", and of a dial with
+    believed dynamics, also that of the states. Gradients are exact, by one sweep. The optimism itself may be learned,
+    and the A and B that the agent believes. Beyond a breakdown the likelihood is 0, and the search turns back.
+
     Args:
-        model: the problem with its temperature and action prior; its rewards are ignored.
-        demonstrations: demonstrations of the same problem.
+        model: the problem with its temperature and action prior; its rewards are ignored. A tabular or a
+            linear-quadratic model.
+        demonstrations: demonstrations of the same problem; for a linear-quadratic model `ContinuousTrajectories`, of
+            all steps or of the first ones.
         reward: a `RewardModel`, whose parameters are the start of the search and are changed in place; features as for
-            `LinearReward`; or "state", "state_action" or "outcome" for a `TabularReward`.
+            `LinearReward`; or "state", the default, "state_action" or "outcome" for a `TabularReward`. For a
+            linear-quadratic model a `QuadraticReward`, or "diagonal", the default, "semidefinite" or "full".
         demonstrator: the model of the demonstrator: "clamped" knows the dynamics, "free" controls them, "boltzmann"
             expects not to err again; or an object, such as `DialDemonstrator(0.3)`.
-        prior: σ, standard deviation of a Gaussian prior of mean 0 on every parameter; default: no prior.
+        learn: what is learned besides the reward of a linear-quadratic model: "optimism", which needs a
+            `DialDemonstrator(β)` to start at; "dynamics", the A and B that the demonstrator believes, which are only
+            partly identified.
+        prior: σ, standard deviation of a Gaussian prior of mean 0 on every parameter of the reward; default: no prior.
         method: "lbfgs" with a line search, which needs at most a hundred steps if the likelihood is concave; or
             "adam", for networks.
         num_steps: the largest number of steps, of all searches together.
@@ -86,19 +139,27 @@ def inverse(
     References:
         [ziebart2008], [ziebart2010], [gleave2022]
     """
+    if is_gaussian(model):
+        options = _checked(method, num_steps, num_starts, learning_rate, tolerance)
+        return _of_gaussian(
+            model, demonstrations, reward, demonstrator, learn, prior=_prior(prior), progress=progress,
+            callbacks=callbacks, **options,
+        )  # fmt: skip
     require_model(model, in_nats=True)
+    if len(listed("learn", learn, "strings") if learn else ()):
+        raise InvalidArgument(
+            "`learn` must be empty for a tabular model, of which the reward alone is learned. "
+            "reward_posterior(…, optimism=a prior) infers β."
+        )
+    reward = "state" if reward is None else reward
     made = chosen_reward(model, reward)
     actor = chosen_demonstrator(demonstrator)
-    require_demonstrations(model, demonstrations)
-    prior = None if prior is None else positive("prior", prior, "standard deviation, or None for none")
-    one_of("method", method, ("lbfgs", "adam"))
-    num_steps, num_starts = whole("num_steps", num_steps, 0), whole_or_none("num_starts", num_starts)
-    tolerance, learning_rate = positive("tolerance", tolerance), positive("learning_rate", learning_rate)
-    objective, number = Objective(model, made, actor, demonstrations, prior), demonstrations.number
+    seen = require_demonstrations(model, demonstrations)
+    prior, options = _prior(prior), _checked(method, num_steps, num_starts, learning_rate, tolerance)
+    objective, number = Objective(model, made, actor, seen, prior), seen.number
     found = search_from_starts(
-        objective, number, may_diverge=prior is None, method=method, num_steps=num_steps, num_starts=num_starts,
-        learning_rate=learning_rate, tolerance=tolerance, progress=progress, callbacks=callbacks,
-        seen=lambda step: InverseStep(*step, made),
+        objective, number, may_diverge=prior is None, progress=progress, callbacks=callbacks,
+        seen=lambda step: InverseStep(*step, made), **options,
     )  # fmt: skip
     result, way = found.result, found.direction
     of_prior = objective.log_prior(result.x)
@@ -114,7 +175,7 @@ def inverse(
         made,
         model,
         actor,
-        demonstrations,
+        seen,
         log_likelihood=-number * result.value - of_prior,
         log_prior=of_prior,
         gradient=float(np.abs(result.slope).max()),
@@ -126,6 +187,63 @@ def inverse(
         status=found.status,
         seconds=found.seconds,
     )
+
+
+def _of_gaussian(
+    model: GaussianModel, demonstrations: Any, reward: Any, demonstrator: Any, learn: Any, **options: Any
+) -> GaussianInverse:
+    """`inverse` of a linear-quadratic model."""
+    extra = listed("learn", learn, "strings") if learn else []
+    for each in extra:
+        one_of("learn", each, ("optimism", "dynamics"))
+    actor = chosen_demonstrator(demonstrator)
+    is_dial = isinstance(actor, DialDemonstrator)
+    if getattr(actor, "infinite_horizon", False) or not isinstance(
+        actor, ClampedDemonstrator | FreeDemonstrator | DialDemonstrator
+    ):
+        raise InvalidArgument(
+            "`demonstrator` must be clamped, free or a DialDemonstrator of the same horizon for a linear-quadratic "
+            f"model, but is {actor}. One that expects not to err again acts as the clamped one there, with Lebesgue "
+            "measure as action prior."
+        )
+    if isinstance(actor, ClampedDemonstrator) and actor.criterion != "likelihood":
+        raise InvalidArgument(
+            '`demonstrator` must have criterion="likelihood" for a linear-quadratic model, but has '
+            f'criterion="{actor.criterion}".'
+        )
+    if "optimism" in extra and not is_dial:
+        raise InvalidArgument('`learn` of "optimism" needs a DialDemonstrator(β), of the β where the search starts.')
+    beta, believed = (0.0, False) if isinstance(actor, ClampedDemonstrator) else (1.0, True)
+    if isinstance(actor, DialDemonstrator):
+        found = torch.as_tensor(beta_of(actor.optimism, float(model.temperature))).detach()
+        if found.numel() != 1:
+            raise InvalidArgument(f"`demonstrator` must have one β, but has {found.numel()}.")
+        beta, believed = float(found), actor.dynamics == "believed"
+    return learn_quadratic(
+        model, demonstrations, "diagonal" if reward is None else reward, actor,
+        Demonstrated(beta, believed, "optimism" in extra, "dynamics" in extra),
+        has_optimism=is_dial, keeps_risk=is_dial and isinstance(actor.optimism, Risk), seen=_step, **options,
+    )  # fmt: skip
+
+
+def _step(step: Step, reward: QuadraticReward) -> InverseStep:
+    return InverseStep(*step, reward)
+
+
+def _prior(prior: Any) -> float | None:
+    return None if prior is None else positive("prior", prior, "standard deviation, or None for none")
+
+
+def _checked(method: Any, num_steps: Any, num_starts: Any, learning_rate: Any, tolerance: Any) -> dict[str, Any]:
+    """The options of the search."""
+    one_of("method", method, ("lbfgs", "adam"))
+    return {
+        "method": method,
+        "num_steps": whole("num_steps", num_steps, 0),
+        "num_starts": whole_or_none("num_starts", num_starts),
+        "tolerance": positive("tolerance", tolerance),
+        "learning_rate": positive("learning_rate", learning_rate),
+    }
 
 
 def _parameters(reward: RewardModel, x: Vector) -> Float[Tensor, " parameter"]:
@@ -163,8 +281,8 @@ def chosen_demonstrator(demonstrator: Any, name: str = "demonstrator") -> Demons
     return demonstrator
 
 
-def require_demonstrations(model: MarkovModel, demonstrations: Any) -> None:
-    """Refuse other types, demonstrations of another problem, and actions that the action prior excludes."""
+def require_demonstrations(model: MarkovModel, demonstrations: Any) -> Demonstrations:
+    """Return them; refuse other types, another problem, and actions that the action prior excludes."""
     if not isinstance(demonstrations, Demonstrations):
         raise InvalidArgument(
             f"`demonstrations` must be Demonstrations, but are a {type(demonstrations).__name__}. Use "
@@ -192,3 +310,4 @@ def require_demonstrations(model: MarkovModel, demonstrations: Any) -> None:
             f"`demonstrations` must contain only actions that the action prior allows, but action {a[i]} is done in "
             f"state {s[i]} at time {int(moves.time[i])}, where it has probability 0. Allow it there."
         )
+    return demonstrations

@@ -71,6 +71,10 @@ class Objective:
             slope = slope - x / self._prior**2
         return -(likelihood + self.log_prior(x)) / self._number, slope * (-1.0 / self._number)
 
+    def value(self, x: Vector) -> float:
+        """Return the value alone."""
+        return self(x)[0]
+
     def _through_torch(self, x: Vector) -> tuple[float, Vector]:
         table, last = self._tables_at(x)
         if self._direct is None:

@@ -12,6 +12,7 @@ from ..models.tabular import model_like
 from ..text.one_line import one_line
 from ..text.wording import listed
 from ..trajectories.blocks import MarkovModel
+from .continuous.rewards import QuadraticReward
 from .demonstrations import Demonstrations
 from .demonstrators import Behaviour, Demonstrator
 from .identification import Identification, identification
@@ -33,7 +34,7 @@ class InverseStep(NamedTuple):
     """Of the demonstrations, in nats, without the prior."""
     gradient: float
     """The largest derivative of the objective by a parameter, per demonstration."""
-    reward: RewardModel
+    reward: RewardModel | QuadraticReward
 
     __repr__ = one_line
 

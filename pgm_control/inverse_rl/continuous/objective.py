@@ -189,7 +189,8 @@ class GaussianObjective:
         if assumed.learns_dynamics:
             first = self._size + assumed.learns_optimism
             moved[first : first + n * k] = np.eye(n * k).reshape(n * k, n, k)
-        return agent(given, Tangents(*(padded(each) for each in by), theta, moved))
+        dC, dc, dP, dp = (padded(each) for each in by)
+        return agent(given, Tangents(dC, dc, dP, dp, theta, moved))
 
     def belief(self, found: Agent, x: Vector) -> Regression:
         """The next state in units of the noise, given state and action, as the demonstrator believes it."""
@@ -223,6 +224,10 @@ class GaussianObjective:
             slope = slope.copy()
             slope[: self._size] -= x[: self._size] / self._prior**2
         return -(value + self.log_prior(x)) / self.number, slope * (-1.0 / self.number)
+
+    def value(self, x: Vector) -> float:
+        """Return the value alone."""
+        return -(self.log_likelihood(x, slopes=False)[0] + self.log_prior(x)) / self.number
 
     def log_prior(self, x: Vector) -> float:
         """Return the log-density of the prior of ψ, in nats; 0 without a prior."""

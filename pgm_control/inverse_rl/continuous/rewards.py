@@ -24,7 +24,7 @@ class QuadraticCost(NamedTuple):
 
     C: Float[Tensor, "*time state_action state_action"]
     c: Float[Tensor, "*time state_action"]
-    final_P: Float[Tensor, "state state"]
+    final_P: Float[Tensor, "state state"]  # noqa: N815 - the name in LinearQuadratic
     final_p: Float[Tensor, " state"]
 
     __repr__ = one_line

@@ -116,10 +116,9 @@ def agent(given: Numbers, by: Tangents) -> Agent | None:
             by_pull[..., :k] += ahead @ by_F
         belief = -theta * L.T @ pull
         by_belief = -by_theta * (L.T @ pull) - theta * (L.T @ by_pull)
-        rows.append(
-            (-both, Haa / given.temperature, -by_both, dHaa / given.temperature)
-            + (belief, M, by_belief, by_theta * X + theta * (L.T @ dP @ L))
-        )
+        by_M = by_theta * X + theta * (L.T @ dP @ L)
+        policy = -both, Haa / given.temperature, -by_both, dHaa / given.temperature
+        rows.append((*policy, belief, M, by_belief, by_M))
         K, kappa = both[:, :n], both[:, n]
         closed = np.concatenate((eye, -K))
         moved, still = F @ closed, d - F[:, n:] @ kappa

@@ -33,6 +33,10 @@ class Minimised(Protocol):
         """Return the value and the gradient."""
         ...
 
+    def value(self, x: Vector) -> float:
+        """Return the value alone."""
+        ...
+
     def metric(self) -> Matrix | None:
         """Return an approximate inverse Hessian."""
         ...
@@ -138,7 +142,7 @@ def search_from_starts(
         wanted = num_starts or (1 if objective.is_concave else _STARTS)
         planned = wanted
         if wanted > 1 and not loop.over:
-            more = starts(objective, start, searches[0].best.x, unit, wanted - 1)
+            more = starts(lambda each: (objective.value(each), each), start, searches[0].best.x, unit, wanted - 1)
             planned = 1 + len(more)
             while len(searches) < planned and not loop.over:
                 searches.append(search(more[len(searches) - 1]))
