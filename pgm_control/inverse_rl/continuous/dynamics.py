@@ -54,10 +54,11 @@ class IdentifiedDynamics:
 
     def __str__(self) -> str:
         """Sentences on the fit and on what is not identified."""
-        largest = float(self.deviations[self.deviations.isfinite()].max()) if len(self.deviations) else 0.0
+        known = self.deviations[self.deviations.isfinite()]
+        largest = f"at most {float(known.max()):.3g}" if len(known) else "none is identified"
         lines = [
-            f"IdentifiedDynamics({self.number} steps, log-likelihood {self.log_likelihood:.6f} nats, largest standard "
-            f"deviation of an identified entry {largest:.3g})"
+            f"IdentifiedDynamics({self.number} steps, log-likelihood {self.log_likelihood:.6f} nats, standard "
+            f"deviations of the identified entries: {largest})"
         ]
         if len(self.unidentified):
             lines.append(

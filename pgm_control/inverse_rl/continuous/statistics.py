@@ -60,8 +60,8 @@ def recorded(trajectories: Any, n: int, m: int, horizon: int, name: str = "demon
         array = given.numpy(force=True) if isinstance(given, torch.Tensor) else np.asarray(given)
         if array.ndim != 3 or array.dtype.kind not in "fiu":
             raise InvalidArgument(
-                f"`{name}.{part}` must be an array of numbers with the axes (trajectory, time, component), but has "
-                f"shape {tuple(array.shape)}."
+                f"`{name}` must have {part} with the axes (trajectory, time, component), all numbers, but they have "
+                f"shape {tuple(array.shape)} and dtype {array.dtype}."
             )
         found.append(array.astype(np.float64))
     states, actions = found

@@ -35,7 +35,7 @@ def test_the_estimates_are_least_squares():
 def test_the_estimates_converge_to_the_truth_with_their_deviations():
     problem = double_integrator()
     errors = []
-    for seed in range(30):
+    for seed in range(20):
         seen = infer(LinearQuadraticModel(problem), 0.0).sample(50, seed=seed)
         found = identify_dynamics(problem, seen, drift=False)
         errors.append(((torch.cat((found.A, found.B), 1) - problem.F[0]) / found.deviations).numpy())
@@ -43,7 +43,7 @@ def test_the_estimates_converge_to_the_truth_with_their_deviations():
         assert torch.equal(found.d, problem.d[0])
     spread = np.std(errors, axis=0)
     assert bool(((spread > 0.7) & (spread < 1.4)).all())
-    assert float(np.abs(np.mean(errors, axis=0)).max()) < 0.7  # in standard errors over √30: 3.8
+    assert float(np.abs(np.mean(errors, axis=0)).max()) < 0.85  # in standard errors over √20: 3.8
 
 
 def test_a_demonstrator_without_noise_hides_what_its_actions_do():
