@@ -146,7 +146,7 @@ def inverse(
             callbacks=callbacks, **options,
         )  # fmt: skip
     require_model(model, in_nats=True)
-    if len(listed("learn", learn, "strings") if learn else ()):
+    if _extra(learn):
         raise InvalidArgument(
             "`learn` must be empty for a tabular model, of which the reward alone is learned. "
             "reward_posterior(…, optimism=a prior) infers β."
@@ -193,9 +193,7 @@ def _of_gaussian(
     model: GaussianModel, demonstrations: Any, reward: Any, demonstrator: Any, learn: Any, **options: Any
 ) -> GaussianInverse:
     """`inverse` of a linear-quadratic model."""
-    extra = listed("learn", learn, "strings") if learn else []
-    for each in extra:
-        one_of("learn", each, ("optimism", "dynamics"))
+    extra = _extra(learn)
     actor = chosen_demonstrator(demonstrator)
     is_dial = isinstance(actor, DialDemonstrator)
     if getattr(actor, "infinite_horizon", False) or not isinstance(
@@ -224,6 +222,14 @@ def _of_gaussian(
         Demonstrated(beta, believed, "optimism" in extra, "dynamics" in extra),
         has_optimism=is_dial, keeps_risk=is_dial and isinstance(actor.optimism, Risk), seen=_step, **options,
     )  # fmt: skip
+
+
+def _extra(learn: Any) -> list[str]:
+    """What is learned besides the reward."""
+    found = [] if isinstance(learn, list | tuple) and not learn else listed("learn", learn, "strings")
+    for each in found:
+        one_of("learn", each, ("optimism", "dynamics"))
+    return found
 
 
 def _step(step: Step, reward: QuadraticReward) -> InverseStep:

@@ -189,16 +189,25 @@ class FunctionReward(QuadraticReward):
         super().__init__()
         self._sizes = _sizes(problem)
         self.function = function("function_of_psi", function_of_psi)
-        vector = numbers("start", start, InvalidArgument).double()
-        if vector.ndim != 1 or not len(vector) or not bool(vector.isfinite().all()):
-            raise InvalidArgument(f"`start` must be a vector of finite numbers, but has shape {tuple(vector.shape)}.")
+        given = numbers("start", start, InvalidArgument)
+        vector = given.double()
+        if vector.ndim != 1 or not len(vector) or given.dtype == torch.bool or not bool(vector.isfinite().all()):
+            raise InvalidArgument(
+                f"`start` must be a vector of finite numbers, but has shape {tuple(given.shape)} and dtype "
+                f"{given.dtype}."
+            )
         self.weight = torch.nn.Parameter(vector.clone())
         own = None if names is None else tuple(listed("names", names, "strings"))
         if own is not None and len(own) != len(vector):
             raise InvalidArgument(f"`names` must name {len(vector)} parameters, but are {len(own)}.")
         self.names = own
-        with torch.no_grad():
-            cost = self()
+        try:
+            with torch.no_grad():
+                cost = self()
+        except InvalidArgument:
+            raise
+        except Exception as error:  # a function of one's own may raise anything
+            raise InvalidArgument(f"`function_of_psi` must map ψ to the cost, but raises {error!r}.") from error
         fitting_cost(problem, cost, "function_of_psi")
 
     def forward(self) -> QuadraticCost:
