@@ -21,8 +21,17 @@ from .option import OptionGuide as OptionGuide
 from .option import FreeOptionGuide as FreeOptionGuide
 from .latent_policy import LatentPolicyGuide as LatentPolicyGuide
 from .simulated import SimulatedGuide as SimulatedGuide
+from .continuous import ContinuousGuide as ContinuousGuide
+from .continuous_neural import ClampedNeuralGuide as ClampedNeuralGuide
+from .continuous_neural import FreeNeuralGuide as FreeNeuralGuide
+from .continuous_neural import FlowGuide as FlowGuide
 from .improved import ImportanceGuide as ImportanceGuide
 from .improved import SMCGuide as SMCGuide
+from .gaussian import GaussianGuide as GaussianGuide
+from .gaussian_families import ClampedGaussianGuide as ClampedGaussianGuide
+from .gaussian_families import FreeGaussianGuide as FreeGaussianGuide
+from .gaussian_families import GaussianDialGuide as GaussianDialGuide
+from .gaussian_families import OpenLoopGaussianGuide as OpenLoopGaussianGuide
 from .zoo import GuideEntry as GuideEntry
 from .zoo import guide_entry as guide_entry
 from .zoo import guide_zoo as guide_zoo
@@ -53,8 +62,17 @@ __all__ = [
     "FreeOptionGuide",
     "LatentPolicyGuide",
     "SimulatedGuide",
+    "ContinuousGuide",
+    "ClampedNeuralGuide",
+    "FreeNeuralGuide",
+    "FlowGuide",
     "ImportanceGuide",
     "SMCGuide",
+    "GaussianGuide",
+    "ClampedGaussianGuide",
+    "FreeGaussianGuide",
+    "GaussianDialGuide",
+    "OpenLoopGaussianGuide",
     "GuideEntry",
     "guide_entry",
     "guide_zoo",

@@ -16,11 +16,12 @@ from torch import Tensor
 
 from pgm_control.chance.factors import Factors, conditionals, joint
 from pgm_control.chance.log_tables import tilted
-from pgm_control.chance.optimism import Number, Optimism, OptimismLike
+from pgm_control.chance.optimism import Optimism, OptimismLike
 from pgm_control.inference.exact.infer import infer
 from pgm_control.trajectories.betas import Betas
 from pgm_control.trajectories.blocks import Blocks, MarkovModel
 
+from .at_price import scaled, worth
 from .markov import MarkovGuide, logits_of
 from .support import feasible_prior
 
@@ -107,10 +108,10 @@ class DialGuide(MarkovGuide):
         for names, chain, weights, tables, betas in chains:
             for name, log_q, log_p, beta in zip(names, chain, weights, betas, strict=True):
                 if name in tables:
-                    tables[name].copy_(_worth(torch.where(log_p > -torch.inf, log_q - log_p, 0.0), beta))
+                    tables[name].copy_(worth(torch.where(log_p > -torch.inf, log_q - log_p, 0.0), beta))
         if self.survival_logits is not None and blocks.log_survival is not None:
             odds = blocks.log_survival - torch.log1p(-blocks.log_survival.exp())
-            self.survival_logits.copy_(_worth(odds - self._prior_odds(), self._betas.survival))
+            self.survival_logits.copy_(worth(odds - self._prior_odds(), self._betas.survival))
 
     def optimum(self) -> Blocks:
         """The blocks with the largest objective among those that this guide can represent."""
@@ -119,14 +120,14 @@ class DialGuide(MarkovGuide):
     def _tilted(self, chain: list[Tensor], names: tuple[str, ...], tables: Any, betas: list[Any]) -> Tensor:
         def parts() -> Iterator[Tensor]:
             for name, log_p, beta in zip(names, chain, betas, strict=True):
-                yield log_p if name not in tables else tilted(_scaled(tables[name], beta), log_p)
+                yield log_p if name not in tables else tilted(scaled(tables[name], beta), log_p)
 
         return joint(list(parts()))
 
     def _survival(self) -> Float[Tensor, "time next_state"] | None:
         if self.survival_logits is None:
             return None
-        return torch.nn.functional.logsigmoid(_scaled(self.survival_logits, self._betas.survival) + self._prior_odds())
+        return torch.nn.functional.logsigmoid(scaled(self.survival_logits, self._betas.survival) + self._prior_odds())
 
     def _prior_odds(self) -> Tensor:
         gamma = self._base.log_initial.new_tensor(self.model.mdp.discount)
@@ -145,34 +146,3 @@ def _tables(names: tuple[str, ...], chain: list[Tensor], betas: list[Any]) -> to
     """The logits of the factors that are not clamped everywhere, initialised at 0."""
     free = (each for each in zip(names, chain, betas, strict=True) if isinstance(each[2], Tensor) or each[2] != 0)
     return torch.nn.ParameterDict({name: torch.zeros_like(log_p).contiguous() for name, log_p, _ in free})
-
-
-class _SignedGradient(torch.autograd.Function):
-    """The identity function, whose gradient is multiplied by a sign."""
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, sign: Number) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx.sign = sign
-        return logits.view_as(logits)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return ctx.sign * gradient, None
-
-
-def _scaled(logits: Tensor, beta: Number) -> Tensor:
-    """β times the logits, with reversed gradient where β is negative, so that ascent minimises there."""
-    if isinstance(beta, Tensor):
-        beta = beta.reshape(*beta.shape, *[1] * (logits.ndim - beta.ndim))
-        return torch.where(
-            beta == 0, 0.0, beta * _SignedGradient.apply(logits, torch.where(beta < 0, -1.0, 1.0).to(beta))
-        )
-    return beta * (logits if beta > 0 else _SignedGradient.apply(logits, -1.0))
-
-
-def _worth(logits: Tensor, beta: Number) -> Tensor:
-    """The logits divided by β, the inverse of `_scaled`; 0 where β is 0."""
-    if isinstance(beta, Tensor):
-        beta = beta.reshape(*beta.shape, *[1] * (logits.ndim - beta.ndim))
-        return torch.where(beta == 0, 0.0, logits / torch.where(beta == 0, 1.0, beta))
-    return logits / beta

@@ -22,7 +22,14 @@ from .twins import frozen_lake_twin as frozen_lake_twin
 from .zoo import ZooEntry as ZooEntry
 from .zoo import zoo as zoo
 from .zoo import zoo_entry as zoo_entry
+from .continuous import ContinuousModel as ContinuousModel
 from .simulator import SimulatorModel as SimulatorModel
+from .planar import PlanarModel as PlanarModel
+from .line import LineModel as LineModel
+from .gusty_ledge import gusty_ledge as gusty_ledge
+from .hurry import hurry as hurry
+from .continuous_zoo import ContinuousEntry as ContinuousEntry
+from .continuous_zoo import continuous_zoo as continuous_zoo
 from .environments import environment_id as environment_id
 from .multi_goal import MultiGoalEnv as MultiGoalEnv
 
@@ -48,7 +55,14 @@ __all__ = [
     "ZooEntry",
     "zoo",
     "zoo_entry",
+    "ContinuousModel",
     "SimulatorModel",
+    "PlanarModel",
+    "LineModel",
+    "gusty_ledge",
+    "hurry",
+    "ContinuousEntry",
+    "continuous_zoo",
     "environment_id",
     "MultiGoalEnv",
 ]

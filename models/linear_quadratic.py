@@ -11,7 +11,7 @@ Sources:
         arXiv:1910.03003
 """
 
-from typing import Protocol, final
+from typing import final
 
 import numpy as np
 
@@ -19,17 +19,9 @@ from pgm_control.errors import InvalidArgument, InvalidProblem
 from pgm_control.problems.continuous.linear_quadratic import LinearQuadratic
 from pgm_control.runtime.arguments import flag, number, shown
 from pgm_control.runtime.array_like import ArrayLike
-from pgm_control.trajectories.gaussian.blocks import GaussianBlocks
+from pgm_control.trajectories.gaussian.blocks import GaussianBlocks, HasGaussianBlocks
 from pgm_control.trajectories.gaussian.model import GaussianPrior, timed_prior
 from pgm_control.trajectories.gaussian.program import run_gaussian_model
-
-
-class HasGaussianBlocks(Protocol):
-    """Anything with affine-Gaussian factors: a posterior or a guide."""
-
-    def blocks(self) -> GaussianBlocks:
-        """The factors."""
-        ...
 
 
 @final

@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from .problems.memory_states import Remembered as Remembered
     from .problems.memory_states import remember as remember
     from .environments.tabular_env import TabularEnv as TabularEnv
+    from .environments.continuous.continuous_env import ContinuousEnv as ContinuousEnv
     from .environments.tabular_env import to_gymnasium as to_gymnasium
     from .environments.check import EnvironmentCheck as EnvironmentCheck
     from .environments.check import check_against_env as check_against_env
@@ -90,9 +91,18 @@ if TYPE_CHECKING:
     from .problems.continuous.linear_quadratic import LinearQuadratic as LinearQuadratic
     from .models import LinearQuadraticModel as LinearQuadraticModel
     from .trajectories.gaussian.model import GaussianPrior as GaussianPrior
+    from .models import ContinuousModel as ContinuousModel
+    from .networks.learned_dynamics import learn_dynamics as learn_dynamics
+    from .networks.learned_dynamics import LearnedDynamics as LearnedDynamics
+    from .networks.learned_dynamics import DynamicsStatus as DynamicsStatus
     from .models import SimulatorModel as SimulatorModel
     from .models import PartiallyObservedModel as PartiallyObservedModel
     from .models import zoo as zoo
+    from .problems.continuous.planar import Planar as Planar
+    from .problems.continuous.line import Line as Line
+    from .models import PlanarModel as PlanarModel
+    from .models import LineModel as LineModel
+    from .models import continuous_zoo as continuous_zoo
 
     # A guide
     from .guides import FreeGuide as FreeGuide
@@ -115,6 +125,13 @@ if TYPE_CHECKING:
     from .guides import FreeOptionGuide as FreeOptionGuide
     from .guides import LatentPolicyGuide as LatentPolicyGuide
     from .guides import SimulatedGuide as SimulatedGuide
+    from .guides import ClampedGaussianGuide as ClampedGaussianGuide
+    from .guides import FreeGaussianGuide as FreeGaussianGuide
+    from .guides import GaussianDialGuide as GaussianDialGuide
+    from .guides import OpenLoopGaussianGuide as OpenLoopGaussianGuide
+    from .guides import ClampedNeuralGuide as ClampedNeuralGuide
+    from .guides import FreeNeuralGuide as FreeNeuralGuide
+    from .guides import FlowGuide as FlowGuide
     from .guides import guide_zoo as guide_zoo
     from .guides import guide_entry as guide_entry
     from .guides import GuideEntry as GuideEntry
@@ -122,7 +139,9 @@ if TYPE_CHECKING:
     # A guide of your own
     from .guides import MarkovGuide as MarkovGuide
     from .guides import MemoryGuide as MemoryGuide
+    from .guides import ContinuousGuide as ContinuousGuide
     from .guides import LatentMarkovGuide as LatentMarkovGuide
+    from .guides import GaussianGuide as GaussianGuide
     from .inference.variational.latent_blocks import LatentBlocks as LatentBlocks
     from .programs.auxiliary import HasReverse as HasReverse
     from .trajectories.process import Process as Process
@@ -156,9 +175,18 @@ if TYPE_CHECKING:
     from .inference.exact.tables import PosteriorStep as PosteriorStep
     from .inference.exact.gaussian.posterior import GaussianPosterior as GaussianPosterior
     from .inference.exact.gaussian.values import GaussianValues as GaussianValues
+    from .inference.exact.gaussian.output_feedback import output_feedback as output_feedback
+    from .inference.exact.gaussian.output_feedback import OutputFeedback as OutputFeedback
     from .inference.exact.gaussian.breakdown import breakdown as breakdown
     from .inference.exact.gaussian.breakdown import Breakdown as Breakdown
     from .inference.exact.gaussian.breakdown import BreakdownEdge as BreakdownEdge
+    from .inference.exact.grid.infer_planar import infer_planar as infer_planar
+    from .inference.exact.grid.infer_line import infer_line as infer_line
+    from .inference.exact.grid.posterior import GridPosterior as GridPosterior
+    from .inference.exact.grid.posterior import MeshError as MeshError
+    from .inference.exact.grid.posterior import Paths as Paths
+    from .inference.exact.grid.solution import Densities as Densities
+    from .inference.exact.grid.account import Account as Account
     from .inference.infinite_horizon.freed_survival import freed_survival as freed_survival
     from .inference.infinite_horizon.freed_survival import FreedSurvival as FreedSurvival
     from .inference.infinite_horizon.freed_survival import SurvivalStatus as SurvivalStatus
@@ -200,15 +228,23 @@ if TYPE_CHECKING:
     from .inference.variational.svi_losses import MarkovObjective as MarkovObjective
     from .inference.variational.svi_losses import MarkovRenyi as MarkovRenyi
     from .inference.variational.svi_losses import AuxiliaryELBO as AuxiliaryELBO
+    from .inference.variational.gaussian_elbo import GaussianELBO as GaussianELBO
     from .inference.variational.auxiliary_elbo import auxiliary_elbo as auxiliary_elbo
     from .inference.variational.auxiliary_elbo import best_reverse as best_reverse
     from .programs.auxiliary import with_reverse as with_reverse
     from .inference.variational.to_go_elbo import ToGoELBO as ToGoELBO
+    from .inference.variational.one_pass_elbo import OnePassELBO as OnePassELBO
     from .inference.variational.optimism_scaling import with_optimism as with_optimism
     from .runtime.progress import PrintEvery as PrintEvery
     from .runtime.progress import ProgressBar as ProgressBar
     from .runtime.progress import silent as silent
     from .runtime.status import Status as Status
+
+    # An inference: along one path
+    from .inference.local.ilqg import ilqg as ilqg
+    from .inference.local.ilqg import ILQG as ILQG
+    from .inference.local.ilqg import ILQGStatus as ILQGStatus
+    from .inference.local.vector_model import VectorModel as VectorModel
 
     # An inference: by sampling
     from .inference.sampling.log_weights import log_weights as log_weights
@@ -219,7 +255,7 @@ if TYPE_CHECKING:
 
     # Evaluation
     from .analysis.evaluate import evaluate as evaluate
-    from .analysis.evaluate import Evaluation as Evaluation
+    from .analysis.scores.evaluation import Evaluation as Evaluation
     from .analysis.evaluate import objective as objective
     from .inference.sampling.estimate import estimate as estimate
     from .inference.sampling.estimate import estimate_elbo as estimate_elbo
@@ -232,11 +268,13 @@ if TYPE_CHECKING:
     from .analysis.sampled_scorecard import SampledScorecard as SampledScorecard
     from .analysis.ledgers.ledger import ledger as ledger
     from .analysis.ledgers.ledger import Ledger as Ledger
+    from .analysis.ledgers.continuous_ledger import ContinuousLedger as ContinuousLedger
     from .analysis.diagnosis.diagnose import diagnose as diagnose
     from .analysis.diagnosis.diagnosis import Diagnosis as Diagnosis
     from .analysis.frontier import frontier as frontier
     from .analysis.frontier import Frontier as Frontier
     from .analysis.frontier import FrontierPoint as FrontierPoint
+    from .analysis.frontier import FrontierGap as FrontierGap
     from .analysis.critical_optimism import critical_optimism as critical_optimism
     from .analysis.critical_optimism import CriticalOptimism as CriticalOptimism
     from .analysis.temperature import temperature_for as temperature_for
@@ -255,8 +293,10 @@ if TYPE_CHECKING:
     from .queries.return_conditioned import ReturnConditioned as ReturnConditioned
     from .analysis.explain import explain as explain
     from .analysis.explain import Explanation as Explanation
+    from .analysis.continuous.explanation import ContinuousExplanation as ContinuousExplanation
     from .analysis.compare import compare as compare
     from .analysis.compare import Comparison as Comparison
+    from .analysis.compare import ContinuousComparison as ContinuousComparison
     from .benchmark.bench import bench as bench
     from .benchmark.page import Bench as Bench
     from .benchmark.page import BenchStatus as BenchStatus
@@ -289,7 +329,13 @@ if TYPE_CHECKING:
     from .chance.factors import Factors as Factors
     from .trajectories.blocks import MarkovModel as MarkovModel
     from .trajectories.blocks import HasBlocks as HasBlocks
+    from .trajectories.gaussian.model import GaussianModel as GaussianModel
+    from .trajectories.gaussian.blocks import HasGaussianBlocks as HasGaussianBlocks
+    from .trajectories.gaussian.terms import HasTerms as HasTerms
+    from .trajectories.gaussian.terms import TrajectoryTerms as TrajectoryTerms
     from .inference.variational.latent_blocks import HasLatentBlocks as HasLatentBlocks
+    from .problems.continuous.problem import HasMembers as HasMembers
+    from .models.continuous import HasPolicy as HasPolicy
     from .environments.rollout import Predictor as Predictor
     from .analysis.ledgers.ledger_result import Totals as Totals
     from .analysis.diagnosis.gradients import GradientNoise as GradientNoise

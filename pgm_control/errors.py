@@ -52,7 +52,12 @@ class OptimismBreakdown(InvalidArgument, ArithmeticError):
     """
 
     def __init__(
-        self, message: str, optimism: float, limit: float | None, time: int, direction: tuple[float, ...] | None
+        self,
+        message: str,
+        optimism: float,
+        limit: float | None = None,
+        time: int = -1,
+        direction: tuple[float, ...] | None = None,
     ) -> None:
         """Keep the message and the numbers."""
         super().__init__(message)

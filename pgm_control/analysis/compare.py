@@ -5,24 +5,27 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Any, final, overload
 
 import torch
 
 from ..guides import ClampedGuide, FreeGuide
+from ..inference.exact.gaussian.posterior import GaussianPosterior
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
 from ..inference.variational.fitting.fit import fit
 from ..inference.variational.fitting.fit_result import Fit, FitStatus
-from ..runtime.arguments import called
+from ..runtime.arguments import called, whole
 from ..runtime.files import write_whole
 from ..runtime.progress import Progress, require_progress, silent
 from ..runtime.randomness import require_seed
 from ..runtime.versions import versions
 from ..text.html import bullets, counted, heading
 from ..text.wording import amount
-from ..trajectories.blocks import HasBlocks, MarkovModel
+from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
+from ..trajectories.gaussian.model import GaussianModel, is_gaussian
 from ..trajectories.steps import is_plain, temperature_words
+from .continuous.explanation import ContinuousExplanation
 from .explain import Explanation, explain
 from .scorecard import Scorecard, scorecard
 
@@ -153,19 +156,97 @@ class Comparison:
         return heading(self.name, about) + "".join(pages) + bullets(fits)
 
 
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class ContinuousComparison:
+    """The result of `compare` for a linear-quadratic model. Printing it prints the scorecard and the explanation.
+
+    Attributes:
+        model: the model.
+        name: the name of the problem in titles.
+        free, clamped: the exact optimum of each guide.
+        scorecard: the exact guides side by side.
+        explanation: why the two guides differ.
+        settings: the settings of the call.
+        command: the command that reproduces this result, or None.
+    """
+
+    model: GaussianModel
+    name: str
+    free: GaussianPosterior
+    clamped: GaussianPosterior
+    scorecard: Scorecard
+    explanation: ContinuousExplanation
+    settings: Mapping[str, Any]
+    command: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all results except matrices, for JSON. Infinities are the strings "inf" and "-inf"."""
+        found = self.explanation
+        explanation = {name: getattr(found, name) for name in ("sentences", "headline", "differs", "optimism")}
+        explanation |= {"gap": found.gap, "price_of_optimism": found.price_of_optimism}
+        explanation |= {"noises": [each._asdict() for each in found.noises]}
+        explanation |= {"start": None if found.start is None else found.start._asdict()}
+        explanation |= {"policy": found.policy._asdict(), "free": asdict(found.free), "clamped": asdict(found.clamped)}
+        edges = found.breakdown
+        if edges is not None:
+            explanation["breakdown"] = {"neurotic": edges.neurotic._asdict(), "euphoric": edges.euphoric._asdict()}
+        return _plain(
+            {
+                "format": _FORMAT,
+                "name": self.name,
+                "model": repr(self.model),
+                "settings": dict(self.settings),
+                "command": self.command,
+                "versions": versions(),
+                **self.scorecard.to_dict(),
+                "explanation": explanation,
+            }
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write `to_dict()` as JSON; the file is written completely or not at all."""
+        write_whole(path, (json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n").encode())
+
+    def __str__(self) -> str:
+        """The text of the scorecard and of the explanation."""
+        return f"{self.scorecard}\n\n{self.explanation}"
+
+    def __repr__(self) -> str:
+        """The headline in one line."""
+        return f"ContinuousComparison({self.name}: {self.explanation.headline})"
+
+    def _repr_html_(self) -> str:
+        """The scorecard and the explanation as HTML, for a notebook."""
+        pages = (each._repr_html_() for each in (self.scorecard, self.explanation))
+        return heading(self.name, repr(self.model)) + "".join(pages)
+
+
+@overload
 def compare(
-    model: MarkovModel,
+    model: GaussianModel, *, num_steps: int = 2000, seed: int | torch.Generator | None = None,
+    progress: Progress = silent, name: str = "this problem", command: str | None = None,
+) -> ContinuousComparison: ...  # fmt: skip
+@overload
+def compare(
+    model: MarkovModel, *, num_steps: int = 2000, seed: int | torch.Generator | None = None,
+    progress: Progress = silent, name: str = "this problem", command: str | None = None,
+) -> Comparison: ...  # fmt: skip
+def compare(
+    model: MarkovModel | GaussianModel,
     *,
     num_steps: int = 2000,
     seed: int | torch.Generator | None = None,
     progress: Progress = silent,
     name: str = "this problem",
     command: str | None = None,
-) -> Comparison:
+) -> Comparison | ContinuousComparison:
     """Compare the free and the clamped guide on a model: exact optima, fits and an explanation of the difference.
 
+    Of a linear-quadratic model the exact optima are compared, and nothing is fitted.
+
     Args:
-        model: a tabular model of positive temperature.
+        model: a tabular or linear-quadratic model of positive temperature.
         num_steps: the maximum number of steps of `fit` for each guide.
         seed: an integer, the same for both fits; a generator; or None for torch's global generator.
         progress: called after every step with the number of steps of both fits so far and "free_elbo" or
@@ -174,7 +255,8 @@ def compare(
         command: the command that reproduces this result, stored with it.
 
     Returns:
-        A `Comparison`. After Ctrl-C it holds the interrupted fit, and no fit that would have come after it.
+        A `Comparison`, or a `ContinuousComparison`. After Ctrl-C it holds the interrupted fit, and no fit that would
+        have come after it.
 
     Raises:
         InvalidArgument: if the temperature is 0, or an argument is invalid; the message names it.
@@ -183,6 +265,10 @@ def compare(
     require_progress(progress)
     called("name", name)
     called("command", "" if command is None else command)
+    num_steps = whole("num_steps", num_steps)
+    if is_gaussian(model):
+        return _continuous(model, name, command)
+    model = require_model(model, in_nats=True, timed=True)
     explanation = explain(model)
     exact = {"free": infer(model, 1.0), "clamped": infer(model, 0.0)}
     fits: dict[str, Fit[Any]] = {}
@@ -211,6 +297,22 @@ def compare(
             "num_steps": num_steps,
             "seed": None if isinstance(seed, torch.Generator) else seed,
         },
+        command=command,
+    )
+
+
+def _continuous(model: GaussianModel, name: str, command: str | None) -> ContinuousComparison:
+    """The comparison of the exact optima of a linear-quadratic model."""
+    explanation, free, clamped = explain(model), infer(model, 1.0), infer(model, 0.0)
+    problem = model.problem
+    return ContinuousComparison(
+        model=model,
+        name=name,
+        free=free,
+        clamped=clamped,
+        scorecard=scorecard(model, {"free, exact": free, "clamped, exact": clamped}),
+        explanation=explanation,
+        settings={"horizon": problem.horizon, "temperature": model.temperature, "discount": problem.discount},
         command=command,
     )
 

@@ -1,8 +1,7 @@
 """Exact evaluation: the return that a guide imagines, and the return of its policy in the true or another world."""
 
 import math
-from dataclasses import dataclass
-from typing import Any, final
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -14,69 +13,28 @@ from ..errors import InvalidArgument
 from ..inference.exact.infer import infer
 from ..inference.variational.elbo import elbo, objective_of
 from ..models.tabular import TabularModel, hard_model
+from ..problems.continuous.linear_quadratic import LinearQuadratic
 from ..problems.feasible import ended_states
 from ..problems.mdp import TabularMDP
 from ..problems.timed import by_time
-from ..text.one_line import one_line
 from ..trajectories.action_measure import log_measure
 from ..trajectories.betas import Betas
 from ..trajectories.blocks import Blocks, MarkovModel, require_model
+from ..trajectories.gaussian.model import GaussianModel, is_gaussian
+from ..trajectories.gaussian.terms import is_exact_here, trajectory_terms
 from ..trajectories.samples import Occupancy
 from ..trajectories.steps import temperature_at
 from ..trajectories.tabulate import Tabulable, tabulate
 from .clamped import leaves_the_model
-
-
-@final
-@dataclass(frozen=True)
-class Evaluation:
-    r"""The exact evaluation of a guide or a policy.
-
-    Attributes:
-        elbo: the guide's ELBO, in nats: imagined return / τ − policy_kl − dynamics_kl, or with other factors than
-            exp(r/τ) the imagined log-likelihood in place of the return; None at temperature 0.
-        imagined_return: $E_q[Σ_t γ^t r_t]$, the return under the guide's own start and dynamics, in reward units; it
-            includes the final reward.
-        true_return: the same for its policy in the true world, $E_{p, π}[Σ_t γ^t r_t]$.
-        policy_entropy: the entropy of the policy, summed over the steps of true trajectories until the episode ends, in
-            nats. An episode has ended in a state where every action stays and pays 0.
-        policy_kl: $E_q[Σ_t \log π_t/ρ]$ over the guide's own trajectories, in nats: the KL of the policy from the
-            action prior; with the prior "count", minus the entropy.
-        dynamics_kl: the KL of the guide's start, dynamics and survival from the true ones, over the guide's own
-            trajectories, in nats.
-        world: the true world, if it was another than that of the model; the true return and the entropy are those in
-            this world, everything else is about the model. None if the model defines the true world.
-        best_return: the largest true return of any policy in `world`, risk-neutral and exact, in reward units; None
-            without `world`.
-    """
-
-    elbo: float | Any  # None at temperature 0; Any, so that callers need not check it elsewhere
-    imagined_return: float
-    true_return: float
-    policy_entropy: float
-    policy_kl: float
-    dynamics_kl: float
-    world: TabularMDP | None = None
-    best_return: float | None = None
-
-    __repr__ = one_line
-
-    @property
-    def delusion(self) -> float:
-        """Imagined minus true return, in reward units; 0 if they are equal, even if both are −inf."""
-        return _difference(self.imagined_return, self.true_return)
-
-    @property
-    def regret(self) -> float | None:
-        """Best minus true return in `world`, in reward units; 0 if both are −inf; None without `world`."""
-        return None if self.best_return is None else _difference(self.best_return, self.true_return)
+from .continuous.closed_form import best_return, continuous_objective, world_of
+from .scores.evaluation import Evaluation
 
 
 def evaluate(
-    model: MarkovModel,
-    guide: Tabulable,
+    model: MarkovModel | GaussianModel | Any,
+    guide: Tabulable | Any,
     *,
-    world: TabularMDP | MarkovModel | None = None,
+    world: TabularMDP | MarkovModel | LinearQuadratic | GaussianModel | None = None,
 ) -> Evaluation:
     r"""Evaluate a guide, a posterior or a bare policy exactly, by forward sweeps.
 
@@ -89,8 +47,11 @@ def evaluate(
         learned = TabularModel(TabularMDP.from_transitions(data, horizon=20), temperature=0.1)
         evaluate(learned, infer(learned, 0.0), world=truth).regret
 
+    A linear-quadratic model is evaluated in closed form, for a posterior or a guide with affine-Gaussian `blocks()`;
+    any other continuous model for a posterior that has `terms()`, such as that of a problem in the plane.
+
     Args:
-        model: the tabular model, which defines the true world unless `world` does.
+        model: the tabular or linear-quadratic model, which defines the true world unless `world` does.
         guide: anything with `blocks()`, a Pyro function (see `tabulate`), or a policy: a `TabularPolicy` or
             probabilities of shape (time, state, action) or (state, action). A bare policy comes with the true start and
             dynamics, so its delusion in the model is 0.
@@ -102,8 +63,11 @@ def evaluate(
     Raises:
         InvalidGuide: if the factors do not fit the model or are not log-probabilities.
         InvalidArgument: if the model is not tabular, or `world` differs in states, actions or horizon.
+        InvalidProblem: if the model is a batch of linear-quadratic problems.
     """
-    require_model(model, timed=True)
+    if is_gaussian(model) or is_exact_here(model, guide):
+        return _continuous(model, guide, world)
+    model = require_model(model, timed=True)
     hard = None if world is None else _hard(world, model.mdp)
     with torch.no_grad():
         believed = tabulate(model, guide)
@@ -125,7 +89,23 @@ def evaluate(
         )
 
 
-def _hard(world: TabularMDP | MarkovModel, own: TabularMDP) -> TabularModel:
+def _continuous(model: Any, guide: object, world: object) -> Evaluation:
+    """The evaluation of a guide of a continuous model."""
+    other = None if world is None else world_of(model, world)
+    terms = trajectory_terms(model, guide, other)
+    return Evaluation(
+        elbo=float(terms.objective(model.temperature)) if model.temperature > 0 else None,
+        imagined_return=float(terms.imagined_return),
+        true_return=float(terms.true_return),
+        policy_entropy=None if terms.policy_entropy is None else float(terms.policy_entropy.sum()),
+        policy_kl=float(terms.policy_kl.sum()),
+        dynamics_kl=float(terms.dynamics_kl.sum() + terms.initial_kl),
+        world=other,
+        best_return=None if other is None else best_return(other),
+    )
+
+
+def _hard(world: Any, own: TabularMDP) -> TabularModel:
     """The model of another world at temperature 0, whose states, actions and horizon are those of `own`."""
     if isinstance(world, TabularMDP):
         hard = TabularModel(world, 0.0)
@@ -158,11 +138,6 @@ _AGREE = {
 }
 
 
-def _difference(one: float, other: float) -> float:
-    """One minus the other; 0 if they are equal, even if both are −inf."""
-    return 0.0 if one == other else one - other
-
-
 def _dynamics_kl(q: Blocks, p: Blocks, visits: Occupancy) -> float:
     """The KL of start, dynamics and survival over the trajectories of q, in nats."""
     of_start = expect(q.log_initial, relative(q.log_initial, p.log_initial))
@@ -187,12 +162,14 @@ def true_visits(mdp: TabularMDP, log_policy: Float[Tensor, "time state action"])
     return Blocks(mdp, mdp.initial.log(), log_policy, log_p).marginals()
 
 
-def objective(model: MarkovModel, guide: Tabulable, optimism: OptimismLike | None = None) -> float:
+def objective(
+    model: MarkovModel | GaussianModel | Any, guide: Tabulable | Any, optimism: OptimismLike | None = None
+) -> float:
     r"""The exact objective $J_\beta$ of a guide, in nats; `infer(model, optimism)` maximises it.
 
     Args:
-        model: the tabular model.
-        guide: anything with `blocks()`, or a Pyro function (see `tabulate`).
+        model: the tabular model, a linear-quadratic one, or another continuous one for a guide with `terms()`.
+        guide: anything with `blocks()`, or a Pyro function (see `tabulate`) for tables.
         optimism: β, a number, a `Risk` or an `Optimism` (default: the guide's own). A block with β = 0 must be
             the model's: otherwise the objective is −inf.
 
@@ -200,13 +177,20 @@ def objective(model: MarkovModel, guide: Tabulable, optimism: OptimismLike | Non
         InvalidArgument: if the guide has no attribute `optimism` and none is given.
         InvalidGuide: if the guide does not fit the model.
     """
-    require_model(model, in_nats=True, timed=True)
+    continuous = None
+    if is_gaussian(model) or is_exact_here(model, guide):
+        continuous = model
+    else:
+        model = require_model(model, in_nats=True, timed=True)
     given = getattr(guide, "optimism", None) if optimism is None else optimism
     if given is None:
         raise InvalidArgument(
             f"`optimism` must be given, because {type(guide).__name__} does not define its own. 1.0 gives the ELBO."
         )
     beta = Optimism.of(given)
+    if continuous is not None:
+        return continuous_objective(continuous, guide, beta)
+    model = require_model(model, timed=True)
     with torch.no_grad():
         blocks, weights = tabulate(model, guide), Betas.of(model.mdp, beta, model.temperature).weights()
         if leaves_the_model(model.mdp, blocks, model.blocks(), weights):

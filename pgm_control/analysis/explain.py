@@ -1,7 +1,7 @@
 """Explanations of why free and clamped inference differ on a problem, in sentences with exact numbers."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import final, overload
 
 import torch
 
@@ -15,9 +15,13 @@ from ..text.html import bullets, heading
 from ..trajectories.beliefs import Event, tilted_events
 from ..trajectories.betas import at_temperatures
 from ..trajectories.blocks import MarkovModel, require_model
+from ..trajectories.gaussian.model import GaussianModel, is_gaussian, one_problem
+from ..trajectories.gaussian.terms import require_nats
 from . import sentences as say
+from .continuous.explanation import ContinuousExplanation, explain_continuous
 from .critical_optimism import CriticalOptimism, critical_optimism
-from .evaluate import Evaluation, evaluate
+from .evaluate import evaluate
+from .scores.evaluation import Evaluation
 from .sentences import Choice
 
 
@@ -74,27 +78,39 @@ class Explanation:
         return heading(f"{self.headline}.") + bullets(self.sentences)
 
 
-def explain(model: MarkovModel, optimism: OptimismLike = 1.0, *, flip: bool = True) -> Explanation:
+@overload
+def explain(model: GaussianModel, optimism: OptimismLike = 1.0, *, flip: bool = True) -> ContinuousExplanation: ...
+@overload
+def explain(model: MarkovModel, optimism: OptimismLike = 1.0, *, flip: bool = True) -> Explanation: ...
+def explain(
+    model: MarkovModel | GaussianModel, optimism: OptimismLike = 1.0, *, flip: bool = True
+) -> Explanation | ContinuousExplanation:
     r"""Explain the dynamics that a guide believes in, the actions that follow, and their cost in the true world.
 
     The guide is the exact optimum of $J_\beta$ for one β (default: the free guide); it is compared with the clamped
     guide. All numbers are exact: those of `infer(model, optimism)`, `infer(model, 0.0)`, `evaluate` and
     `critical_optimism`. With a discount, survival is clamped in both.
 
+    Of a linear-quadratic model the sentences say what noise and what start it believes in, how its policy differs, and
+    between which β there is an optimum.
+
     Args:
-        model: a tabular model of positive temperature.
+        model: a tabular or linear-quadratic model of positive temperature.
         optimism: β of the start and the dynamics, a number, a `Risk`, or an `Optimism` with one number. A guide with a
             negative β believes in bad luck.
         flip: whether to search for the β at which the preferred action changes, which costs about thirty times as
-            much as `infer`.
+            much as `infer`; of a linear-quadratic model whether to search for its breakdown.
 
     Raises:
         InvalidArgument: if the temperature is 0, where free inference is not defined, or if `optimism` is not one
             number.
+        OptimismBreakdown: if a linear-quadratic model has no optimum at this β.
     """
-    require_model(model, in_nats=True, timed=True)
     flip = flag("flip", flip)
     remedy = "For others use scorecard(model, {…: infer(model, optimism)})."
+    if is_gaussian(model):
+        return _continuous(model, Optimism.of(optimism), flip, remedy)
+    model = require_model(model, in_nats=True, timed=True)
     beta = at_temperatures(Optimism.of(optimism), model.temperature).number(remedy)
     mdp, posterior, planner = model.mdp, infer(model, beta), infer(model, 0.0)
     free, clamped = evaluate(model, posterior), evaluate(model, planner)
@@ -136,6 +152,17 @@ def explain(model: MarkovModel, optimism: OptimismLike = 1.0, *, flip: bool = Tr
         clamped=clamped,
         optimism=beta,
     )
+
+
+@torch.no_grad()
+def _continuous(model: GaussianModel, optimism: Optimism, flip: bool, remedy: str) -> ContinuousExplanation:
+    """The explanation of a linear-quadratic model."""
+    require_nats(model)
+    one_problem(model, "an explanation")
+    beta = optimism.at(model.temperature).number(remedy)
+    posterior = infer(model, beta)
+    free, clamped = evaluate(model, posterior), evaluate(model, infer(model, 0.0))
+    return explain_continuous(model, beta, posterior, free, clamped, flip)
 
 
 def _choice(free: Posterior, clamped: Posterior, t: int, state: int) -> Choice:

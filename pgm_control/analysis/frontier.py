@@ -19,15 +19,24 @@ from torch import Tensor
 
 from ..chance.optimism import Optimism, OptimismLike
 from ..chance.risk import Risk
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, OptimismBreakdown
+from ..inference.exact.gaussian.many import infer_many, repeated
 from ..inference.exact.infer import infer
+from ..models.linear_quadratic import LinearQuadraticModel
 from ..runtime.arguments import ordered, shown
+from ..text.html import bullets
 from ..text.tables import grid, html_grid, save_records
-from ..text.wording import amount
+from ..text.wording import amount, listed
 from ..trajectories.blocks import MarkovModel, require_model
+from ..trajectories.gaussian.model import GaussianModel, is_gaussian
+from ..trajectories.gaussian.objective import true_blocks
+from ..trajectories.gaussian.terms import gaussian_trajectory_terms, trajectory_terms
+from ..trajectories.program import is_program
+from .continuous.moments import return_variance
 from .evaluate import evaluate
 from .return_distribution import require_share, return_distribution, return_moments
 
+_CVAR = 0.1  # the default share of the worst episodes
 GRID = (-1.0, -0.5, -0.25, -0.1, 0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 
 
@@ -43,13 +52,16 @@ class FrontierPoint:
         true_return, deviation: mean and standard deviation of the true return, in reward units.
         cvar: the CVaR of the true return, in reward units; None if no level was given.
         success: the probability of a true return of at least the target; None if no target was given.
+
+    Of a linear-quadratic model the deviation is that of $Σ_t γ^t r_t$, and `cvar` and `success` are None. Of another
+    continuous model the deviation is None too.
     """
 
     optimism: float | Risk | Optimism
     objective: float | Any
     imagined_return: float
     true_return: float
-    deviation: float
+    deviation: float | Any
     cvar: float | None
     success: float | None
 
@@ -57,6 +69,22 @@ class FrontierPoint:
     def delusion(self) -> float:
         """Imagined minus true mean return, in reward units; 0 if they are equal, even if both are −inf."""
         return 0.0 if self.imagined_return == self.true_return else self.imagined_return - self.true_return
+
+
+@final
+@dataclass(frozen=True)
+class FrontierGap:
+    """An optimism at which the objective is unbounded: there is no optimal policy, and no number.
+
+    Attributes:
+        optimism: β, as it was passed.
+        limit: β* at which the objective becomes unbounded; None if it is not known for this combination.
+        message: why, in words.
+    """
+
+    optimism: float | Risk | Optimism
+    limit: float | None
+    message: str
 
 
 _HEADINGS = {
@@ -79,11 +107,13 @@ class Frontier:
         points: one point for each optimism.
         cvar_level: the share of the worst returns that `cvar` averages; None if CVaR was left out.
         target: the return that counts as success; None if none was given.
+        gaps: the values of β beyond the breakdown of a linear-quadratic model, which have no point.
     """
 
     points: tuple[FrontierPoint, ...]
     cvar_level: float | None
     target: float | None
+    gaps: tuple[FrontierGap, ...] = ()
 
     @property
     def best(self) -> FrontierPoint:
@@ -97,7 +127,9 @@ class Frontier:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; an `Optimism` and infinities become text."""
-        return {"cvar_level": self.cvar_level, "target": self.target, "points": [_record(each) for each in self.points]}
+        found: dict[str, Any] = {"cvar_level": self.cvar_level, "target": self.target}
+        found["points"] = [_record(each) for each in self.points]
+        return found | ({"gaps": [_plain(asdict(each), each) for each in self.gaps]} if self.gaps else {})
 
     def save(self, path: str | Path) -> None:
         """Write a .json with everything or a .csv with one row per point, completely or not at all.
@@ -109,11 +141,22 @@ class Frontier:
 
     def __str__(self) -> str:
         """The table as text, for a terminal."""
-        return grid(*self._table())
+        return "\n".join([grid(*self._table()), *self._notes()])
 
     def _repr_html_(self) -> str:
         """The table as HTML, for a notebook."""
-        return html_grid(*self._table())
+        return html_grid(*self._table()) + (bullets(self._notes()) if self.gaps else "")
+
+    def _notes(self) -> list[str]:
+        """A sentence for each limit with the values of β beyond it."""
+        beyond: dict[float | None, list[str]] = {}
+        for each in self.gaps:
+            beyond.setdefault(each.limit, []).append(_written(each.optimism))
+        return [
+            f"No optimum at {listed(betas)}: beyond the breakdown"
+            + ("." if limit is None or not math.isfinite(limit) else f", β* = {amount(limit)}.")
+            for limit, betas in beyond.items()
+        ]
 
     def _table(self) -> tuple[list[list[str]], list[list[str]]]:
         shown = [key for key in _HEADINGS if getattr(self.points[0], key) is not None]
@@ -127,19 +170,23 @@ class Frontier:
 
 
 def frontier(
-    model: MarkovModel,
+    model: MarkovModel | GaussianModel | Any,
     optimism: Sequence[OptimismLike] | Float[Tensor, " batch"] | Float[np.ndarray, " batch"] = GRID,
     *,
-    cvar_level: float | None = 0.1,
+    cvar_level: float | None = _CVAR,
     target: float | None = None,
     resolution: float | None = None,
 ) -> Frontier:
     """Evaluate the optimal policy of each β in the true world: exact mean, deviation, CVaR and success rate.
 
+    A linear-quadratic model is solved for all β at once. Its return has a mean and a deviation in closed form; CVaR is
+    left out. A β beyond its breakdown is a gap with a message, and no number.
+
     Args:
-        model: the tabular model.
+        model: the tabular model, a linear-quadratic one, or another continuous one that `infer` solves.
         optimism: the values of β: numbers, `Risk`s or `Optimism`s. At temperature 0 each must be 0 or a `Risk`.
-        cvar_level: the share of the worst episodes over which CVaR averages the return; None leaves it out.
+        cvar_level: the share of the worst episodes over which CVaR averages the return; None leaves it out. Of a
+            continuous model it is always left out.
         target: a return of at least this many reward units is a success; None leaves it out.
         resolution: as in `return_distribution`, for rewards with too many different possible sums.
 
@@ -148,12 +195,15 @@ def frontier(
 
     Raises:
         InvalidArgument: if `optimism` is empty, `cvar_level` is not a share, `target` is not a number, or there are too
-            many different returns.
+            many different returns; if `target` or another `cvar_level` is given for a continuous model.
+        OptimismBreakdown: if every β is beyond the breakdown.
 
     References:
         [howard1972], [rockafellar2002]
     """
-    require_model(model, timed=True)
+    continuous: Any = model if is_program(model) else None
+    if continuous is None:
+        model = require_model(model, timed=True)
     dial = optimism.tolist() if isinstance(optimism, Tensor | np.ndarray) else optimism
     if isinstance(dial, str | bytes) or not isinstance(dial, Sequence) or not len(dial):
         raise InvalidArgument(f"`optimism` must hold at least one β, but is {shown(optimism)}. Pass a list of numbers.")
@@ -161,7 +211,11 @@ def frontier(
         cvar_level = require_share("cvar_level", cvar_level)
     if target is not None:
         target = ordered("target", target, "return")
-    return Frontier(tuple(_point(model, each, cvar_level, target, resolution) for each in dial), cvar_level, target)
+    if continuous is not None:
+        _require_moments_only(cvar_level, target, resolution)
+        return _gaussian(continuous, dial) if is_gaussian(continuous) else _by_terms(continuous, dial)
+    tabular: Any = model
+    return Frontier(tuple(_point(tabular, each, cvar_level, target, resolution) for each in dial), cvar_level, target)
 
 
 def _point(
@@ -178,14 +232,86 @@ def _point(
         whole = return_distribution(model, exact, resolution=resolution)
         cvar = None if cvar_level is None else whole.cvar(cvar_level)
         success = None if target is None else whole.at_least(target)
-    beta = optimism if isinstance(optimism, Risk | Optimism) else Optimism.of(optimism).number("")
     return FrontierPoint(
-        beta, exact.objective, account.imagined_return, moments.mean, math.sqrt(moments.variance), cvar, success
+        _as_passed(optimism),
+        exact.objective,
+        account.imagined_return,
+        moments.mean,
+        math.sqrt(moments.variance),
+        cvar,
+        success,
     )
 
 
+def _as_passed(optimism: OptimismLike) -> float | Risk | Optimism:
+    return optimism if isinstance(optimism, Risk | Optimism) else Optimism.of(optimism).number("")
+
+
+def _require_moments_only(cvar_level: float | None, target: float | None, resolution: float | None) -> None:
+    """Refuse what needs the distribution of the return."""
+    given = {"cvar_level": None if cvar_level == _CVAR else cvar_level, "target": target, "resolution": resolution}
+    if odd := [name for name, value in given.items() if value is not None]:
+        raise InvalidArgument(
+            f"`{odd[0]}` must be left out for a continuous model, whose distribution of returns has no closed form. "
+            "The frontier has its mean and deviation; draw returns by rollout(to_gymnasium(model), infer(model, 0.0))."
+        )
+
+
+def _gaussian(model: GaussianModel, dial: Sequence[OptimismLike]) -> Frontier:
+    """The frontier of a linear-quadratic model, with a named gap for each β beyond its breakdown."""
+    betas = [Optimism.of(each) for each in dial]
+    found = infer_many(model, betas)
+    bounded = found.is_bounded.tolist()
+    gaps = tuple(_gap(model, each) for each, is_bounded in zip(dial, bounded, strict=True) if not is_bounded)
+    if not any(bounded):
+        infer(model, dial[0])  # raises with the limits
+    batch = repeated(model.problem, sum(bounded))
+    many = LinearQuadraticModel(batch, model.temperature, model.action_prior)
+    terms = gaussian_trajectory_terms(many, found.blocks, batch)
+    spread = return_variance(batch, true_blocks(many, found.blocks)).sqrt()
+    kept = (each for each, is_bounded in zip(dial, bounded, strict=True) if is_bounded)
+    columns = (each.tolist() for each in (found.value, terms.imagined_return, terms.true_return, spread))
+    tau = model.temperature
+    points = tuple(
+        FrontierPoint(_as_passed(beta), value / tau if tau > 0 else None, imagined, true, deviation, None, None)
+        for beta, value, imagined, true, deviation in zip(kept, *columns, strict=True)
+    )
+    return Frontier(points, None, None, gaps)
+
+
+def _gap(model: GaussianModel, optimism: OptimismLike) -> FrontierGap:
+    """The gap at an optimism at which `infer` refuses."""
+    try:
+        infer(model, optimism)
+    except OptimismBreakdown as beyond:
+        return FrontierGap(_as_passed(optimism), beyond.limit, str(beyond))
+    raise AssertionError("one sweep is bounded and the other is not")
+
+
+def _by_terms(model: Any, dial: Sequence[OptimismLike]) -> Frontier:
+    """The frontier of another continuous model that `infer` solves."""
+    points, gaps, beyond = list[FrontierPoint](), list[FrontierGap](), None
+    for each in dial:
+        try:
+            exact: Any = infer(model, each)
+        except OptimismBreakdown as refusal:
+            beyond = refusal
+            gaps.append(FrontierGap(_as_passed(each), refusal.limit, str(refusal)))
+            continue
+        terms = trajectory_terms(model, exact)
+        returns = float(terms.imagined_return), float(terms.true_return)
+        points.append(FrontierPoint(_as_passed(each), exact.objective, *returns, None, None, None))
+    if beyond is not None and not points:
+        raise beyond
+    return Frontier(tuple(points), None, None, tuple(gaps))
+
+
 def _record(point: FrontierPoint) -> dict[str, Any]:
-    values = {**asdict(point), "optimism": point.optimism, "delusion": point.delusion}
+    return _plain({**asdict(point), "delusion": point.delusion}, point)
+
+
+def _plain(values: dict[str, Any], point: FrontierPoint | FrontierGap) -> dict[str, Any]:
+    values = {**values, "optimism": point.optimism}
     return {key: value if value is None or _is_plain(value) else str(value) for key, value in values.items()}
 
 

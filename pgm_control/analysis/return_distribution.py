@@ -24,7 +24,11 @@ from ..runtime.arguments import number, ordered, positive, shown, whole
 from ..text.tables import grid, html_grid
 from ..text.wording import amount
 from ..trajectories.blocks import MarkovModel, require_model
+from ..trajectories.gaussian.model import GaussianModel, is_gaussian, one_problem
+from ..trajectories.gaussian.objective import expected_return, true_blocks
+from ..trajectories.gaussian.terms import gaussian_blocks
 from ..trajectories.tabulate import Tabulable, tabulate
+from .continuous.moments import return_variance
 
 _AT_ONCE = 2_000_000  # pairs of a state and a sum that are processed at a time
 _SAME = 1e-10  # times the largest possible return: sums of rewards that differ by less are one atom
@@ -188,7 +192,7 @@ class Moments(NamedTuple):
     variance: float
 
 
-def return_moments(model: MarkovModel | TabularMDP, guide: Tabulable) -> Moments:
+def return_moments(model: MarkovModel | TabularMDP | GaussianModel | Any, guide: Tabulable | Any) -> Moments:
     r"""The mean and the variance of the return of a policy in the true world, by one backward sweep without atoms.
 
     $$D_t(s) = E\bigl[(r + \ell\, V_{t+1}(s') - V_t(s))^2 + \ell\, D_{t+1}(s')\bigr]$$
@@ -196,10 +200,19 @@ def return_moments(model: MarkovModel | TabularMDP, guide: Tabulable) -> Moments
     Here $\ell$ = 1 if the step is survived, which has probability γ. The recursion does not subtract squares, so it is
     precise. The variance is nan if a return of −inf is possible.
 
+    For a linear-quadratic model both are closed forms, and with a discount those of $\sum_t \gamma^t r_t$: survival is
+    averaged, not drawn.
+
     References:
         [sobel1982]
     """
-    mdp, table = _in_the_true_world(model, guide)
+    if is_gaussian(model):
+        true = true_blocks(model, gaussian_blocks(model, guide))
+        one_problem(model, "the moments of the return")
+        mean = expected_return(model.problem, true.marginals())
+        return Moments(float(mean), float(return_variance(model.problem, true)))
+    tabular: Any = model
+    mdp, table = _in_the_true_world(tabular, guide)
     policy = torch.from_numpy(table).to(mdp.probability.device)
     gamma = mdp.discount
     v = torch.zeros_like(mdp.initial).double() if mdp.final_reward is None else mdp.final_reward.double()

@@ -20,9 +20,14 @@ from ..text.terminal import wrapped
 from ..text.wording import above_rounding
 from ..trajectories.action_measure import evidence_name
 from ..trajectories.blocks import MarkovModel, require_model
+from ..trajectories.gaussian.blocks import HasGaussianBlocks
+from ..trajectories.gaussian.model import GaussianModel, is_gaussian
+from ..trajectories.gaussian.terms import is_exact_here, require_nats
 from ..trajectories.program import is_program
 from ..trajectories.steps import is_plain, temperature_at
 from ..trajectories.tabulate import Tabulable
+from .continuous.closed_form import best_policy, reference
+from .continuous.closed_form import evidence_name as continuous_evidence_name
 from .evaluate import evaluate
 from .sampled_scorecard import SampledScorecard, naming, sampled_scores
 from .untrained import untrained
@@ -76,11 +81,11 @@ class Scorecard:
 
     Attributes:
         log_evidence: log p(O), in nats, with every block free; a log partition function if the action prior counts
-            actions.
+            actions or is Lebesgue measure.
         scores: one `Score` per name, and last that of the "best policy", the one of the largest true return (risk
             neutral, exact).
         temperature: τ, in reward units per nat; None unless each step has the factor exp(r/τ).
-        evidence_name: "log p(O)" or "log partition function".
+        evidence_name: "log p(O)", "log partition function", or "largest ELBO with clamped survival".
         untrained: the warning of each guide that is at the optimum of its objective, but truly earns something else; it
             is printed below the table.
     """
@@ -145,6 +150,12 @@ def scorecard(
 
 @overload
 def scorecard(
+    model: GaussianModel, guides: Mapping[str, HasGaussianBlocks], *, num_samples: None = None, seed: None = None
+) -> Scorecard: ...
+
+
+@overload
+def scorecard(
     model: Callable[[], Any],
     guides: Mapping[str, Callable[[], Any]],
     *,
@@ -154,16 +165,21 @@ def scorecard(
 
 
 def scorecard(
-    model: MarkovModel | Callable[[], Any],
-    guides: Mapping[str, Tabulable],
+    model: MarkovModel | GaussianModel | Callable[[], Any],
+    guides: Mapping[str, Tabulable | HasGaussianBlocks],
     *,
     num_samples: int | None = None,
     seed: int | torch.Generator | None = None,
 ) -> Scorecard | SampledScorecard:
     r"""Score guides against the exact posterior of their model; by sampling for any other Pyro program.
 
+    A linear-quadratic model is scored in closed form if all guides have affine-Gaussian `blocks()`, and another
+    continuous one if all have `terms()`, as their exact posteriors do; by sampling otherwise. With a discount the
+    reference is the largest ELBO with clamped survival, in place of log p(O). There is no row "best policy" where no
+    action is best at temperature 0.
+
     Args:
-        model: the tabular model, or any Pyro program with `roles` (see `log_weights`).
+        model: the tabular model, a continuous one, or any Pyro program with `roles` (see `log_weights`).
         guides: the guides by name, each as in `evaluate`. A posterior counts as a guide, so exact and fitted ones
             can be compared. For sampling: Pyro programs, as in `estimate`.
         num_samples: the number of draws of each guide, at least 2. None is exact for a tabular model, and 1000 for
@@ -181,17 +197,20 @@ def scorecard(
         InvalidGuide: if a guide's factors do not fit the model.
     """
     guides = named("guides", guides)
+    if num_samples is None and all(is_exact_here(model, guide) for guide in guides.values()):
+        require_seed(seed)
+        return _continuous(model, guides)
     if is_program(model):
         number = require_draws("num_samples", 1000 if num_samples is None else num_samples)
-        return SampledScorecard(sampled_scores(model, guides, number, seed), number, None)
+        evidence = reference(model) if is_gaussian(model) and model.problem.discount == 1 else None
+        return SampledScorecard(sampled_scores(model, guides, number, seed), number, evidence)
     model = require_model(model, in_nats=True, timed=True)
     if num_samples is not None:
         number = require_draws("num_samples", num_samples)
         scores = sampled_scores(model, guides, number, seed)
         return SampledScorecard(scores, number, infer(model, Optimism(1.0, 1.0, 1.0)).log_evidence)
     require_seed(seed)
-    if BEST in guides:
-        raise InvalidArgument(f"`guides` must not name a guide {BEST!r}, the name of the last row. Choose another.")
+    _require_free_name(guides)
     evidence = infer(model, Optimism(1.0, 1.0, 1.0)).log_evidence
     best = infer(hard_model(model), 0.0)
     scores = {name: _score(model, name, guide, evidence) for name, guide in {**guides, BEST: best}.items()}
@@ -203,7 +222,24 @@ def scorecard(
     )
 
 
-def _score(model: MarkovModel, name: str, guide: Tabulable, evidence: float) -> Score:
+@torch.no_grad()
+def _continuous(model: Any, guides: Mapping[str, Any]) -> Scorecard:
+    """The scorecard of a continuous model, without sampling."""
+    _require_free_name(guides)
+    require_nats(model)
+    evidence = reference(model)
+    best = best_policy(model.problem) if is_gaussian(model) else None
+    rows = dict(guides) if best is None else {**guides, BEST: best}
+    scores = {each: _score(model, each, guide, evidence) for each, guide in rows.items()}
+    return Scorecard(evidence, scores, model.temperature, continuous_evidence_name(model), {})
+
+
+def _require_free_name(guides: Mapping[str, Any]) -> None:
+    if BEST in guides:
+        raise InvalidArgument(f"`guides` must not name a guide {BEST!r}, the name of the last row. Choose another.")
+
+
+def _score(model: Any, name: str, guide: Any, evidence: float) -> Score:
     with naming(name):
         found = evaluate(model, guide)
     return Score(

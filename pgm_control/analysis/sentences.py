@@ -12,7 +12,7 @@ from ..trajectories.beliefs import Event, Outcome
 from ..trajectories.blocks import MarkovModel
 from ..trajectories.steps import temperature_at, temperature_words
 from .critical_optimism import CriticalOptimism
-from .evaluate import Evaluation
+from .scores.evaluation import Evaluation
 
 NEARLY_ALIKE = 0.01  # largest difference in the probability of an action
 _ALIKE = 1e-6

@@ -4,13 +4,13 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, final, runtime_checkable
+from typing import Any, Protocol, TypeGuard, final, runtime_checkable
 
 import gymnasium
 import numpy as np
 import torch
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.spaces import Discrete
+from gymnasium.spaces import Box, Discrete
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv, VectorEnv
 from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
@@ -23,8 +23,10 @@ from ..runtime.programs import require_callable
 from ..runtime.progress import Progress, require_progress, silent
 from ..text.one_line import one_line
 from ..trajectories.blocks import Blocks, HasBlocks
+from ..trajectories.gaussian.blocks import GaussianBlocks, HasGaussianBlocks
 from ..trajectories.policy import TabularPolicy, policy_in, two_seeds
 from .checked import Checked, CheckedVector, require_environment
+from .continuous.player import GaussianPlayer, HasStepPolicy, StepPlayer
 from .copies import autoreset_mode, vector_time_limit
 
 _SIGNATURE = (
@@ -47,6 +49,18 @@ class Predictor(Protocol):
     ) -> tuple[Any, tuple[np.ndarray, ...] | None]:
         """The actions for a batch of observations, and the state to pass to the next call."""
         ...
+
+
+Actor = (
+    TabularPolicy
+    | HasBlocks
+    | HasGaussianBlocks
+    | Blocks
+    | GaussianBlocks
+    | Predictor
+    | Num[Tensor, "..."]
+    | Num[np.ndarray, "..."]
+)  # what `rollout` takes as a policy
 
 
 @final
@@ -87,7 +101,7 @@ class Rollout:
 
 def rollout(
     env: str | gymnasium.Env | VectorEnv,
-    policy: TabularPolicy | HasBlocks | Blocks | Predictor | Num[Tensor, "..."] | Num[np.ndarray, "..."],
+    policy: Actor,
     num_episodes: int = 100,
     *,
     num_envs: int | None = None,
@@ -105,8 +119,9 @@ def rollout(
         env: an id, an environment, or a vector of environments with any autoreset mode. Copies are made from the spec
             (its arguments, wrappers and time limit), so they do not contain later changes to the object. An environment
             without a spec is run itself, as the only copy. Environments passed in are never closed.
-        policy: a guide, a posterior, `Blocks`, a `TabularPolicy` or its table; or an object with the `predict` of
-            Stable-Baselines3.
+        policy: a guide, a posterior, `Blocks`, a `TabularPolicy` or its table; `GaussianBlocks`, or the posterior or a
+            guide of a linear-quadratic model; a posterior whose `policy(t, state)` is a distribution; or an object with
+            the `predict` of Stable-Baselines3.
         num_episodes: the number of episodes of all copies together.
         num_envs: the number of copies; default: 16, or the number of episodes if that is smaller.
         seed: an integer, a generator, or None for torch's global generator. The same integer gives the same episodes:
@@ -135,6 +150,8 @@ def rollout(
     with _side_by_side(env, num_envs, num_episodes) as copies:
         if isinstance(actor, TabularPolicy):
             _require_fit(actor, copies)
+        elif isinstance(actor, GaussianPlayer | StepPlayer):
+            _require_vectors(actor, copies)
         limit = _step_limit(actor, copies, max_episode_steps)
         return _play(CheckedVector(copies), actor, num_episodes, env_seed, deterministic, limit, progress)
 
@@ -192,7 +209,16 @@ def _actor(policy: object, seed: int) -> TabularPolicy | Predictor:
         takes = ("the observations", "the state", "where episodes start", "deterministic")
         require_callable("policy.predict", policy.predict, *takes, remedy=_SIGNATURE)
         return policy
+    blocks = policy.blocks() if _has_blocks(policy) else policy
+    if isinstance(blocks, GaussianBlocks):
+        return GaussianPlayer(blocks, seed)
+    if isinstance(policy, HasStepPolicy) and not isinstance(policy, TabularPolicy | Blocks | HasBlocks | type):
+        return StepPlayer(policy, seed)
     return policy_in("policy", policy, seed)
+
+
+def _has_blocks(policy: object) -> TypeGuard[HasBlocks]:
+    return isinstance(policy, HasBlocks) and not isinstance(policy, type)
 
 
 def _chosen(policy: Predictor, *arguments: Any) -> tuple[Any, Any]:
@@ -244,7 +270,9 @@ def _side_by_side(env: str | gymnasium.Env | VectorEnv, num_envs: int | None, ep
 def _step_limit(policy: object, env: VectorEnv, asked: int | None) -> int | None:
     """The number of steps after which `rollout` itself truncates an episode, or None."""
     own = vector_time_limit(env)
-    horizon = policy.horizon if isinstance(policy, TabularPolicy) and own is None else None
+    horizon = (
+        policy.horizon if isinstance(policy, TabularPolicy | GaussianPlayer | StepPlayer) and own is None else None
+    )
     limit = horizon if asked is None else asked
     bare = env.unwrapped
     if autoreset_mode(env) is AutoresetMode.DISABLED or isinstance(bare, SyncVectorEnv | AsyncVectorEnv):
@@ -268,4 +296,18 @@ def _require_fit(policy: TabularPolicy, env: VectorEnv) -> None:
             raise InvalidArgument(
                 f"`policy` has {what}, but the environment's {name} space is {space}. Use the policy of the MDP that "
                 "describes this environment, TabularMDP.from_gymnasium(env, …)."
+            )
+
+
+def _require_vectors(policy: GaussianPlayer | StepPlayer, env: VectorEnv) -> None:
+    """Refuse a policy over other vectors. An observation may end with the time."""
+    states, actions = policy.num_states, policy.num_actions
+    for name, space, sizes, what in (
+        ("observation", env.single_observation_space, (states, states + 1), f"states of {states} numbers"),
+        ("action", env.single_action_space, (actions,), f"actions of {actions} numbers"),
+    ):
+        if not isinstance(space, Box) or space.shape not in [(size,) for size in sizes]:
+            raise InvalidArgument(
+                f"`policy` has {what}, but the environment's {name} space is {space}. Use to_gymnasium(model) of the "
+                "model that it was made for."
             )

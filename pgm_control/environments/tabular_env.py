@@ -3,8 +3,9 @@
 import copy
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import Any, ClassVar, final, overload
 
 import gymnasium
 import numpy as np
@@ -16,11 +17,16 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from ..errors import InvalidArgument, InvalidProblem, UnsupportedEnvironment
+from ..problems.continuous.linear_quadratic import LinearQuadratic
 from ..problems.factored import FactoredMDP
 from ..problems.grid import Cell, grid_of
 from ..problems.mdp import TabularMDP, last_reward
 from ..runtime.arguments import flag, one_of
 from ..text.wording import action_label, amount, state_label
+from ..trajectories.gaussian.model import GaussianModel, is_gaussian
+from ..trajectories.program import is_program
+from .continuous.continuous_env import ContinuousEnv
+from .continuous.worlds import LinearQuadraticWorld, ProgramWorld
 
 Listing = dict[int, dict[int, list[tuple[float, int, float, bool]]]]
 
@@ -31,23 +37,47 @@ _WHITE, _PLAIN, _ENDED = (255, 255, 255), (225, 225, 225), (120, 120, 120)
 _START, _HERE = (173, 216, 240), (230, 159, 0)
 
 
+@overload
+def to_gymnasium(
+    mdp: LinearQuadratic | GaussianModel, observe_time: bool = False, render_mode: str | None = None
+) -> ContinuousEnv: ...
+@overload
 def to_gymnasium(
     mdp: TabularMDP | FactoredMDP, observe_time: bool = False, render_mode: str | None = None
-) -> "TabularEnv":
-    """The Gymnasium environment of a tabular problem, for any learner that uses Gymnasium.
+) -> "TabularEnv": ...
+@overload
+def to_gymnasium(
+    mdp: Callable[[], Any], observe_time: bool = False, render_mode: str | None = None
+) -> ContinuousEnv: ...
+def to_gymnasium(
+    mdp: TabularMDP | FactoredMDP | LinearQuadratic | GaussianModel | Callable[[], Any],
+    observe_time: bool = False,
+    render_mode: str | None = None,
+) -> "TabularEnv | ContinuousEnv":
+    """The Gymnasium environment of a problem, for any learner that uses Gymnasium.
 
-    It has a spec, so that vectors of environments and `rollout` can make copies of it, and a table `P`, from which
-    `TabularMDP.from_gymnasium` reads the problem back.
+    It has a spec, so that vectors of environments and `rollout` can make copies of it. That of a tabular problem has a
+    table `P`, from which `TabularMDP.from_gymnasium` reads the problem back.
+
+    A linear-quadratic problem, its model, or any Pyro program with roles whose states and actions are vectors becomes a
+    `ContinuousEnv`. A program is run from its start in each step, with what has been drawn so far.
 
     Args:
-        mdp: the problem.
-        observe_time: whether the observation contains the time; see `TabularEnv`.
-        render_mode: `ansi`, `rgb_array` or None.
+        mdp: the problem; a linear-quadratic problem or model; or a Pyro program (see `log_weights` for its roles).
+        observe_time: whether the observation contains the time; see `TabularEnv` and `ContinuousEnv`.
+        render_mode: `ansi`, for a tabular problem also `rgb_array`, or None.
 
     Raises:
-        InvalidProblem, InvalidArgument: as in `TabularEnv`.
+        InvalidProblem, InvalidArgument: as in `TabularEnv`; for a batch of linear-quadratic problems, or a program
+            whose states or actions are not vectors.
     """
-    return TabularEnv(mdp, observe_time, render_mode)
+    problem = mdp.problem if is_gaussian(mdp) else mdp
+    if isinstance(problem, LinearQuadratic):
+        return ContinuousEnv(LinearQuadraticWorld(problem), observe_time, render_mode)
+    program: Any = mdp
+    if not isinstance(mdp, TabularMDP | FactoredMDP) and is_program(program):
+        return ContinuousEnv(ProgramWorld(program), observe_time, render_mode)
+    return TabularEnv(mdp, observe_time, render_mode)  # pyright: ignore[reportArgumentType]  it refuses others
 
 
 @final

@@ -12,9 +12,13 @@ from ..problems.mdp import TabularMDP
 from ..runtime.arguments import whole
 from ..runtime.randomness import generator_of
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
+from ..trajectories.gaussian.model import GaussianModel, is_gaussian
 from ..trajectories.samples import Trajectories
 from ..trajectories.tabulate import tabulate
-from .labelled import NATS, REWARD, names_of, to_xarray
+from .labelled import names_of, to_xarray
+from .parts.gaussian_draws import continuous_groups
+from .parts.labelled_linear_quadratic import STATE
+from .parts.variables import NATS, REWARD
 
 if TYPE_CHECKING:
     from xarray import DataTree
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
 
 def to_arviz(
     result: object,
-    model: MarkovModel | None = None,
+    model: MarkovModel | GaussianModel | None = None,
     num_samples: int = 1000,
     num_chains: int = 4,
     seed: int | torch.Generator | None = None,
@@ -36,6 +40,9 @@ def to_arviz(
     | `prior` | the same variables drawn from the model: the action prior in the true dynamics |
     | `constant_data` | the tables of the problem, as `to_xarray(mdp)` |
     | `fit` | for a `Fit`: its ELBO by step |
+
+    Of a linear-quadratic model `state` and `action` are vectors, there is no `outcome`, and no `prior` where the action
+    prior is Lebesgue measure, which is improper. With a discount there are no weights.
 
     Draws are independent; they are divided into chains only because ArviZ expects chains. At temperature 0 there are no
     weights. After the discount (below 1) has ended a trajectory, its state is S and its action and outcome are 0.
@@ -59,16 +66,20 @@ def to_arviz(
             "Draws for ArviZ need arviz-base, which is missing: pip install arviz-base xarray"
         ) from problem
     num_samples, num_chains = whole("num_samples", num_samples), whole("num_chains", num_chains)
+    guide = result.guide if isinstance(result, Fit) else result
+    own = getattr(guide, "model", None) if model is None else model
+    if is_gaussian(own):
+        return _continuous(own, guide, (num_chains, num_samples), seed)
     if model is not None:
         require_model(model)
-    guide = result.guide if isinstance(result, Fit) else result
     if not isinstance(guide, HasBlocks):
         raise InvalidArgument(
             "`result` must be a posterior, a guide with blocks() or a fit of one, but is a "
             f"{type(result).__name__}. Draws from other guides are those of pyro.infer.Predictive, with "
             "arviz_base.from_dict."
         )
-    model = _model_of(guide, model)
+    tabular: Any = model
+    model = _model_of(guide, tabular)
     shape, mdp = (num_chains, num_samples), model.mdp
     generator = generator_of(seed, mdp.initial.device)
     with torch.no_grad():
@@ -99,6 +110,29 @@ def to_arviz(
     tree["constant_data"] = DataTree(to_xarray(mdp))
     if isinstance(result, Fit):
         tree["fit"] = DataTree(to_xarray(result, mdp)[["elbo_history"]])
+    return tree
+
+
+def _continuous(
+    model: GaussianModel, guide: object, shape: tuple[int, int], seed: int | torch.Generator | None
+) -> "DataTree":
+    """The draws from a guide of a linear-quadratic model."""
+    import arviz_base
+    from xarray import DataTree
+
+    groups, problem = continuous_groups(model, guide, shape, seed), model.problem
+    tree = arviz_base.from_dict(
+        groups,
+        dims={"state": ["time_and_last", "component"], "action": ["time", "action_component"]},
+        coords={"time": range(problem.horizon), "time_and_last": range(problem.horizon + 1)},
+        check_conventions=False,
+        attrs={"/": {"made_by": "pgm_control", "temperature": model.temperature, "horizon": problem.horizon}},
+    )
+    units = {"total_reward": REWARD, "log_weight": NATS, "lp": NATS, "state": STATE, "action": "units of the action"}
+    for group in groups:
+        for name, each in tree[group].data_vars.items():
+            each.attrs["units"] = units[str(name)]
+    tree["constant_data"] = DataTree(to_xarray(problem))
     return tree
 
 

@@ -1,6 +1,6 @@
 """Results as labelled arrays: xarray datasets with named dimensions, names as coordinates, and units."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -8,21 +8,30 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..analysis.compare import Comparison
+from ..analysis.compare import Comparison, ContinuousComparison
+from ..analysis.ledgers.continuous_ledger import ContinuousLedger
 from ..analysis.ledgers.ledger_result import Ledger
 from ..analysis.scorecard import Score, Scorecard
 from ..errors import InvalidArgument, MissingExtra
+from ..inference.exact.gaussian.posterior import GaussianPosterior
 from ..inference.exact.posterior import Posterior
 from ..inference.variational.fitting.fit_result import Fit
+from ..problems.continuous.linear_quadratic import LinearQuadratic
 from ..problems.mdp import TabularMDP, last_reward
 from ..trajectories.blocks import Blocks, HasBlocks
+from ..trajectories.gaussian.blocks import GaussianBlocks
 from ..trajectories.policy import TabularPolicy
+from .parts.labelled_linear_quadratic import (
+    of_continuous_ledger,
+    of_gaussian_blocks,
+    of_gaussian_posterior,
+    of_linear_quadratic,
+)
+from .parts.variables import NATS, PROBABILITY, REWARD, Built, variable
 
 if TYPE_CHECKING:
     from xarray import Dataset
 
-REWARD, NATS, PROBABILITY = "reward units", "nats", "probability"
-Variables = dict[str, tuple[tuple[str, ...], Any, dict[str, str]]]
 _SCORE_UNITS = {"elbo": NATS, "gap": NATS, "policy_kl": NATS, "dynamics_kl": NATS}
 
 
@@ -39,12 +48,17 @@ def to_xarray(result: object, mdp: TabularMDP | None = None) -> "Dataset":
     | result | variables |
     |---|---|
     | a `TabularMDP` | initial, probability, successor, reward, final_reward; row and column, if it has a layout |
+    | a `LinearQuadratic` | its matrices |
+    | a `GaussianPosterior` | its factors and values; means and covariances of states and actions, believed and true |
+    | a guide with affine-Gaussian `blocks()`, or these | factors; means and covariances of states and actions |
+    | a `ContinuousLedger` | its entries by step |
     | a `Posterior` | v, q, initial, policy, dynamics, state_marginals |
     | a guide with `blocks()` | initial, policy, dynamics, state_marginals |
     | a `Fit` | elbo_history by step, and the variables of its guide |
     | a `TabularPolicy` | policy |
     | a `Ledger` | its tables |
     | a `Scorecard` | its columns, by guide |
+    | a `ContinuousComparison` | the columns of its scorecard, by guide |
     | a `Comparison` | the columns of its scorecard, and fit_elbo_history of its fits by step |
 
     Args:
@@ -73,15 +87,6 @@ def to_xarray(result: object, mdp: TabularMDP | None = None) -> "Dataset":
         sizes |= dict(zip(dims, np.shape(values), strict=True))
     coordinates = {dim: (dim, _labels(dim, names.get(dim), size)) for dim, size in sizes.items()}
     return xarray.Dataset(variables, coordinates, {"made_by": "pgm_control", **attributes})
-
-
-Built = tuple[Variables, dict[str, Any], Mapping[str, tuple[str, ...] | None]]
-
-
-def variable(dims: str, values: Tensor | np.ndarray, units: str, long_name: str) -> Any:
-    """Return one variable of a dataset."""
-    plain = values.detach().cpu().numpy().copy() if isinstance(values, Tensor) else np.asarray(values)
-    return tuple(dims.split()), plain, {"units": units, "long_name": long_name}
 
 
 def names_of(mdp: TabularMDP | None) -> dict[str, tuple[str, ...] | None]:
@@ -145,6 +150,8 @@ def _of_posterior(posterior: Posterior, _: TabularMDP | None) -> Built:
 
 
 def _of_guide(guide: Any, mdp: TabularMDP | None) -> Built:
+    if isinstance(blocks := guide.blocks(), GaussianBlocks):
+        return of_gaussian_blocks(blocks)
     return _of_blocks(guide.blocks(), _problem_of(guide, mdp))
 
 
@@ -235,6 +242,11 @@ def _of_comparison(comparison: Comparison, _: TabularMDP | None) -> Built:
     return variables, attributes, names
 
 
+def _of_continuous_comparison(comparison: ContinuousComparison, _: TabularMDP | None) -> Built:
+    variables, attributes, names = _of_scorecard(comparison.scorecard, None)
+    return variables, attributes | {"name": comparison.name, **comparison.settings}, names
+
+
 def _plain(value: Any) -> Any:
     """Return the value, or its string if attributes cannot hold it."""
     return value if isinstance(value, str | int | float) else str(value)
@@ -248,5 +260,10 @@ _BUILDERS: dict[Any, Callable[[Any, TabularMDP | None], Built]] = {
     Ledger: _of_ledger,
     Scorecard: _of_scorecard,
     Comparison: _of_comparison,
+    ContinuousComparison: _of_continuous_comparison,
+    LinearQuadratic: lambda problem, _: of_linear_quadratic(problem),
+    GaussianPosterior: lambda posterior, _: of_gaussian_posterior(posterior),
+    GaussianBlocks: lambda blocks, _: of_gaussian_blocks(blocks),
+    ContinuousLedger: lambda ledger, _: of_continuous_ledger(ledger),
     HasBlocks: _of_guide,  # last: a posterior has blocks too
 }

@@ -1,6 +1,6 @@
 """Problems, models and posteriors in files: tensors and JSON with a checksum, loadable without running code."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,19 +8,19 @@ import torch
 from torch import Tensor
 
 from ..chance.optimality import ExponentialOptimality, LogisticOptimality, TableOptimality
-from ..chance.optimism import Optimism
-from ..chance.risk import Risk
 from ..errors import InvalidArgument, InvalidCheckpoint, PGMControlError
+from ..inference.exact.gaussian.posterior import GaussianPosterior
 from ..inference.exact.posterior import Posterior
 from ..inference.exact.tables import WholeTables
+from ..models.linear_quadratic import LinearQuadraticModel
 from ..models.tabular import TabularModel
 from ..problems import checks
+from ..problems.continuous.linear_quadratic import LinearQuadratic
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import shown
 from ..runtime.checkpoint import read, write
 from ..runtime.checkpoint_checks import (
     Check,
-    Problem,
     anything,
     either,
     every,
@@ -38,16 +38,32 @@ from ..runtime.files import path_of
 from ..trajectories.betas import Betas
 from ..trajectories.blocks import Blocks
 from ..trajectories.tabulate import tabulate
+from .parts.linear_quadratic import (
+    FACTS_OF_GAUSSIAN_MODEL,
+    FACTS_OF_LINEAR_QUADRATIC,
+    OF_GAUSSIAN_MODEL,
+    OF_GAUSSIAN_POSTERIOR,
+    OF_LINEAR_QUADRATIC,
+    gaussian_model,
+    gaussian_posterior,
+    linear_quadratic,
+    parts_of_gaussian_model,
+    parts_of_gaussian_posterior,
+    parts_of_linear_quadratic,
+)
+from .parts.optimism import OF_OPTIMISM, optimism_of, parts_of_optimism
 
 Parts = dict[str, Any]
 _KIND = "saved"
 _REMEDY = "Pass the `path` of a file that `exchange.save` wrote."
 _TABLES = "initial", "probability", "successor", "reward", "final_reward"
 _BLOCKS = "log_initial", "log_policy", "log_dynamics", "log_survival"
-_BETAS = "dynamics", "initial", "survival"
 
 
-def save(value: TabularMDP | TabularModel | Posterior, path: str | Path) -> None:
+def save(
+    value: TabularMDP | TabularModel | Posterior | LinearQuadratic | LinearQuadraticModel | GaussianPosterior,
+    path: str | Path,
+) -> None:
     """Write a problem, a model or a posterior to a file, from which `load` restores it bit for bit.
 
     The file holds tensors and JSON with a checksum. It is written completely or not at all.
@@ -73,7 +89,7 @@ def save(value: TabularMDP | TabularModel | Posterior, path: str | Path) -> None
 
 
 def load(path: str | Path) -> Any:
-    """Read the `TabularMDP`, `TabularModel` or `Posterior` that `save` wrote; its tensors are on the CPU.
+    """Read what `save` wrote: a problem, a model or a posterior, tabular or linear-quadratic, with tensors on the CPU.
 
     Loading runs no code of the file, and every entry is checked: the tables as by their own constructors.
 
@@ -171,8 +187,14 @@ def _parts_of_posterior(posterior: Posterior) -> tuple[Parts, Parts]:
         )
     tensors, facts = _parts_of_model(model)
     blocks = {name: getattr(posterior.distribution, name) for name in _BLOCKS}
-    optimism = {name: _part_of_beta(getattr(posterior.optimism, name)) for name in _BETAS}
-    tables = {"model": tensors, "optimism": optimism, "q": posterior.q, "v": posterior.v, **blocks}
+    optimism: Any = posterior.optimism  # no budget, as required above
+    tables = {
+        "model": tensors,
+        "optimism": parts_of_optimism(optimism),
+        "q": posterior.q,
+        "v": posterior.v,
+        **blocks,
+    }
     return tables, {"model": facts, "value": posterior.value}
 
 
@@ -188,34 +210,13 @@ def _posterior(path: Path, tensors: Parts, facts: Parts) -> Posterior:
         "log_survival": (steps, mdp.num_states),
     }
     needed: dict[str, Check] = {name: tensor(shape, dtype, infinite=True) for name, shape in shapes.items()}
-    optimism = Optimism(**{name: _beta(tensors["optimism"][name]) for name in _BETAS})
+    optimism = optimism_of(tensors["optimism"])
     if not Betas.of(mdp, optimism, model.temperature).frees_survival:
         needed["log_survival"] = nothing
     require(path, "its model", tensors, fields(needed, others=True), _REMEDY)
     blocks = Blocks(mdp, **{name: tensors[name] for name in _BLOCKS})
     tabulate(model, blocks)
     return Posterior(model, optimism, tensors["v"], facts["value"], WholeTables(tensors["q"], blocks))
-
-
-def _part_of_beta(value: Any) -> Any:
-    """A number or a table as it is, and a `Risk` or the factors of a block as a dictionary."""
-    if isinstance(value, Risk):
-        return {"theta": value.theta}
-    if isinstance(value, Mapping):
-        return {"factors": {name: _part_of_beta(each) for name, each in value.items()}}
-    return value
-
-
-def _beta(part: Any) -> Any:
-    """The inverse of `_part_of_beta`."""
-    if not isinstance(part, dict):
-        return part
-    return Risk(part["theta"]) if "theta" in part else {name: _beta(each) for name, each in part["factors"].items()}
-
-
-def _number_or_table(found: Any) -> Problem | None:
-    """The check for a number, or a table of any shape."""
-    return tensor(found.shape, None)(found) if isinstance(found, Tensor) else number()(found)
 
 
 class _Form(NamedTuple):
@@ -231,8 +232,6 @@ class _Form(NamedTuple):
 _NAMES = either(nothing, every(text))
 _CELL = row([number(0, whole=True)] * 2)
 _FACTORS = either(nothing, mapping(number(1, whole=True)))
-_ONE_BETA = either(fields({"theta": _number_or_table}), _number_or_table)
-_BETA = either(fields({"factors": mapping(_ONE_BETA)}), _ONE_BETA)
 _OUTCOMES = (None, None, None)
 _BY_TIME = (None, *_OUTCOMES)
 _LOGITS = either(tensor(_OUTCOMES, None, infinite=True), tensor(_BY_TIME, None, infinite=True))
@@ -278,7 +277,7 @@ _FACTS_OF_MODEL = fields(
 _OF_POSTERIOR = fields(
     {
         "model": _OF_MODEL,
-        "optimism": fields(dict.fromkeys(_BETAS, _BETA)),
+        "optimism": OF_OPTIMISM,
         **dict.fromkeys(("q", "v", *_BLOCKS), anything),  # checked against the sizes of the model
     }
 )
@@ -288,5 +287,15 @@ _FORMS = {
     "Posterior": _Form(
         Posterior, _parts_of_posterior, _posterior, _OF_POSTERIOR,
         fields({"model": _FACTS_OF_MODEL, "value": number(infinite=True)}),
+    ),
+    "LinearQuadratic": _Form(
+        LinearQuadratic, parts_of_linear_quadratic, linear_quadratic, OF_LINEAR_QUADRATIC, FACTS_OF_LINEAR_QUADRATIC
+    ),
+    "LinearQuadraticModel": _Form(
+        LinearQuadraticModel, parts_of_gaussian_model, gaussian_model, OF_GAUSSIAN_MODEL, FACTS_OF_GAUSSIAN_MODEL
+    ),
+    "GaussianPosterior": _Form(
+        GaussianPosterior, parts_of_gaussian_posterior, gaussian_posterior, OF_GAUSSIAN_POSTERIOR,
+        fields({"model": FACTS_OF_GAUSSIAN_MODEL}),
     ),
 }  # fmt: skip

@@ -11,8 +11,6 @@ from typing import Any, final
 import numba
 from numba.core.event import Event, Listener, register
 
-from . import bundles as _bundles
-
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
@@ -57,7 +55,7 @@ def _warn_of_no_cache() -> None:
 
 @functools.cache
 def _sources() -> str:
-    files = sorted({*Path(__file__).parent.glob("*.py"), Path(_bundles.__file__)})
+    files = sorted(Path(__file__).parent.rglob("*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 

@@ -19,6 +19,7 @@ MDP. Colours are from the Okabe-Ito palette; hatches, markers and line styles ca
 | sweeps | `dial_sweep`, `temperature_sweep`; `curves` over any parameter |
 | learned rewards | `recovered_reward`, `recovered_reward_maps` |
 | people | `recovered_parameters`, `confusion` |
+| states that are vectors | `belief_paths`, `gain_by_optimism` |
 | training | `elbo_curves`, `learning_curves` |
 """
 
@@ -47,6 +48,8 @@ from .rewards import recovered_reward as recovered_reward
 from .rewards import recovered_reward_maps as recovered_reward_maps
 from .people import recovered_parameters as recovered_parameters
 from .people import confusion as confusion
+from .continuous.paths import belief_paths as belief_paths
+from .continuous.dial import gain_by_optimism as gain_by_optimism
 from .progress import elbo_curves as elbo_curves
 from .progress import learning_curves as learning_curves
 
@@ -76,6 +79,8 @@ __all__ = [
     "recovered_reward_maps",
     "recovered_parameters",
     "confusion",
+    "belief_paths",
+    "gain_by_optimism",
     "elbo_curves",
     "learning_curves",
 ]

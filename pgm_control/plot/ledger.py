@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from ..analysis.ledgers.continuous_ledger import ContinuousLedger
 from ..analysis.ledgers.ledger_result import Ledger
 from ..runtime.arguments import instance, one_of, whole
 from ..text.wording import amount, state_label
@@ -29,7 +30,7 @@ _REMEDY = "Pass ledger(model, guide)."
 _WORDS = {"initial": "start", "policy": "policy", "dynamics": "dynamics", "survival": "survival"}
 
 
-def ledger_over_time(account: Ledger, *, ax: "Axes | None" = None, style: str = "paper") -> "Axes":
+def ledger_over_time(account: Ledger | ContinuousLedger, *, ax: "Axes | None" = None, style: str = "paper") -> "Axes":
     """Draw the gap by time step, in nats, as stacked blocks; the start is drawn before step 0.
 
     Negative entries are drawn below zero. A step with an infinite entry is hatched over the whole height.
@@ -46,15 +47,14 @@ def ledger_over_time(account: Ledger, *, ax: "Axes | None" = None, style: str = 
         InvalidArgument: for another `ax` or `style`.
         MissingExtra: without matplotlib.
     """
-    sizes, steps = style_of(style), instance("account", account, Ledger, _REMEDY).mdp.horizon
-    axes = one_panel(ax, sizes)
-    blocks = {
-        "initial": np.concatenate(([float(account.initial_by_state.sum())], np.zeros(steps))),
-        **{
-            name: np.concatenate(([0.0], getattr(account, f"{name}_by_step").detach().double().cpu().numpy()))
-            for name in ("policy", "dynamics", "survival")
-        },
-    }
+    sizes = style_of(style)
+    if not isinstance(account, ContinuousLedger):
+        instance("account", account, Ledger, _REMEDY)
+    axes, steps = one_panel(ax, sizes), len(account.policy_by_step)
+    blocks = {"initial": np.concatenate(([account.totals.initial], np.zeros(steps)))}
+    for name in ("policy", "dynamics", "survival"):
+        found = getattr(account, f"{name}_by_step", torch.zeros(steps))  # survival is clamped in a continuous ledger
+        blocks[name] = np.concatenate(([0.0], found.detach().double().cpu().numpy()))
     above, below = np.zeros(steps + 1), np.zeros(steps + 1)
     edges = np.arange(-1, steps + 1).astype(float)
     for name, entries in blocks.items():

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..analysis.compare import Comparison
-from ..analysis.evaluate import Evaluation
 from ..analysis.return_distribution import ReturnDistribution
 from ..analysis.scorecard import Score, Scorecard
+from ..analysis.scores.evaluation import Evaluation
 from ..errors import InvalidArgument
 from ..text.wording import amount
 from .canvas import ink, looks_of, named, one_panel, size_in_points, style_of

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import gymnasium
 import linear_gaussian
 import numpy as np
+import pyro.distributions as dist
 import torch
 from problems import random_mdp
 
@@ -28,6 +29,7 @@ from pgm_control import (
     plot,
     testing,
 )
+from pgm_control.models.continuous import ContinuousModel
 
 PACKAGES: dict[str, ModuleType] = {
     "": pgm,
@@ -67,6 +69,11 @@ class Call(NamedTuple):
 CALLS: dict[str, Call] = {}
 
 
+def _still(state: torch.Tensor) -> torch.Tensor:
+    """A reward of the plane."""
+    return -(state**2).sum(-1)
+
+
 def add(
     name: str,
     arguments: Callable[[], dict[str, Any]],
@@ -97,10 +104,31 @@ def add_method(name: str, owner: Callable[[], Any], arguments: Callable[[], dict
     CALLS[name] = Call(function, arguments, **more)
 
 
+def drift(t: int, state: Any, action: Any) -> Any:
+    """Dynamics over vectors."""
+    return dist.Normal(state + action, 0.5).to_event(1)
+
+
 mdp = cache(lambda: random_mdp(0, states=3, actions=2, outcomes=3, horizon=2))
 model = cache(lambda: TabularModel(mdp()))
+regulator = cache(
+    lambda: pgm.LinearQuadraticModel(pgm.LinearQuadratic(0.9, 0.5, 0.3, np.eye(2), horizon=2, initial_mean=1.0))
+)
+swing = cache(
+    lambda: ContinuousModel(
+        dist.Normal(torch.ones(1), 1.0).to_event(1),
+        lambda t, s, a: dist.Normal(s.sin() + a, 1.0).to_event(1),
+        lambda t, s, a, ahead: -(ahead**2).sum(-1),
+        2,
+        action_prior=dist.Normal(torch.zeros(1), 1.0).to_event(1),
+    )
+)
 posterior = cache(lambda: infer(model(), 1.0))
 clamped = cache(lambda: infer(model(), 0.0))
+vector = cache(lambda: dist.Normal(torch.zeros(1, dtype=torch.float64), 1.0).to_event(1))
+drifting = cache(
+    lambda: pgm.ContinuousModel(vector(), drift, lambda t, s, a, ahead: -s.square().sum(-1), 2, action_prior=vector())
+)
 pomdp = cache(lambda: models.tiger(horizon=2))
 remembered = cache(lambda: pgm.remember(pomdp()))
 ensemble = cache(lambda: pgm.Ensemble([random_mdp(0), random_mdp(1)]))
@@ -188,6 +216,17 @@ add(
 )
 add("TableOptimality", lambda: {"log_likelihood": np.full((3, 2, 3), -1.0), "final": np.zeros(3)})
 add("PartiallyObservedModel", lambda: {"problem": pomdp(), "temperature": 1.0, "action_prior": np.full(3, 1 / 3)})
+plane = cache(lambda: pgm.PlanarModel(pgm.Planar(_still, 2, 0.3), 1.0, 0.5))
+line = cache(lambda: pgm.LineModel(pgm.Line(torch.zeros_like, 2, 0.3), 1.0, 0.5))
+on_plane = cache(lambda: pgm.infer_planar(plane(), 1.0))
+add("Planar", lambda: {"reward": _still, "horizon": 2, "noise_covariance": 0.3, "initial_mean": [0.0, 1.0]})
+add("Line", lambda: {"reward": torch.zeros_like, "horizon": 2, "noise": 0.3})
+add("PlanarModel", lambda: {"problem": plane().problem, "temperature": 1.0, "action_prior": 0.5})
+add("LineModel", lambda: {"problem": line().problem, "temperature": 1.0, "action_prior": 0.5})
+add("infer_planar", lambda: {"model": plane(), "optimism": 0.5})
+add("infer_line", lambda: {"model": line(), "optimism": 0.5})
+add_method("GridPosterior.policy", on_plane, lambda: {"t": 0, "state": torch.zeros(2)})
+add_method("GridPosterior.sample", on_plane, lambda: {"num_samples": 2, "seed": 0})
 add("TabularEnv", lambda: {"mdp": mdp()})
 add("to_gymnasium", lambda: {"mdp": mdp()})
 add(
@@ -199,6 +238,11 @@ add("Factors", lambda: {"names": ("a",), "sizes": (3,)}, skipped="names sizes")
 # Guides
 for _name in ("FreeGuide", "ClampedGuide", "OpenLoopGuide", "StationaryGuide", "DeterministicGuide", "MeanFieldGuide"):
     add(_name, lambda: {"model": model()})
+for _name in ("ClampedGaussianGuide", "FreeGaussianGuide", "OpenLoopGaussianGuide"):
+    add(_name, lambda: {"model": regulator()})
+add("GaussianDialGuide", lambda: {"model": regulator(), "optimism": 0.5})
+add("GaussianELBO", lambda: {"optimism": 0.5})
+add("ilqg", lambda: {"model": swing(), "optimism": 0.5, "step_size": 0.5, "num_steps": 2, "tolerance": 0.1}, slow=True)
 add("DialGuide", lambda: {"model": model(), "optimism": 0.5})
 add("ViewGuide", lambda: {"model": model(), "view": np.array([0, 0, 1])})
 add("NeuralGuide", lambda: {"model": model(), "hidden": (4,)}, anything="network")
@@ -223,6 +267,39 @@ add(
     "SimulatedGuide",
     lambda: {"model": models.SimulatorModel(lake(), horizon=2, num_envs=1, seed=0), "hidden": (4,)},
     slow=True,
+)
+add(
+    "ContinuousModel",
+    lambda: {
+        "start": vector(),
+        "dynamics": drift,
+        "reward": lambda t, s, a, ahead: -ahead.square().sum(-1),
+        "horizon": 2,
+        "temperature": 1.0,
+        "action_prior": vector(),
+        "final_reward": lambda s: -s.square().sum(-1),
+    },
+)
+add_method("ContinuousModel.with_prior", drifting, lambda: {"guide": pgm.ClampedNeuralGuide(drifting(), hidden=(4,))})
+add("ClampedNeuralGuide", lambda: {"model": drifting(), "family": "gaussian", "hidden": (4,), "free_member": False})
+add("FreeNeuralGuide", lambda: {"model": drifting(), "family": "gaussian", "hidden": (4,)})
+add("FlowGuide", lambda: {"model": drifting(), "free": False, "hidden": (4,)})
+add("OnePassELBO", lambda: {"num_particles": 2, "optimism": 1.0})
+add(
+    "learn_dynamics",
+    lambda: {
+        "states": np.arange(20.0)[:, None],
+        "actions": np.ones((20, 1)),
+        "next_states": np.arange(1.0, 21.0)[:, None],
+        "ensemble_size": 1,
+        "hidden": (4,),
+        "num_epochs": 2,
+        "learning_rate": 0.01,
+        "batch_size": 10,
+        "held_out": 0.1,
+        "patience": 2,
+        "seed": 0,
+    },
 )
 add("guide_entry", lambda: {"name": "free"})
 add("GuideEntry", lambda: {"name": "mine", "build": pgm.FreeGuide, "summary": "words"}, anything="build")

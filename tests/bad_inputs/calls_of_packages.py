@@ -62,6 +62,13 @@ add("models:zoo_entry", lambda: {"name": "restaurant"})
 add("models:ZooEntry", lambda: {"name": "mine", "build": models.restaurant, "summary": "words"}, anything="build")
 add("models:environment_id", lambda: {"name": "restaurant"})
 add("models:MultiGoalEnv", dict)
+add("models:gusty_ledge", lambda: {"horizon": 3, "wind": 0.1})
+add("models:hurry", lambda: {"horizon": 3})
+add(
+    "models:ContinuousEntry",
+    lambda: {"name": "mine", "build": models.hurry, "summary": "words", "temperature": 1.0},
+    anything="build",
+)
 
 # Learners
 for _name in ("SAC", "OriginalSAC"):

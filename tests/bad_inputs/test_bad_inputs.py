@@ -14,7 +14,7 @@ RESULTS = (  # results and types, which a user does not make
     "Trajectories Trajectory SoftValues Posterior FreedSurvival SurvivalStatus HistoryOptimum Ladder Rung "
     "Debiased ValueIteration ValueStatus PolicyValue StationaryDistribution DistributionStatus AverageReward "
     "GainStatus GrowthRate Fit FitStep FitStatus MarkovLoss MarkovELBO ToGoELBO silent Status SMC Evaluation "
-    "SampledScorecard SampledScore "
+    "SampledScorecard SampledScore ContinuousGuide LearnedDynamics DynamicsStatus HasMembers HasPolicy "
     "Estimate EstimatedScore Scorecard Score Ledger Frontier FrontierPoint CriticalOptimism ReturnDistribution "
     "Moments ReturnConditioned Explanation Comparison Bench BenchStatus BenchRow Drawing Rollout ArrayLike "
     "Progress MarkovModel HasBlocks Predictor Totals Folded zoo guide_zoo models:restaurant "
@@ -36,7 +36,11 @@ RESULTS = (  # results and types, which a user does not make
     "StepBlocks Visits PosteriorStep LatentMarkovGuide LatentBlocks HasReverse AuxiliaryELBO HasLatentBlocks "
     "inverse_rl:IdentifiedDynamics inverse_rl:GaussianIdentification inverse_rl:BelievedDynamics "
     "inverse_rl:GaussianInverse inverse_rl:QuadraticCost inverse_rl:QuadraticReward "
-    "guides:LatentProcess Diagnosis GradientNoise Strangers"
+    "guides:LatentProcess Diagnosis GradientNoise Strangers "
+    "GridPosterior MeshError Paths Account Densities continuous_zoo "
+    "GaussianGuide ILQG ILQGStatus VectorModel "
+    "GaussianModel ContinuousEnv ContinuousLedger ContinuousExplanation ContinuousComparison FrontierGap "
+    "HasGaussianBlocks HasTerms TrajectoryTerms"
 ).split()
 
 

@@ -241,7 +241,10 @@ def test_what_a_file_cannot_hold_is_refused(tmp_path):
 
 @pytest.mark.wrong_types
 def test_other_objects_are_refused(tmp_path):
-    with pytest.raises(InvalidArgument, match="`value` must be a TabularMDP, a TabularModel, a Posterior, but is 3"):
+    with pytest.raises(
+        InvalidArgument,
+        match=r"`value` must be a TabularMDP, a TabularModel, a Posterior, a LinearQuadratic, .* but is 3",
+    ):
         save(3, tmp_path / "x.pt")
 
 

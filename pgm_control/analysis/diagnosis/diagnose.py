@@ -29,8 +29,11 @@ from ...programs.own_parameters import own_parameters
 from ...runtime.arguments import shown
 from ...runtime.randomness import seeded
 from ...trajectories.blocks import Assignable, Blocks, HasBlocks, MarkovModel, require_model
+from ...trajectories.gaussian.model import is_gaussian
+from ...trajectories.gaussian.terms import is_exact_here
 from ...trajectories.program import is_program
 from ...trajectories.tabulate import tabulate
+from ..continuous.closed_form import continuous_objective, reference
 from .diagnosis import Diagnosis
 from .gradients import default_losses, gradient_noise
 from .importance import pareto_shape
@@ -61,7 +64,8 @@ def diagnose(
     The parameters of the guide, their `.grad` and Pyro's parameters are left as they are.
 
     Args:
-        model: a tabular model, or any Pyro program (see `log_weights`), for which log p(O) is not known.
+        model: a tabular or linear-quadratic model, or any other Pyro program (see `log_weights`), for which log p(O) is
+            not known.
         guide: any guide for it. For one without `blocks()` the ELBO is estimated, and only the whole gap is known.
         num_samples: the number of draws from the guide, at least 25.
         num_gradients: the number of gradients from which the noise of each loss is estimated, at least 2.
@@ -98,7 +102,9 @@ def diagnose(
     if tabular is not None and blocks is not None:
         with torch.no_grad():
             found = Estimate(float(elbo(tabular, blocks)), 0.0, num_samples)
-    evidence = None if tabular is None else infer(tabular, _FREE).log_evidence
+    evidence = _evidence(model, tabular)
+    if is_gaussian(model) and is_exact_here(model, guide):
+        found = Estimate(continuous_objective(model, guide, _FREE), 0.0, num_samples)
     best = None if tabular is None else _best(tabular, guide)
     return Diagnosis(
         guide=getattr(guide, "__name__", type(guide).__name__),
@@ -113,6 +119,13 @@ def diagnose(
         gradients=gradients,
         strangers=None if tabular is None or blocks is None else strangers(tabular, blocks),
     )
+
+
+def _evidence(model: object, tabular: MarkovModel | None) -> float | None:
+    """log p(O), where it is known exactly."""
+    if is_gaussian(model):
+        return reference(model)
+    return None if tabular is None else infer(tabular, _FREE).log_evidence
 
 
 def _tables(model: MarkovModel | None, guide: object) -> Blocks | None:

@@ -8,7 +8,7 @@ Sources:
 """
 
 import math
-from typing import Any
+from typing import Any, overload
 
 import torch
 from jaxtyping import Float
@@ -27,21 +27,31 @@ from ...trajectories.action_measure import evidence_name
 from ...trajectories.beliefs import tilted_events
 from ...trajectories.betas import Betas, at_temperatures, sizes_of
 from ...trajectories.blocks import Blocks, MarkovModel, require_model
+from ...trajectories.gaussian.blocks import GaussianBlocks, HasGaussianBlocks
+from ...trajectories.gaussian.model import GaussianModel, is_gaussian
 from ...trajectories.samples import Occupancy
 from ...trajectories.steps import log_likelihood, temperature_at, temperatures_of
 from ...trajectories.tabulate import Tabulable, tabulate
 from ..clamped import arrivals, continuation, strays
+from .continuous import continuous_ledger
+from .continuous_ledger import ContinuousLedger
 from .ledger_result import Ledger
 
 _EVENTS = 5  # the number of random events that are kept
 
 
+@overload
+def ledger(
+    model: GaussianModel, guide: HasGaussianBlocks | GaussianBlocks, optimism: OptimismLike = FREE
+) -> ContinuousLedger: ...
+@overload
+def ledger(model: MarkovModel, guide: Tabulable, optimism: OptimismLike = FREE) -> Ledger: ...
 @torch.no_grad()
 def ledger(
-    model: MarkovModel,
-    guide: Tabulable,
+    model: MarkovModel | GaussianModel,
+    guide: Tabulable | HasGaussianBlocks | GaussianBlocks | Any,
     optimism: OptimismLike = FREE,
-) -> Ledger:
+) -> Ledger | ContinuousLedger:
     r"""Decompose the gap between a guide and the exact posterior, exactly.
 
     $$\log p(O) - \mathrm{ELBO}(q) = KL(q(s_0) \,\|\, q^*(s_0)) + \sum_t E_q\bigl[KL(\pi_t \,\|\, \pi^*_t)
@@ -60,15 +70,17 @@ def ledger(
     by table or by factor, are treated in the same way. If no trajectory is possible, log p(O) = −inf, every guide is as
     good as any other, and all entries are 0.
 
+    For a linear-quadratic model the entries are closed forms by block and step, and survival is clamped in both guides.
+
     Args:
-        model: a tabular model with a positive temperature.
-        guide: anything with `blocks()`, a Pyro function (see `tabulate`), or a policy, which comes with the true start
-            and dynamics (see `evaluate`).
+        model: a tabular or linear-quadratic model with a positive temperature.
+        guide: anything with `blocks()`; for a tabular model also a Pyro function (see `tabulate`), or a policy, which
+            comes with the true start and dynamics (see `evaluate`).
         optimism: β of the objective, a number, a `Risk` or an `Optimism`. The first two leave survival clamped, as in
             `infer`.
 
     Returns:
-        A `Ledger` with the entries in nats; print it.
+        A `Ledger` with the entries in nats, or a `ContinuousLedger`; print it.
 
     Raises:
         InvalidArgument: if the temperature is 0, if parts of `optimism` do not fit the model, or if a negative β makes
@@ -78,9 +90,12 @@ def ledger(
     References:
         [levine2018], [howard1972]
     """
-    require_model(model, in_nats=True, timed=True)
+    if is_gaussian(model):
+        return continuous_ledger(model, guide, Optimism.of(optimism))
+    model = require_model(model, in_nats=True, timed=True)
     beta, mdp = at_temperatures(Optimism.of(optimism), model.temperature), model.mdp
-    blocks, truth, best = tabulate(model, guide), model.blocks(), infer(model, beta)
+    tables: Any = guide
+    blocks, truth, best = tabulate(model, tables), model.blocks(), infer(model, beta)
     optimal = best.value / temperature_at(model, 0)
     visits, betas = blocks.marginals(), Betas.of(mdp, beta, model.temperature)
     in_truth = truth.replace(log_policy=blocks.log_policy).marginals()

@@ -22,9 +22,8 @@ from ...text.html import heading
 from ...text.tables import grid, html_grid
 from ...text.wording import action_label, amount, chance, reward_phrase, state_label
 from ...trajectories.beliefs import Event
+from .headlines import SHORT, gap_headline, share_of
 
-_NAMES = {"initial": "the start", "policy": "the policy", "dynamics": "the dynamics", "survival": "survival"}
-_SHORT = {"initial": "start", "policy": "policy", "dynamics": "dynamics", "survival": "survival"}
 _PLACES, _STEPS = 5, 5  # how many are printed
 
 
@@ -117,28 +116,9 @@ class Ledger:
     @property
     def headline(self) -> str:
         """The finding in one sentence."""
-        totals, gap = self.totals._asdict(), self.gap
-        best = _best(self)
-        counts = {name: nats for name, nats in totals.items() if abs(nats) > _rounding(self)}
         if self.log_evidence == self.elbo == -math.inf:
             return "No gap: nothing is possible here, so that every guide is as good as any other."
-        if not counts:
-            return f"No gap: the guide is the exact {best}."
-        if not math.isfinite(gap):
-            guilty = [_SHORT[name] for name, nats in counts.items() if not math.isfinite(nats)]
-            or_else = "" if best == "posterior" or gap < 0 else ", or differ from the model where β is 0"
-            return (
-                f"The gap is {amount(gap)}: the guide's {' and '.join(guilty)} can go where the {best} cannot{or_else}."
-            )
-        largest = max(counts, key=lambda name: abs(counts[name]))
-        nats, what = counts[largest], _NAMES[largest]
-        if min(counts.values()) < 0:
-            return f"The largest entry is {what}: {amount(nats)} nats, in a gap of {amount(gap)}."
-        if len(counts) == 1:
-            return f"All of the gap is {what}: {amount(gap)} nats."
-        share = nats / gap
-        how_much = "Almost all" if share >= 0.9 else "Most" if share >= 0.6 else "The largest part"
-        return f"{how_much} of the gap is {what}: {amount(nats)} of {amount(gap)} nats."
+        return gap_headline(self.totals._asdict(), self.gap, _best(self), _rounding(self))
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as numbers and lists, for JSON; infinities are "inf" and "-inf", which `float` reads."""
@@ -247,7 +227,7 @@ def _rows(ledger: Ledger) -> list[tuple[str, ...]]:
     totals = ledger.totals._asdict()
     if ledger.mdp.discount == 1 and totals["survival"] == 0:
         del totals["survival"]
-    rows = [(_SHORT[name], _nats(ledger, nats), _share(ledger, nats)) for name, nats in totals.items()]
+    rows = [(SHORT[name], _nats(ledger, nats), _share(ledger, nats)) for name, nats in totals.items()]
     return [("block", "nats", "share"), *rows, ("gap", _nats(ledger, ledger.gap), _share(ledger, ledger.gap))]
 
 
@@ -267,7 +247,7 @@ def _place_rows(ledger: Ledger) -> list[tuple[str, ...]]:
     mdp = ledger.mdp
     return [
         (
-            *(_SHORT[block], state_label(mdp, state), "" if action is None else action_label(mdp, action)),
+            *(SHORT[block], state_label(mdp, state), "" if action is None else action_label(mdp, action)),
             *(_nats(ledger, nats), _share(ledger, nats)),
         )
         for block, state, action, nats in _places(ledger)
@@ -324,11 +304,7 @@ def _nats(ledger: Ledger, nats: float) -> str:
 
 
 def _share(ledger: Ledger, nats: float) -> str:
-    """The share of the gap, or a dash if the gap is infinite or 0, or an entry is negative."""
-    gap, totals = ledger.gap, ledger.totals
-    if not math.isfinite(gap) or gap <= _rounding(ledger) or min(totals) < -_rounding(ledger):
-        return "–"
-    return f"{100 * nats / gap:.1f} %"
+    return share_of(nats, ledger.gap, ledger.totals._asdict(), _rounding(ledger))
 
 
 def _plain(value: Any) -> Any:

@@ -28,7 +28,10 @@ from ...chance.budget import KLBudget
 from ...chance.optimism import Optimism, OptimismLike
 from ...chance.risk import Risk
 from ...errors import InvalidArgument
+from ...problems.continuous.line import Line
+from ...problems.continuous.planar import Planar
 from ...problems.gradients import detached
+from ...runtime.arguments import shown
 from ...runtime.programs import without_condition
 from ...trajectories.blocks import MarkovModel, require_model
 from ...trajectories.gaussian.model import GaussianModel, is_gaussian
@@ -39,6 +42,9 @@ from .backward.messages import backward_messages, messages_fit
 from .budgets.budget import within_budget
 from .gaussian.posterior import GaussianPosterior
 from .gaussian.solve import infer_gaussian
+from .grid.infer_line import HasLine, infer_line
+from .grid.infer_planar import HasPlane, infer_planar
+from .grid.posterior import GridPosterior
 from .posterior import Posterior
 from .soft_values import soft_values
 from .tables import TablesByStep, WholeTables
@@ -49,6 +55,10 @@ def infer(  # pyright: ignore[reportOverlappingOverload]
     model: GaussianModel, optimism: OptimismLike | KLBudget, *, evidence: Mapping[str, Any] | None = None
 ) -> GaussianPosterior: ...
 @overload
+def infer(  # pyright: ignore[reportOverlappingOverload]
+    model: HasPlane | HasLine, optimism: OptimismLike | KLBudget, *, evidence: Mapping[str, Any] | None = None
+) -> GridPosterior: ...
+@overload
 def infer(
     model: MarkovModel | Callable[[], Any],
     optimism: OptimismLike | KLBudget,
@@ -56,11 +66,11 @@ def infer(
     evidence: Mapping[str, Any] | None = None,
 ) -> Posterior: ...
 def infer(
-    model: GaussianModel | MarkovModel | Callable[[], Any],
+    model: GaussianModel | HasPlane | HasLine | MarkovModel | Callable[[], Any],
     optimism: OptimismLike | KLBudget,
     *,
     evidence: Mapping[str, Any] | None = None,
-) -> Posterior | GaussianPosterior:
+) -> Posterior | GaussianPosterior | GridPosterior:
     r"""The exact optimum of the objective $J_\beta$, by one backward sweep of log-space messages.
 
     $$J_\beta(q) = E_q\Bigl[\sum_t \tfrac{r_t}{\tau} - \log\tfrac{\pi_t}{\rho}
@@ -91,14 +101,16 @@ def infer(
 
     A linear-quadratic model has quadratic values and Gaussian factors, by one sweep of matrices (see
     `LinearQuadraticModel`). It takes an optimism for the dynamics and the start, and neither evidence nor a budget.
-    Beyond a breakdown, where the objective is unbounded, an error says so; `breakdown(model)` gives the limits.
+    Beyond a breakdown, where the objective is unbounded, an error says so; `breakdown(model)` gives the limits. A
+    problem in the plane or on a line, with any reward, is solved on a mesh, whose error the result states; see
+    `infer_planar` and `infer_line`, which also take the mesh.
 
     Args:
-        model: a `LinearQuadraticModel`; or a tabular model, such as `TabularModel(mdp, temperature)`, or
-            `pyro.condition` of one. If its tables require gradients, q, v, value, objective and log evidence are
-            tensors that are differentiable in them, as those of `soft_values`; its factors are numbers. Temperature 0
-            is the hard maximum over actions: hard value iteration, or with a `Risk` risk-sensitive control
-            [howard1972].
+        model: a `LinearQuadraticModel`, `PlanarModel` or `LineModel`; or a tabular model, such as
+            `TabularModel(mdp, temperature)`, or `pyro.condition` of one. If its tables require gradients, q, v, value,
+            objective and log evidence are tensors that are differentiable in them, as those of `soft_values`; its
+            factors are numbers. Temperature 0 is the hard maximum over actions: hard value iteration, or with a `Risk`
+            risk-sensitive control [howard1972].
         optimism: β of the start and the dynamics; a `Risk`, which stands for β = θτ and is the only choice but 0 at
             temperature 0; or an `Optimism`: one of these per block, or several within a block, by state, by state and
             action, by time, by factor. Or a `KLBudget`.
@@ -129,8 +141,8 @@ def infer(
         >>> known = infer(model, 1.0, evidence={"action_0": 0})
         >>> share = known.log_evidence - infer(model, 1.0).log_evidence  # log p(action_0 = 0 | O)
     """
-    if is_gaussian(model):
-        return _gaussian(model, optimism, evidence)
+    if (kind := _continuous_kind(model)) is not None:
+        return _continuous(model, kind, optimism, evidence)
     tabular, known = without_condition(model)
     require_model(tabular, timed=True, graph=True)
     if isinstance(optimism, KLBudget) and not is_plain(tabular):
@@ -183,21 +195,31 @@ def infer(
     )
 
 
-def _gaussian(
-    model: GaussianModel, optimism: OptimismLike | KLBudget, evidence: Mapping[str, Any] | None
-) -> GaussianPosterior:
-    """Solve a linear-quadratic model, which takes neither evidence nor a budget."""
+def _continuous_kind(model: Any) -> str | None:
+    """What kind of continuous problem a model has; None for tables."""
+    problem = None if isinstance(model, type) else getattr(model, "problem", None)
+    if is_gaussian(model):
+        return "linear-quadratic model"
+    return "problem in the plane" if isinstance(problem, Planar) else "line" if isinstance(problem, Line) else None
+
+
+def _continuous(
+    model: Any, kind: str, optimism: OptimismLike | KLBudget, evidence: Mapping[str, Any] | None
+) -> GaussianPosterior | GridPosterior:
+    """Solve a continuous model, which takes neither evidence nor a budget."""
     if isinstance(optimism, KLBudget):
         raise InvalidArgument(
-            "`optimism` must be a number, a Risk or an Optimism for a linear-quadratic model, but is a KLBudget. "
-            "Choose β by the KL that a posterior reports."
+            f"`optimism` must be a number, a Risk or an Optimism for a {kind}, but is a KLBudget. Choose β by the KL "
+            "that a posterior reports."
         )
     if evidence is not None:
         raise InvalidArgument(
-            f"`evidence` must be None for a linear-quadratic model, but is on {', '.join(evidence)}. A quadratic "
-            "reward −τ(s − x)²/(2σ²) at that step is a Gaussian observation x of the state."
+            f"`evidence` must be None for a {kind}, but is {shown(evidence)}. A reward −τ(s − x)²/(2σ²) at that step is "
+            "a Gaussian observation x of the state."
         )
-    return infer_gaussian(model, optimism)
+    if is_gaussian(model):
+        return infer_gaussian(model, optimism)
+    return (infer_planar if isinstance(model.problem, Planar) else infer_line)(model, optimism)
 
 
 def _with_graph(model: MarkovModel, beta: Any, evidence: Evidence | None) -> tuple[Any, Any, Any]:

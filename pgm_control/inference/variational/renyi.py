@@ -58,6 +58,7 @@ def renyi(model: MarkovModel, blocks: Blocks, order: float) -> Float[Tensor, ""]
         \exp \beta\Bigl(\tfrac r\tau - \log\tfrac{\pi_t}\rho - \log\tfrac{q_t(k)}{p(k)} + W_{t+1}(s')\Bigr),
         \qquad \beta = 1 - \alpha$$
     """
+    require_model(model, timed=True, graph=True)
     beta, mdp, prior = 1.0 - order, model.mdp, model.blocks()
     if beta == 0:
         return elbo(model, blocks)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple, final
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -189,13 +190,12 @@ class FunctionReward(QuadraticReward):
         super().__init__()
         self._sizes = _sizes(problem)
         self.function = function("function_of_psi", function_of_psi)
-        given = numbers("start", start, InvalidArgument)
-        vector = given.double()
-        if vector.ndim != 1 or not len(vector) or given.dtype == torch.bool or not bool(vector.isfinite().all()):
-            raise InvalidArgument(
-                f"`start` must be a vector of finite numbers, but has shape {tuple(given.shape)} and dtype "
-                f"{given.dtype}."
-            )
+        many: Any = start if isinstance(start, list | tuple | np.ndarray) else ()
+        is_truth = any(isinstance(each, bool | np.bool_) for each in many)
+        vector = numbers("start", start, InvalidArgument).double()
+        if vector.ndim != 1 or not len(vector) or is_truth or not bool(vector.isfinite().all()):
+            what = "holds truth values" if is_truth else f"has shape {tuple(vector.shape)} or is not finite"
+            raise InvalidArgument(f"`start` must be a vector of finite numbers, but {what}.")
         self.weight = torch.nn.Parameter(vector.clone())
         own = None if names is None else tuple(listed("names", names, "strings"))
         if own is not None and len(own) != len(vector):

@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import NamedTuple, final
+from typing import NamedTuple, Protocol, final
 
 import torch
 from jaxtyping import Float
@@ -89,6 +89,10 @@ class GaussianBlocks:
         """A copy with some attributes changed."""
         return dataclasses.replace(self, **changes)  # pyright: ignore[reportArgumentType]
 
+    def detach(self) -> "GaussianBlocks":
+        """The blocks without gradients."""
+        return GaussianBlocks(**{each.name: getattr(self, each.name).detach() for each in dataclasses.fields(self)})
+
     @property
     def horizon(self) -> int:
         """T, the number of actions."""
@@ -155,3 +159,11 @@ class GaussianBlocks:
             state = both @ self.transition[t].mT + self.drift[t] + noise(self.noise[t])
             states.append(state)
         return ContinuousTrajectories(torch.stack(states, 1), torch.stack(actions, 1))
+
+
+class HasGaussianBlocks(Protocol):
+    """Anything with affine-Gaussian factors: a posterior or a guide."""
+
+    def blocks(self) -> GaussianBlocks:
+        """The factors."""
+        ...

@@ -11,7 +11,7 @@ from torch import Tensor
 from ...errors import InvalidProblem
 
 _RANK = 1e-12  # an eigenvalue of a covariance, relative to the largest, that counts as 0
-_OFF = 1e-7  # how far a value may be from the range of a singular covariance by rounding, relative to the values
+OFF = 1e-7  # how far a value may be from the range of a singular covariance by rounding, relative to the values
 
 
 def gaussian(mean: Tensor, covariance: Tensor) -> TorchDistribution:
@@ -50,6 +50,12 @@ class SingularNormal(TorchDistribution):
         """The mean."""
         return self._mean
 
+    @property
+    def covariance_matrix(self) -> Tensor:
+        """The covariance."""
+        half = self._vectors * self._deviation[..., None, :]
+        return half @ half.mT
+
     def expand(self, batch_shape: Any, _instance: Any = None) -> "SingularNormal":
         """The distribution with other batch axes."""
         new: Any = self._get_checked_instance(SingularNormal, _instance)
@@ -70,7 +76,7 @@ class SingularNormal(TorchDistribution):
         each = -0.5 * (along / scale).square() - scale.log() - 0.9189385332046727  # log √2π
         inside = torch.where(self._inside, each, 0.0).sum(-1)
         size = 1.0 + value.abs().amax(-1, keepdim=True) + self._mean.abs().amax(-1, keepdim=True)
-        off = (~self._inside & (along.abs() > _OFF * size)).any(-1)
+        off = (~self._inside & (along.abs() > OFF * size)).any(-1)
         return torch.where(off, -torch.inf, inside)
 
 

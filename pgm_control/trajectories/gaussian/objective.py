@@ -72,7 +72,7 @@ def gaussian_terms(model: GaussianModel, blocks: GaussianBlocks) -> GaussianTerm
     start = still, blocks.initial_mean - problem.initial_mean, blocks.initial_covariance, problem.initial_covariance
     return GaussianTerms(
         expected_rewards(problem, found),
-        _policy(model, blocks, found),
+        policy_divergence(model, blocks, found),
         _moved(*step, found.mean, found.covariance),
         _moved(*start, problem.initial_mean, still),
     )
@@ -129,7 +129,9 @@ def _quadratic(P: Tensor, p: Tensor, mean: Tensor, covariance: Tensor) -> Tensor
     return inner + 0.5 * (P * covariance).sum((-2, -1))
 
 
-def _policy(model: GaussianModel, blocks: GaussianBlocks, found: GaussianMarginals) -> Tensor:
+def policy_divergence(
+    model: GaussianModel, blocks: GaussianBlocks, found: GaussianMarginals
+) -> Float[Tensor, "*batch time"]:
     """The KL of the policy from the prior by step; with Lebesgue measure minus the entropy of the policy."""
     prior, m = timed_prior(model), blocks.offset.shape[-1]
     if prior is None:

@@ -24,13 +24,19 @@ def run_gaussian_model(model: GaussianModel) -> None:
     r"""Sample a trajectory from the start, the action prior and the dynamics, weighed by $\exp(r_t/\tau)$ at each step.
 
     Raises:
-        InvalidProblem: for a batch of problems; if the action prior is Lebesgue measure and actions are to be drawn.
+        InvalidProblem: for a batch of problems; at temperature 0; with a discount; if the action prior is Lebesgue
+            measure and actions are to be drawn.
     """
     problem, tau = one_problem(model, "a Pyro program"), float(model.temperature)
     if tau == 0:
         raise InvalidProblem(
             "`temperature` must be positive to run the model, but is 0. infer(model, 0.0) and "
             "infer(model, Risk(theta)) solve it exactly."
+        )
+    if problem.discount < 1:
+        raise InvalidProblem(
+            f"`discount` must be 1 to run the model, whose program has no end by chance, but is {problem.discount:g}. "
+            "infer, evaluate and ledger are exact with a discount."
         )
     prior, F = timed_prior(model), problem.F
     state = pyro.sample("state_0", gaussian(problem.initial_mean, problem.initial_covariance))

@@ -11,6 +11,7 @@ from pgm_control.models import frozen_lake
 
 from .elbo import ElboLimit
 from .finite import CLAMPED, FREE, LINEAR, BatchLimit, Limit
+from .riccati import RiccatiLimit
 from .sweep import SweepLimit
 
 EXACT = 1e-9
@@ -73,6 +74,38 @@ def batch(model: TabularModel, count: int = 32) -> None:
     close("V", np.moveaxis(kernel.v, -1, 1).reshape(expected.v.shape), expected.v.detach().numpy())
 
 
+def riccati(count: int = 21, horizon: int = 30) -> None:
+    """Against the recursion in numpy, problem by problem, with inverses."""
+    random, states = np.random.default_rng(0), 4
+    for theta in (np.zeros(count), random.uniform(0.1, 1.0, count)):
+        transition = random.normal(size=(count, 4, 6)) * 0.5
+        root, x = 0.4 * random.normal(size=(count, 4, 4)), random.normal(size=(count, 6, 6))
+        hessian = x @ x.swapaxes(1, 2) / 6 + 0.1 * np.eye(6)
+        kernel = RiccatiLimit(horizon, transition, root, hessian, hessian[:, :4, :4].copy(), theta)
+        kernel.solve()
+        p, gain, inverse, logs = map(kernel.by_problem, (kernel.p, kernel.gain, kernel.inverse, kernel.logs))
+        for b in range(count):
+            after = hessian[b, :4, :4]
+            for t in reversed(range(horizon)):
+                w, noise = root[b] @ root[b].T, np.trace(root[b] @ root[b].T @ after)
+                if theta[b] != 0:
+                    noise = np.linalg.slogdet(np.eye(4) + theta[b] * w @ after)[1]
+                    after = after @ np.linalg.inv(np.eye(4) + theta[b] * w @ after)
+                h = hessian[b] + transition[b].T @ after @ transition[b]
+                within = np.linalg.inv(h[states:, states:])
+                after = h[:states, :states] - h[:states, states:] @ within @ h[states:, :states]
+                after, size = 0.5 * (after + after.T), np.abs(after).max()
+                off = (
+                    np.abs(p[b, t] - after).max() / size,
+                    np.abs(gain[b, t] - within @ h[states:, :states]).max(),
+                    np.abs(inverse[b, t] - within).max(),
+                    np.abs(logs[b, t] - [noise, np.linalg.slogdet(h[states:, states:])[1]]).max() / (1 + abs(noise)),
+                )
+                if not max(off) <= EXACT:
+                    raise AssertionError(f"P, K, Haa^-1 or logarithms are off by {off}")
+        print(f"  P, K, Haa^-1 and logarithms, theta {'0' if not theta.any() else 'positive'}: within {EXACT:g}")
+
+
 def sweep(states: int = 2000) -> None:
     random = np.random.default_rng(0)
     successor = random.integers(0, states, (states, 4, 5), dtype=np.int32)
@@ -108,6 +141,8 @@ def main() -> None:
             finite(model)
             elbo(model)
             batch(model)
+    print("Linear-quadratic problems")
+    riccati()
     print("Bellman sweeps")
     sweep()
 

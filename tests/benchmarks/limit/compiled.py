@@ -44,10 +44,10 @@ def library(name: str, *options: str) -> ctypes.CDLL:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def available() -> bool:
-    """Whether the limit can be measured; if not, print why."""
+def available(name: str = "finite") -> bool:
+    """Whether the limit of this name can be measured; if not, print why."""
     try:
-        library("finite")
+        library(name)
     except NoCompiler as problem:
         print(f"  (no limit in C: {problem})")
         return False

@@ -1,1 +1,3 @@
 """Exact inference for linear-quadratic problems."""
+
+__all__: list[str] = []

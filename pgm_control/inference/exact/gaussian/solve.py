@@ -11,17 +11,21 @@ Sources:
         13(4):764–777, 1981. doi:10.2307/1426972
 """
 
+from dataclasses import fields
 from typing import NamedTuple
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ....chance.gaussian import GaussianEquivalent, gaussian_equivalent
 from ....chance.optimism import Optimism, OptimismLike
 from ....errors import InvalidArgument
 from ....problems.continuous.arrays import root
+from ....trajectories.gaussian.blocks import GaussianBlocks
 from ....trajectories.gaussian.model import GaussianModel
-from ....trajectories.gaussian.riccati import FINE, Swept, backward_sweep, prepared
+from ....trajectories.gaussian.riccati import FINE, Prepared, Swept, prepared
+from ....trajectories.gaussian.sweep import believed_noise, sweep
 from .breakdown import refuse_breakdown
 from .posterior import GaussianPosterior
 
@@ -62,47 +66,74 @@ def infer_gaussian(model: GaussianModel, optimism: OptimismLike) -> GaussianPost
     """
     beta = Optimism.of(optimism)
     theta = Thetas.of(model, beta)
-    swept = backward_sweep(prepared(model), torch.tensor(theta.dynamics, dtype=torch.float64))
-    if bool((swept.reason != FINE).any()):
-        refuse_breakdown(model, beta, theta.dynamics, theta.initial, swept)
-    of_start = torch.tensor(theta.initial, dtype=torch.float64)
-    start = start_equivalent(swept, root(model.problem.initial_covariance), of_start)
-    if not bool(start.is_finite.all()):
-        refuse_breakdown(model, beta, theta.dynamics, theta.initial, swept)
-    problem = model.problem
-    mean = problem.initial_mean
-    pull = (swept.P[..., 0, :, :] @ mean[..., None])[..., 0] + swept.p[..., 0, :]
-    value = -((0.5 * (start.P @ mean[..., None])[..., 0] + start.p) * mean).sum(-1) - start.v
-    transition, drift = believed_dynamics(problem.F, problem.d, swept, theta.dynamics, problem.discount)
+    found = optimum(model, prepared(model), *(torch.tensor(each, dtype=torch.float64) for each in theta))
+    if not bool(found.is_finite.all()):
+        refuse_breakdown(model, beta, theta.dynamics, theta.initial, found.swept)
+    swept, value = found.swept, found.value
     return GaussianPosterior(
         model=model,
         optimism=beta,
         value_hessian=swept.P,
         value_gradient=swept.p,
         value_constant=swept.v,
-        initial_mean=mean - theta.initial * (start.covariance @ pull[..., None])[..., 0],
-        initial_covariance=start.covariance if theta.initial else problem.initial_covariance,
-        gain=swept.gain,
-        offset=swept.offset,
-        policy_covariance=swept.policy_covariance,
-        transition=transition,
-        drift=drift,
-        noise=swept.noise if theta.dynamics else problem.W,
         value=value if value.dim() or value.requires_grad else value.item(),
+        **{each.name: getattr(found.blocks, each.name) for each in fields(found.blocks)},
     )
 
 
+class Optimum(NamedTuple):
+    """The optimum of the objective: a backward sweep, the factors, and τ times the objective, where it is bounded."""
+
+    swept: Swept
+    blocks: GaussianBlocks
+    value: Float[Tensor, "*batch"]
+    is_finite: Bool[Tensor, "*batch"]
+
+
+def optimum(
+    model: GaussianModel, given: Prepared, dynamics: Float[Tensor, "*batch"], initial: Float[Tensor, "*batch"]
+) -> Optimum:
+    """The optimum for θ of the dynamics and of the start, by problem.
+
+    Where it is unbounded the numbers have no meaning. Blocks with θ = 0 are those of the model, to the last bit.
+
+    Args:
+        model: the model.
+        given: its numbers, with the batch axes of θ.
+        dynamics: θ of the dynamics, in 1/reward.
+        initial: θ of the start.
+    """
+    problem, swept = model.problem, sweep(given, dynamics)
+    start = start_equivalent(swept, root(problem.initial_covariance), initial)
+    mean = problem.initial_mean.expand(*start.p.shape)
+    pull = times(swept.P[..., 0, :, :], mean) + swept.p[..., 0, :]
+    theta, gamma = dynamics.expand(start.v.shape)[..., None, None, None], given.discount
+    noise = believed_noise(given, swept, dynamics.expand(start.v.shape))
+    pulled = theta * gamma * noise @ swept.P[..., 1:, :, :]  # θSP of the mean of the believed next state
+    drift = given.drift - times(pulled, given.drift) - theta[..., 0] * gamma * times(noise, swept.p[..., 1:, :])
+    of_start = initial[..., None]
+    blocks = GaussianBlocks(
+        mean - of_start * times(start.covariance, pull),
+        torch.where(of_start[..., None] == 0, problem.initial_covariance, start.covariance),
+        swept.gain,
+        swept.offset,
+        swept.policy_covariance,
+        torch.where(theta == 0, given.transition, given.transition - pulled @ given.transition),
+        torch.where(theta[..., 0] == 0, given.drift, drift),
+        torch.where(theta == 0, problem.W, noise),
+    )
+    value = -((0.5 * times(start.P, mean) + start.p) * mean).sum(-1) - start.v
+    return Optimum(swept, blocks, value, (swept.reason == FINE) & start.is_finite)
+
+
 def start_equivalent(swept: Swept, start_root: Tensor, theta: Tensor) -> GaussianEquivalent:
-    """The certainty equivalent of the value of the start."""
-    v = swept.v[..., 0]
-    return gaussian_equivalent(swept.P[..., 0, :, :], swept.p[..., 0, :], v, start_root, theta.to(v).expand(v.shape))
+    """The certainty equivalent of the value of the start; that of 0 where the sweep ended before."""
+    ended = swept.reason != FINE
+    P = torch.where(ended[..., None, None], 0.0, swept.P[..., 0, :, :])
+    p, v = torch.where(ended[..., None], 0.0, swept.p[..., 0, :]), torch.where(ended, 0.0, swept.v[..., 0])
+    return gaussian_equivalent(P, p, v, start_root, theta.to(v).expand(v.shape))
 
 
-def believed_dynamics(F: Tensor, d: Tensor, swept: Swept, theta: float, discount: float) -> tuple[Tensor, Tensor]:
-    """The mean of the believed next state, $(I - θSP)(Fz + d) - θSp$, as a matrix and a vector by step."""
-    if theta == 0:
-        return F, d
-    P, p = discount * swept.P[..., 1:, :, :], discount * swept.p[..., 1:, :]
-    SP = theta * swept.noise @ P
-    moved = d - (SP @ d[..., None])[..., 0] - theta * (swept.noise @ p[..., None])[..., 0]
-    return F - SP @ F, moved
+def times(matrix: Tensor, vector: Tensor) -> Tensor:
+    """The product of matrices and vectors with the same batch axes."""
+    return (matrix @ vector[..., None])[..., 0]

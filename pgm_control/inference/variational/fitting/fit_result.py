@@ -74,6 +74,8 @@ class Fit(Generic[G]):
         seconds: the time they took.
         checkpoint: the state from which `fit(…, resume=…)` continues.
         objective_name: what `elbo_history` holds, such as "ELBO".
+        remeasured: what `elbo_history` holds for the fitted guide, in nats, measured at other quasi-random points than
+            those of the fit; None for methods without such points.
     """
 
     guide: G
@@ -84,6 +86,7 @@ class Fit(Generic[G]):
     seconds: float
     checkpoint: Checkpoint
     objective_name: str = "ELBO"
+    remeasured: float | None = None
 
     @property
     def estimate(self) -> tuple[float, float] | None:
@@ -116,6 +119,8 @@ class Fit(Generic[G]):
         if self.elbo is not None:
             other = "" if self.objective_name == "ELBO" else f" of a guide fitted to the {self.objective_name}"
             return f"ELBO {self.elbo:.6f} nats{other}"
+        if self.remeasured is not None:
+            return f"{self.objective_name} {self.remeasured:.4f} nats, measured at other points than those of the fit,"
         found, count = self.estimate, min(WINDOW, len(self.elbo_history))
         if found is None:
             return f"no {self.objective_name}"

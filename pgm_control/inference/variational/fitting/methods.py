@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, final
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -14,45 +13,32 @@ from torch import Tensor
 
 from ....errors import InvalidArgument, InvalidGuide
 from ....programs.auxiliary import HasReverse
+from ....programs.changed import ChangesSites
 from ....programs.point_sites import point_sites
 from ....runtime.optimiser_states import described_optimiser, require_optimiser, step_schedulers
 from ....trajectories.blocks import Assignable, Blocks, HasBlocks, MarkovModel
+from ....trajectories.gaussian.assignable import GaussianAssignable
+from ....trajectories.gaussian.model import is_gaussian
 from ....trajectories.samples import Occupancy
 from ...exact.infer import infer
 from ..elbo import FREE, objective_of
 from ..em import em_parameters, em_step, parameters_for
+from ..gaussian_elbo import GaussianELBO
 from ..latent_blocks import HasLatentBlocks
 from ..natural_gradient import improved
+from ..one_pass_elbo import OnePassELBO
 from ..optimisers import Adam
 from ..projection import excluded, forward_kl, move_towards
 from ..svi_losses import AuxiliaryELBO, ExactLoss, MarkovELBO, MarkovObjective, programs_for
+from .gaussian_methods import exact_gaussian, gaussian_natural_gradient, is_gaussian_pair
 from .losses import Loss, checked_loss, described_loss, objective_name, objective_value, require_suitable
+from .method import Method, rests
 
 _INFINITE = (
     '`guide` must have mass wherever the exact posterior has for method="forward", but has not, so that the forward KL '
     "is infinite. Use a guide that excludes nothing, a large negative reward for −inf, or another method."
 )
 WINDOW = 100  # SVI steps whose mean ELBO is compared with that of the steps before
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Method:
-    """A method of fitting.
-
-    Attributes:
-        update: makes one step and returns the ELBO before it, in nats; nan or an infinity means that the fit broke.
-        has_converged: whether the fit has converged, given the ELBOs so far and a tolerance in nats.
-        description: what a resumed fit must have in common with this one.
-        optim: the optimiser whose state the next step depends on; None if it depends only on the guide.
-        objective_name: what `update` returns.
-    """
-
-    update: Callable[[], float]
-    has_converged: Callable[[list[float], float], bool]
-    description: dict[str, str]
-    optim: PyroOptim | None = None
-    objective_name: str = "ELBO"
 
 
 def svi(
@@ -80,7 +66,7 @@ def svi(
             "parameter's name: the parameters of a module are not in Pyro's store, and so have no names there."
         )
     name = objective_name(loss)
-    if not isinstance(model, MarkovModel) and point_sites(model, guide):
+    if not isinstance(model, MarkovModel) and not isinstance(loss, ExactLoss) and point_sites(model, guide):
         name = f"{name} with point values"
     if isinstance(guide, HasReverse) and name == "ELBO" and not isinstance(loss, ExactLoss):
         name = AuxiliaryELBO.objective_name
@@ -110,6 +96,8 @@ def natural_gradient(model: object, guide: object, step_size: float, blocks: Blo
     Raises:
         InvalidArgument: if the model is not tabular or the guide cannot be assigned to.
     """
+    if is_gaussian_pair(model, guide):
+        return gaussian_natural_gradient(model, guide, step_size)  # pyright: ignore[reportArgumentType]
     tabular, table = _tables(model, guide, "natural_gradient")
     blocks_now = _starting_at(blocks, table)
 
@@ -120,7 +108,7 @@ def natural_gradient(model: object, guide: object, step_size: float, blocks: Blo
             table.assign(better)
         return before
 
-    return Method(update, _rests, {"method": "natural_gradient"}, objective_name=_objective_of(table))
+    return Method(update, rests, {"method": "natural_gradient"}, objective_name=_objective_of(table))
 
 
 def expectation_maximisation(model: object, guide: object, step_size: float) -> Method:
@@ -131,7 +119,7 @@ def expectation_maximisation(model: object, guide: object, step_size: float) -> 
     """
     tabular, with_blocks = _tabular(model, "em"), _with_blocks(guide, "em")
     em_parameters(guide)
-    return Method(lambda: em_step(tabular, with_blocks, step_size), _rests, {"method": "em"})
+    return Method(lambda: em_step(tabular, with_blocks, step_size), rests, {"method": "em"})
 
 
 def exact(model: object, guide: object, blocks: Blocks | None = None) -> Method:
@@ -140,6 +128,8 @@ def exact(model: object, guide: object, blocks: Blocks | None = None) -> Method:
     Raises:
         InvalidArgument: as `natural_gradient`.
     """
+    if is_gaussian_pair(model, guide):
+        return exact_gaussian(model, guide)  # pyright: ignore[reportArgumentType]
     tabular, table = _tables(model, guide, "exact")
     blocks_now = _starting_at(blocks, table)
 
@@ -180,16 +170,18 @@ def forward(model: object, guide: object) -> Method:
             _take(table, target, visits, old)
         return before
 
-    has_converged = _rests if table is None else lambda history, tolerance: True
+    has_converged = rests if table is None else lambda history, tolerance: True
     return Method(update, has_converged, {"method": "forward"}, objective_name="negative forward KL")
 
 
 def default_loss(model: object, guide: object) -> ELBO:
-    """The exact objective if the factors of model and guide are tables, else the ELBO by sampling."""
+    """The exact objective if the factors of model and guide are tables or Gaussian, else the ELBO by sampling."""
+    if is_gaussian(model) and isinstance(guide, GaussianAssignable):
+        return GaussianELBO() if guide.optimism.is_elbo else GaussianELBO(guide.optimism)
     if isinstance(model, HasBlocks) and isinstance(guide, HasLatentBlocks):
         return AuxiliaryELBO()
     if not isinstance(model, HasBlocks) or not isinstance(guide, HasBlocks):
-        return Trace_ELBO()
+        return OnePassELBO() if isinstance(guide, ChangesSites) and guide.model is model else Trace_ELBO()
     if isinstance(guide, Assignable) and not guide.optimism.is_elbo:
         return MarkovObjective(guide.optimism)
     return MarkovELBO()
@@ -270,11 +262,6 @@ def _tabular(model: object, method: str) -> MarkovModel:
 
 def _name(program: object) -> str:
     return getattr(program, "__name__", type(program).__name__)
-
-
-def _rests(history: list[float], tolerance: float) -> bool:
-    """True if the last step changed the ELBO by less than the tolerance."""
-    return len(history) > 1 and abs(history[-1] - history[-2]) < tolerance
 
 
 def _is_flat(history: list[float], tolerance: float) -> bool:

@@ -1,0 +1,85 @@
+"""One slider from H∞ control over the regulator to Bayesian smoothing: a linear system, solved exactly for any β.
+
+A mass on a line, pushed with noise; cost ½ (x² + .1 v² + .1 a²) for 20 steps. The same sweep of matrices gives the
+exact posterior (β = 1), which believes that the noise helps; the linear-quadratic regulator (β = 0); and risk-sensitive
+control (β < 0), against noise that an adversary chooses. The adversary costs 1/|β| of a nat for each nat, and below β* it
+is unbounded: there is no answer, and `infer` says so. Over a long horizon √(−τ/β*) is the H∞ norm of the best controller.
+Printed:
+
+    β  gain [x, v]     action sd  objective   imagined       true
+ 1.00  0.86  1.36         1.49     -13.69      -2.25     -10.41
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import tyro
+from matplotlib.figure import Figure
+
+from pgm_control import (
+    LinearQuadratic,
+    LinearQuadraticModel,
+    OptimismBreakdown,
+    breakdown,
+    evaluate,
+    infer,
+    plot,
+    stationary_policy,
+)
+
+
+@dataclass
+class Args:
+    """Options of the example."""
+
+    horizon: int = 20
+    """number of steps"""
+    step: float = 0.2
+    """length of a step"""
+    picture: Path = Path("28_one_slider.png")
+    """output file of the picture"""
+    smoke: bool = False
+    """the same; it takes a second"""
+
+
+def main(args: Args) -> None:
+    """Solve the model for several β, and find where it breaks down."""
+    problem = LinearQuadratic(
+        A=[[1.0, args.step], [0.0, 1.0]],
+        B=[[0.0], [args.step]],
+        W=torch.diag(torch.tensor([0.01, 0.05])),
+        C=torch.diag(torch.tensor([1.0, 0.1, 0.1])),
+        horizon=args.horizon,
+        initial_mean=[2.0, 0.0],
+        initial_covariance=0.1 * torch.eye(2),
+    )
+    model = LinearQuadraticModel(problem, temperature=1.0, action_prior=[[4.0]])
+    edge = breakdown(model)
+    print("    β  gain [x, v]  action sd  objective   imagined       true")
+    for beta in (1.0, 0.5, 0.0, -0.3, 0.999 * edge.neurotic.optimism):
+        found = infer(model, beta)
+        score = evaluate(model, found)
+        gain = "  ".join(f"{each:.2f}" for each in found.gain[0, 0].tolist())
+        spread = float(found.policy_covariance[0, 0, 0]) ** 0.5
+        numbers = f"{found.objective:9.2f}  {score.imagined_return:9.2f}  {score.true_return:9.2f}"
+        print(f"{beta:5.2f}  {gain:>11}  {spread:9.2f}  {numbers}")
+    print(edge)
+    try:
+        infer(model, 1.001 * edge.neurotic.optimism)
+    except OptimismBreakdown as problem_found:
+        print(problem_found)
+    for beta in (1.0, 0.0):
+        still = stationary_policy(model, beta)
+        print(f"stationary, β = {beta:g}: gain {[round(each, 2) for each in still.gain[0].tolist()]}", end=", ")
+        print(f"reward of a step {still.true_reward:.3f}, slowest pole {max(abs(each) for each in still.poles):.3f}")
+
+    figure = Figure(figsize=(13.0, 4.0), layout="constrained")
+    axes = figure.subplots(1, 3)
+    plot.gain_by_optimism(model, axes=axes[:2])
+    plot.belief_paths(infer(model, 1.0), (0, 1), title="β = 1: position and speed", ax=axes[2])
+    figure.savefig(args.picture)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args))

@@ -1,0 +1,3 @@
+"""Evaluation of continuous models in closed form."""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""Results of evaluation."""
+
+__all__: list[str] = []

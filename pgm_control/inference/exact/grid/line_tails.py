@@ -1,0 +1,73 @@
+r"""Breakdown of a problem on the line, decided by the growth of its rewards against the tails of its noise.
+
+For a reward that is bounded above, $L_\beta[r]$ with β < 0 is −inf if $p(w)\, e^{\beta r(w)/\tau}$ does not fall faster
+than 1/w for large w. With noise that grows with |a| this is so at some action for every β < 0, if the reward falls
+quadratically. Growth that comes of the values of later steps is not examined here: what it adds can show as probability
+at the edge.
+"""
+
+import torch
+from torch import Tensor
+
+from ....problems.continuous.line import Line
+
+_ACTIONS = (0.0, 1.0, 3.0, 1e1, 1e3, 1e5)  # in deviations of the prior
+_FAR = (1e4, 1e5, 1e6)  # in deviations of the noise
+
+
+def breakdown_on_line(problem: Line, temperature: float, variance: float, beta: float) -> tuple[int, float] | None:
+    """The time of the state and the action at which the certainty equivalent diverges; None if none was found.
+
+    Args:
+        problem: the problem.
+        temperature: τ.
+        variance: that of the action prior.
+        beta: the optimism of the dynamics.
+    """
+    if beta == 0:
+        return None
+    unit, start = variance**0.5, torch.tensor(problem.initial_mean, dtype=torch.float64)
+    for t in range(problem.horizon, 0, -1):
+        for size in _ACTIONS:
+            for side in (1.0, -1.0):
+                action = torch.tensor(side * size * unit, dtype=torch.float64)
+                if _diverges(problem, t, start, action, beta / temperature):
+                    return t, float(action)
+    return None
+
+
+def action_diverges(problem: Line, temperature: float, variance: float) -> int | None:
+    """The time of a state for which the prior does not keep actions from rewards that rise without bound."""
+    for t in range(1, problem.horizon + 1):
+        for side in (1.0, -1.0):
+            far = side * torch.tensor(_FAR, dtype=torch.float64) * variance**0.5
+            log_integrand = -(far**2) / (2 * variance) + _reward(problem, t, far) / temperature
+            if _rises(log_integrand, far):
+                return t
+    return None
+
+
+def _diverges(problem: Line, t: int, state: Tensor, action: Tensor, theta: float) -> bool:
+    law = problem.noise_at(state.expand(1), action.expand(1))
+    try:
+        deviation = float(law.stddev)
+    except (NotImplementedError, AttributeError):
+        deviation = 1.0
+    scale = deviation if 0 < deviation < float("inf") else 1.0
+    for side in (1.0, -1.0):
+        far = side * scale * torch.tensor(_FAR, dtype=torch.float64)
+        here = problem.noise_at(state.expand_as(far), action.expand_as(far))
+        if _rises(here.log_prob(far) + theta * _reward(problem, t, state + action + far), far):
+            return True
+    return False
+
+
+def _reward(problem: Line, t: int, state: Tensor) -> Tensor:
+    found = problem.reward_at(t, state)
+    return found + problem.final_reward_at(state) if t == problem.horizon else found
+
+
+def _rises(log_integrand: Tensor, far: Tensor) -> bool:
+    """Whether an integrand does not fall faster than 1/x from point to point."""
+    mass = log_integrand + far.abs().log()
+    return bool(mass[-1] == torch.inf) or bool((mass[1:] >= mass[:-1]).all() and (mass[-1] > -torch.inf))

@@ -1,0 +1,3 @@
+"""Plots of problems whose states are vectors."""
+
+__all__: list[str] = []

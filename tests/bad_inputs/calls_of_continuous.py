@@ -1,0 +1,47 @@
+"""Valid calls with linear-quadratic models."""
+
+from functools import cache
+
+import numpy as np
+
+from pgm_control import ContinuousEnv, LinearQuadratic, LinearQuadraticModel, compare, infer, ledger, to_gymnasium
+
+from .calls import add, add_method, folder
+
+problem = cache(
+    lambda: LinearQuadratic.from_cost(
+        0.9, 0.5, 1.0, 0.2, 0.3, horizon=2, initial_mean=[1.0], initial_covariance=[[0.5]]
+    )
+)
+model = cache(lambda: LinearQuadraticModel(problem(), 1.0, [[1.0]]))
+clamped = cache(lambda: infer(model(), 0.0))
+
+
+def _started() -> ContinuousEnv:
+    env = to_gymnasium(model())
+    env.reset(seed=0)
+    return env
+
+
+add("evaluate of a linear-quadratic model", lambda: {"model": model(), "guide": clamped(), "world": problem()})
+add("objective of a linear-quadratic model", lambda: {"model": model(), "guide": clamped(), "optimism": 0.5})
+add("return_moments of a linear-quadratic model", lambda: {"model": model(), "guide": clamped()})
+add("scorecard of a linear-quadratic model", lambda: {"model": model(), "guides": {"clamped": clamped()}})
+add("ledger of a linear-quadratic model", lambda: {"model": model(), "guide": clamped(), "optimism": 0.5})
+add("frontier of a linear-quadratic model", lambda: {"model": model(), "optimism": [0.0, 1.0]})
+add("explain of a linear-quadratic model", lambda: {"model": model(), "optimism": 1.0, "flip": False})
+add("compare of a linear-quadratic model", lambda: {"model": model(), "seed": 0, "name": "mine"})
+add("to_gymnasium of a linear-quadratic model", lambda: {"mdp": model()})
+add(
+    "rollout of a linear-quadratic model",
+    lambda: {"env": to_gymnasium(model()), "policy": clamped(), "num_episodes": 2, "num_envs": 1, "seed": 0},
+)
+add("exchange:save of a linear-quadratic model", lambda: {"value": clamped(), "path": folder() / "gaussian.pt"})
+add("exchange:to_xarray of a linear-quadratic model", lambda: {"result": clamped(), "mdp": None}, anything="mdp")
+add(
+    "exchange:to_arviz of a linear-quadratic model",
+    lambda: {"result": clamped(), "model": model(), "num_samples": 5, "num_chains": 2, "seed": 0},
+)
+add_method("ContinuousLedger.save", lambda: ledger(model(), clamped()), lambda: {"path": folder() / "ledger.csv"})
+add_method("ContinuousComparison.save", lambda: compare(model()), lambda: {"path": folder() / "comparison.json"})
+add_method("ContinuousEnv.step", _started, lambda: {"action": np.zeros(1)}, drawn="action")
