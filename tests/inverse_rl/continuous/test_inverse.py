@@ -237,6 +237,19 @@ def test_one_start_is_the_best_of_several():
     assert several.ties == ()
 
 
+def test_actions_without_noise_have_no_finite_cost_that_is_best_and_show_its_direction():
+    """a = −Ks exactly: the larger the costs, the better; their ratios are the true ones."""
+    model = road(horizon=6)
+    blocks = infer(model, 0.0).true_blocks()
+    seen = blocks.replace(policy_covariance=0.0 * blocks.policy_covariance).sample(20, seed=0)
+    found = inverse(model, seen, "diagonal", num_starts=1)
+    assert found.status is InverseStatus.unbounded
+    torch.testing.assert_close(found.direction, TRUTH, atol=2e-3, rtol=0)
+    assert found.unbounded_names == ("Q[0,0]", "R[0,0]", "Q[1,1]")
+    assert "grows without bound" in str(found)
+    assert inverse(model, seen, "diagonal", prior=10.0, num_starts=1).status is InverseStatus.converged
+
+
 def test_a_prior_holds_the_costs_near_zero():
     model = road(horizon=6)
     seen = drives(model, 0.0, 5)
