@@ -34,6 +34,8 @@ RESULTS = (  # results and types, which a user does not make
     "behaviour:PeopleFit behaviour:PeopleStatus behaviour:PeopleIdentification behaviour:PeopleProgram "
     "behaviour:PeopleComparison behaviour:Recovery behaviour:ModelConfusion "
     "StepBlocks Visits PosteriorStep LatentMarkovGuide LatentBlocks HasReverse AuxiliaryELBO HasLatentBlocks "
+    "inverse_rl:IdentifiedDynamics inverse_rl:GaussianIdentification inverse_rl:BelievedDynamics "
+    "inverse_rl:GaussianInverse inverse_rl:QuadraticCost inverse_rl:QuadraticReward "
     "guides:LatentProcess Diagnosis GradientNoise Strangers "
     "GridPosterior MeshError Paths Account Densities continuous_zoo "
     "GaussianGuide ILQG ILQGStatus VectorModel "
