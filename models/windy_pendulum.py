@@ -1,6 +1,7 @@
 """The windy pendulum: hold a pendulum up, in gusts of wind."""
 
 import math
+from typing import Any
 
 import pyro.distributions as dist
 import torch
@@ -67,7 +68,7 @@ def windy_pendulum(horizon: int = 20, wind: float = WIND) -> ContinuousProblem:
     steps, deviation = whole("horizon", horizon), math.sqrt(positive("wind", wind, "variance"))
     deviations = torch.tensor([_SWAY, deviation], dtype=torch.float64)
 
-    def dynamics(t: int, state: Float[Tensor, "*batch 2"], action: Float[Tensor, "*batch 1"]) -> dist.Distribution:
+    def dynamics(t: int, state: Float[Tensor, "*batch 2"], action: Float[Tensor, "*batch 1"]) -> Any:
         angle, speed = state[..., 0], state[..., 1]
         moving = speed + _STEP * _GRAVITY * angle.sin()
         mean = torch.stack([angle + _STEP * moving, moving + _STEP * action[..., 0]], -1)
