@@ -28,6 +28,7 @@ from .planar import PlanarModel as PlanarModel
 from .line import LineModel as LineModel
 from .gusty_ledge import gusty_ledge as gusty_ledge
 from .hurry import hurry as hurry
+from .windy_pendulum import windy_pendulum as windy_pendulum
 from .continuous_zoo import ContinuousEntry as ContinuousEntry
 from .continuous_zoo import continuous_zoo as continuous_zoo
 from .environments import environment_id as environment_id
@@ -61,6 +62,7 @@ __all__ = [
     "LineModel",
     "gusty_ledge",
     "hurry",
+    "windy_pendulum",
     "ContinuousEntry",
     "continuous_zoo",
     "environment_id",

@@ -3,17 +3,23 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import final
+from typing import Any, final
+
+import pyro.distributions as dist
+import torch
 
 from pgm_control.problems.continuous.line import Line
 from pgm_control.problems.continuous.planar import Planar
+from pgm_control.problems.continuous.problem import ContinuousProblem
 from pgm_control.runtime.arguments import called, function, positive
 from pgm_control.text.one_line import one_line
 
+from .continuous import ContinuousModel
 from .gusty_ledge import HAND, gusty_ledge
 from .hurry import hurry
 from .line import LineModel
 from .planar import PlanarModel
+from .windy_pendulum import torque, windy_pendulum
 
 
 @final
@@ -23,18 +29,19 @@ class ContinuousEntry:
 
     Attributes:
         name: the name in the zoo.
-        build: the function that makes the problem, a `Planar` or a `Line`; all arguments have defaults, and `horizon`
-            is one of them.
+        build: the function that makes the problem, a `Planar`, a `Line` or a `ContinuousProblem`; all arguments have
+            defaults, and `horizon` is one of them.
         summary: a description in one sentence.
         temperature: the temperature at which the returns of free and clamped guides differ, in reward units per nat.
-        action_prior: the variance of the prior over actions, along each axis.
+        action_prior: the variance of the prior over actions, which is normal with mean 0, along each axis; for a
+            `ContinuousProblem` also a distribution over vectors.
     """
 
     name: str
-    build: Callable[..., Planar | Line]
+    build: Callable[..., Planar | Line | ContinuousProblem]
     summary: str
     temperature: float = 1.0
-    action_prior: float = 1.0
+    action_prior: float | torch.distributions.Distribution = 1.0
 
     __repr__ = one_line
 
@@ -48,20 +55,36 @@ class ContinuousEntry:
             called(name, getattr(self, name))
         function("build", self.build)
         object.__setattr__(self, "temperature", positive("temperature", self.temperature))
-        object.__setattr__(self, "action_prior", positive("action_prior", self.action_prior, "variance"))
+        if not isinstance(self.action_prior, torch.distributions.Distribution):
+            object.__setattr__(self, "action_prior", positive("action_prior", self.action_prior, "variance"))
 
-    def model(self, horizon: int | None = None, temperature: float | None = None) -> PlanarModel | LineModel:
+    def model(
+        self, horizon: int | None = None, temperature: float | None = None
+    ) -> PlanarModel | LineModel | ContinuousModel:
         """The problem as a model; default: at its own horizon and temperature."""
         problem = self.build() if horizon is None else self.build(horizon=horizon)
         tau = self.temperature if temperature is None else temperature
-        if isinstance(problem, Planar):
-            return PlanarModel(problem, tau, self.action_prior)
-        return LineModel(problem, tau, self.action_prior)
+        if isinstance(problem, ContinuousProblem):
+            return ContinuousModel(
+                problem.start, problem.dynamics, problem.reward, problem.horizon, tau, self._prior_over(problem),
+                problem.final_reward,
+            )  # fmt: skip
+        variance = positive("action_prior", self.action_prior, "variance")
+        return PlanarModel(problem, tau, variance) if isinstance(problem, Planar) else LineModel(problem, tau, variance)
+
+    def _prior_over(self, problem: ContinuousProblem) -> Any:
+        """The action prior, a distribution over vectors."""
+        prior = self.action_prior
+        if isinstance(prior, torch.distributions.Distribution):
+            return prior
+        mean = torch.zeros(problem.num_action_coordinates, dtype=torch.float64)
+        return dist.Normal(mean, prior**0.5).to_event(1)
 
 
 _ENTRIES = (
     ContinuousEntry("gusty_ledge", gusty_ledge, "Walk along a ledge in gusts of wind, beside a pit.", 0.5, HAND),
     ContinuousEntry("hurry", hurry, "Walk to a goal on a line, with a noise that grows with the size of a step.", 0.5),
+    ContinuousEntry("windy_pendulum", windy_pendulum, "Hold a pendulum up, in gusts of wind.", 0.5, torque()),
 )
 
 

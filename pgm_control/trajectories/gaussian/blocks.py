@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, final
+from typing import NamedTuple, Protocol, final, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -163,6 +163,7 @@ class GaussianBlocks:
         return ContinuousTrajectories(torch.stack(states, 1), torch.stack(actions, 1))
 
 
+@runtime_checkable
 class HasGaussianBlocks(Protocol):
     """Anything with affine-Gaussian factors: a posterior or a guide."""
 
