@@ -92,6 +92,7 @@ def identify_dynamics(
 
     Examples:
         >>> from pgm_control import LinearQuadratic, LinearQuadraticModel, infer
+        >>> from pgm_control.inverse_rl import identify_dynamics
         >>> problem = LinearQuadratic.from_cost(0.9, 0.5, 1.0, 0.2, 0.3, horizon=6, initial_mean=1.0)
         >>> drives = infer(LinearQuadraticModel(problem), 0.0).sample(2000, seed=0)
         >>> found = identify_dynamics(problem, drives)
