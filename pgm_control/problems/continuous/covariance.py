@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pyro.distributions as dist
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -52,11 +51,3 @@ def real_numbers(name: str, value: Any) -> Tensor:
     """
     numbers(name, value, InvalidProblem)  # a graph would be lost
     return no_truth_values(name, value).to(torch.float64)
-
-
-def normal(mean: Tensor, matrix: Float[Tensor, "state state"]) -> Any:
-    """N(mean, matrix) as a distribution of Pyro with one event dimension: independent normals if it is diagonal."""
-    variances = torch.diagonal(matrix)
-    if bool((matrix == torch.diag(variances)).all()):
-        return dist.Normal(mean, variances.sqrt().expand_as(mean)).to_event(1)
-    return dist.MultivariateNormal(mean, scale_tril=torch.linalg.cholesky(matrix))
