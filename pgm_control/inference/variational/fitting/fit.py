@@ -29,7 +29,7 @@ from ..elbo import elbo as exact_elbo
 from ..parameters import together
 from .checkpoint import Checkpoint, identity
 from .fit_result import Callback, Fit, FitStatus, FitStep
-from .gaussian_methods import exact_elbo_of
+from .gaussian_methods import exact_elbo_of, only_exact
 from .losses import Loss, require_loss
 from .method import Method
 from .methods import default_loss, exact, expectation_maximisation, forward, natural_gradient, svi
@@ -251,7 +251,7 @@ def _check_pair(model: Any, guide: Any, loss: object) -> Blocks | None:
             with torch.no_grad():
                 return tabulate(model, guide)  # checks that they fit and are normalised: else the ELBO is no bound
         require_program(model, guide)
-    elif is_program(model):
+    elif is_program(model) and not only_exact(model, guide):
         require_fittable(model, guide, with_every_site=loss is None)
     return None
 

@@ -17,6 +17,11 @@ def is_gaussian_pair(model: object, guide: object) -> bool:
     return isinstance(guide, GaussianAssignable) and (is_gaussian(model) or vector_model_of(model) is not None)
 
 
+def only_exact(model: object, guide: object) -> bool:
+    """Whether a Gaussian pair has exact losses alone: with a discount the model does not run as a program."""
+    return is_gaussian(model) and isinstance(guide, GaussianAssignable) and model.problem.discount < 1
+
+
 def exact_gaussian(model: GaussianModel, guide: GaussianAssignable) -> Method:
     """A single step that sets the guide to its exact optimum."""
     _require_linear_quadratic(model)
