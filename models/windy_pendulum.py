@@ -58,6 +58,10 @@ def windy_pendulum(horizon: int = 20, wind: float = WIND) -> ContinuousProblem:
         | .3 | −10.282 | −.985 | −10.671 | −3.98 |
         | 0 | −22.091 | −4.610 | −4.610 | −5.45 |
 
+        Samples agree: a `FreeNeuralGuide` after 1000 steps has an ELBO of −5.960 ± .006 and gives log p(O) an
+        importance-weighted bound of −5.764 ± .010; it imagines −.527 and earns −21.5 ± .2. A `ClampedNeuralGuide` has
+        −24.6 ± .2 and earns −4.84 ± .08 (one seed each).
+
         With gusts of variance .04 or .36 the true return is −7.493 or −25.93 for the free posterior, which imagines
         −.477 or −.697, and −1.216 or −12.29 for the clamped one.
 

@@ -10,7 +10,7 @@ from pyro.optim import ClippedAdam
 from pgm_control.errors import InvalidArgument
 from pgm_control.guides.continuous_neural import ClampedNeuralGuide, FreeNeuralGuide
 from pgm_control.inference.sampling.estimate import estimate
-from pgm_control.inference.sampling.smc import smc
+from pgm_control.inference.sampling.iwae import iwae_bound
 from pgm_control.inference.variational.fitting.fit import fit
 from pgm_control.inference.variational.one_pass_elbo import OnePassELBO
 from pgm_control.models.continuous import ContinuousModel
@@ -99,15 +99,25 @@ def test_with_less_wind_there_is_less_to_hope_for(wind, free, clamped):
         assert solve(optimism, wind=wind, speeds=121, torques=12, fastest=12.0).true == pytest.approx(known, abs=0.005)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("guide_class", "known", "short"), [(ClampedNeuralGuide, CLAMPED, 1.0), (FreeNeuralGuide, FREE, 0.5)]
-)
-def test_fitted_networks_earn_what_the_mesh_says(guide_class, known, short):
+def fitted(guide_class):
     of = model()
     guide = guide_class(of, seed=0)
-    fit(of, guide, OnePassELBO(64), ClippedAdam({"lr": 0.01, "lrd": 0.995}), num_steps=1000, tolerance=0.0, seed=0)
-    found = estimate(of, guide, 10_000, seed=1)
-    assert known[0] - short <= found.elbo.mean <= known[0] + 4 * found.elbo.standard_error
-    if guide.free_blocks:
-        assert smc(of, guide, 20_000, seed=3).log_evidence == pytest.approx(known[0], abs=0.05)
+    optim = ClippedAdam({"lr": 0.01, "lrd": 0.01 ** (1 / 1000), "betas": (0.9, 0.99)})
+    fit(of, guide, OnePassELBO(64), optim, num_steps=1000, tolerance=0.0, seed=0)
+    return of, guide, estimate(of, guide, 10_000, seed=1)
+
+
+@pytest.mark.slow
+def test_a_free_network_has_the_log_evidence_of_the_mesh():
+    of, guide, found = fitted(FreeNeuralGuide)
+    assert FREE[0] - 0.4 <= found.elbo.mean <= FREE[0] + 4 * found.elbo.standard_error
+    assert found.true_return.mean < CLAMPED[2] - 10.0
+    bound = iwae_bound(of, guide, 200, 50, seed=2)
+    assert bound.mean == pytest.approx(FREE[0], abs=0.01 + 4 * bound.standard_error)
+
+
+@pytest.mark.slow
+def test_a_clamped_network_earns_nearly_what_the_mesh_says():
+    _, _, found = fitted(ClampedNeuralGuide)
+    assert CLAMPED[0] - 4.0 <= found.elbo.mean <= CLAMPED[0] + 4 * found.elbo.standard_error
+    assert found.true_return.mean == pytest.approx(CLAMPED[2], abs=0.6)
