@@ -56,8 +56,9 @@ def main(args: Args) -> None:
     )
     model = LinearQuadraticModel(problem, temperature=1.0, action_prior=[[4.0]])
     edge = breakdown(model)
+    lowest = edge.neurotic.optimism
     print("    β  gain [x, v]  action sd  objective   imagined       true")
-    for beta in (1.0, 0.5, 0.0, -0.3, 0.999 * edge.neurotic.optimism):
+    for beta in (1.0, 0.5, 0.0, -0.3, 0.9 * lowest):
         found = infer(model, beta)
         score = evaluate(model, found)
         gain = "  ".join(f"{each:.2f}" for each in found.gain[0, 0].tolist())
@@ -66,18 +67,26 @@ def main(args: Args) -> None:
         print(f"{beta:5.2f}  {gain:>11}  {spread:9.2f}  {numbers}")
     print(edge)
     try:
-        infer(model, 1.001 * edge.neurotic.optimism)
-    except OptimismBreakdown as problem_found:
-        print(problem_found)
+        infer(model, round(1.1 * lowest, 2))
+    except OptimismBreakdown as refusal:
+        print(refusal)
+    norms = []
+    for horizon in (args.horizon, 5 * args.horizon, 25 * args.horizon):
+        longer = LinearQuadraticModel(problem.replace(horizon=horizon), 1.0, [[4.0]])
+        norms.append(f"{breakdown(longer, initial=False).h_infinity_norm:.4f} (T = {horizon})")
+    print("smallest gain from noise to cost:", ", ".join(norms))
     for beta in (1.0, 0.0):
         still = stationary_policy(model, beta)
-        print(f"stationary, β = {beta:g}: gain {[round(each, 2) for each in still.gain[0].tolist()]}", end=", ")
-        print(f"reward of a step {still.true_reward:.3f}, slowest pole {max(abs(each) for each in still.poles):.3f}")
+        gain = ", ".join(f"{each:.2f}" for each in still.gain[0].tolist())
+        slowest = max(abs(each) for each in still.poles)
+        print(f"stationary, β = {beta:g}: gain [{gain}], reward of a step {still.true_reward:.3f}, pole {slowest:.3f}")
 
-    figure = Figure(figsize=(13.0, 4.0), layout="constrained")
+    figure = Figure(figsize=(11.8, 4.4), layout="constrained")
     axes = figure.subplots(1, 3)
     plot.gain_by_optimism(model, axes=axes[:2])
     plot.belief_paths(infer(model, 1.0), (0, 1), title="β = 1: position and speed", ax=axes[2])
+    axes[2].set_xlabel("position")
+    axes[2].set_ylabel("speed")
     figure.savefig(args.picture)
 
 

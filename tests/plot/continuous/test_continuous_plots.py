@@ -39,10 +39,9 @@ def slope(t, state):
 
 
 PLANE = Planar(slope, horizon=3, noise_covariance=0.1)
-STATES = {
-    "free guide": torch.rand(20, 4, 2, dtype=torch.float64),
-    "clamped guide": np.random.default_rng(0).normal(size=(9, 4, 2)),
-}
+_rng = np.random.default_rng(0)
+STATES = {"free guide": torch.from_numpy(_rng.random((20, 4, 2))), "clamped guide": _rng.normal(size=(9, 4, 2))}
+POINT = {"a $name$ of several words": [[[2.0, 3.0]]]}
 PICTURES = {
     "belief_paths over time": (1, lambda **to: plot.belief_paths(infer(gaussian(), 1.0), 1, **to)),
     "belief_paths in the plane": (1, lambda **to: plot.belief_paths(infer(gaussian(), 1.0), (0, 1), **to)),
