@@ -64,7 +64,9 @@ def test_what_is_handled_is_right():
 
 
 HANDLED = words(
-    "output_feedback OutputFeedback stationary_policy plot:gain_by_optimism "
+    "ClampedGaussianGuide FreeGaussianGuide GaussianDialGuide OpenLoopGaussianGuide ClampedNeuralGuide "
+    "FreeNeuralGuide FlowGuide output_feedback OutputFeedback stationary_policy "
+    "plot:gain_by_optimism "
     "LinearQuadraticModel GaussianPosterior breakdown infer soft_values log_weights iwae_bound smc conditional_smc "
     "evaluate objective estimate estimate_elbo scorecard ledger diagnose frontier return_moments explain compare "
     "render rollout to_gymnasium with_optimism exchange:save exchange:to_xarray exchange:to_arviz testing:check_model "
@@ -80,6 +82,9 @@ MODELS = {
     )
 } | {
     "DialGuide": lambda m: pc.DialGuide(m, 0.5),
+    "infer_planar": lambda m: pc.infer_planar(m, 0.5),
+    "infer_line": lambda m: pc.infer_line(m, 0.5),
+    "ilqg": lambda m: pc.ilqg(m, 0.5),
     "ViewGuide": lambda m: pc.ViewGuide(m, [0]),
     "MixtureGuide": lambda m: pc.MixtureGuide(m, [pc.infer(m, 0.0)]),
     "ImportanceGuide": lambda m: pc.ImportanceGuide(m, pc.infer(m, 0.0), 3),
@@ -132,6 +137,8 @@ PROBLEMS = {
     "TabularModel": lambda p: pc.TabularModel(p),
     "PartiallyObservedMDP": lambda p: pc.PartiallyObservedMDP(p, torch.eye(2)),
     "PartiallyObservedModel": lambda p: pc.PartiallyObservedModel(p),
+    "PlanarModel": lambda p: pc.PlanarModel(p),
+    "LineModel": lambda p: pc.LineModel(p),
     "Ensemble": lambda p: pc.Ensemble([p]),
     "TabularEnv": lambda p: pc.TabularEnv(p),
     "check_against_env": lambda p: pc.check_against_env(p, "FrozenLake-v1"),
@@ -169,10 +176,12 @@ def test_what_is_not_handled_is_refused_by_name(name, tmp_path, monkeypatch):
 
 RESULTS = words(  # made by functions of the library, with problems or models as fields
     "Blocks LatentBlocks SoftValues Posterior HistoryOptimum Remembered Ladder Debiased SMC Ledger LearnedPrior "
-    "Comparison Bench BenchRow ReturnConditioned ContinuousComparison ContinuousLedger exchange:Discretised"
+    "Comparison Bench BenchRow ReturnConditioned ContinuousComparison ContinuousLedger exchange:Discretised "
+    "GridPosterior"
 )
 OTHERS = words(  # base classes, functions of simulators, and statuses
-    "SimulatorModel MarkovGuide MemoryGuide LatentMarkovGuide ClampedProcess member_blocks fit plot:elbo_curves "
+    "ContinuousGuide GaussianGuide SimulatorModel MarkovGuide MemoryGuide LatentMarkovGuide ClampedProcess "
+    "member_blocks fit plot:elbo_curves "
     "plot:recovered_reward_maps"
 )
 
@@ -194,3 +203,16 @@ def test_every_function_is_in_a_list():
             if {"model", "mdp", "problem"} & set(arguments) and full not in known:
                 missing.append(full)
     assert not missing
+
+
+@pytest.mark.parametrize("name", ["ClampedGaussianGuide", "FreeGaussianGuide", "OpenLoopGaussianGuide"])
+def test_gaussian_guides_are_evaluated_in_closed_form(name):
+    m = model()
+    guide = getattr(pc, name)(m)
+    account = pc.ledger(m, guide)
+    assert account.gap == pytest.approx(pc.infer(m, 1.0).log_evidence - pc.evaluate(m, guide).elbo, abs=1e-9)
+    assert pc.scorecard(m, {name: guide}).scores[name].elbo == pc.evaluate(m, guide).elbo
+    sampled = pc.estimate(m, guide, 500, seed=0)
+    for key in ("elbo", "imagined_return", "true_return"):
+        each = getattr(sampled, key)
+        assert abs(each.mean - getattr(pc.evaluate(m, guide), key)) <= 4.5 * each.standard_error + 1e-9

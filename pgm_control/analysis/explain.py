@@ -154,6 +154,7 @@ def explain(
     )
 
 
+@torch.no_grad()
 def _continuous(model: GaussianModel, optimism: Optimism, flip: bool, remedy: str) -> ContinuousExplanation:
     """The explanation of a linear-quadratic model."""
     require_nats(model)

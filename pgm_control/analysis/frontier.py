@@ -290,13 +290,20 @@ def _gap(model: GaussianModel, optimism: OptimismLike) -> FrontierGap:
 
 def _by_terms(model: Any, dial: Sequence[OptimismLike]) -> Frontier:
     """The frontier of another continuous model that `infer` solves."""
-    points: list[FrontierPoint] = []
+    points, gaps, beyond = list[FrontierPoint](), list[FrontierGap](), None
     for each in dial:
-        exact: Any = infer(model, each)
+        try:
+            exact: Any = infer(model, each)
+        except OptimismBreakdown as refusal:
+            beyond = refusal
+            gaps.append(FrontierGap(_as_passed(each), refusal.limit, str(refusal)))
+            continue
         terms = trajectory_terms(model, exact)
         returns = float(terms.imagined_return), float(terms.true_return)
         points.append(FrontierPoint(_as_passed(each), exact.objective, *returns, None, None, None))
-    return Frontier(tuple(points), None, None)
+    if beyond is not None and not points:
+        raise beyond
+    return Frontier(tuple(points), None, None, tuple(gaps))
 
 
 def _record(point: FrontierPoint) -> dict[str, Any]:

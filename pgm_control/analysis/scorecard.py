@@ -222,6 +222,7 @@ def scorecard(
     )
 
 
+@torch.no_grad()
 def _continuous(model: Any, guides: Mapping[str, Any]) -> Scorecard:
     """The scorecard of a continuous model, without sampling."""
     _require_free_name(guides)

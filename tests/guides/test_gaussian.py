@@ -6,6 +6,7 @@ import pytest
 import torch
 from ledge import HAND, ledge
 from linear_quadratics import double_integrator, random_model, scalar
+from pyro.infer import Trace_ELBO
 
 from pgm_control import (
     InvalidArgument,
@@ -214,8 +215,6 @@ def test_gradients_through_a_singular_noise_are_those_of_the_exact_objective():
     guide = shaken(FreeGaussianGuide(model), 0.1)
     parameters = list(guide.parameters())
     exact = torch.autograd.grad(objective_of(model, guide.blocks(), 1.0, 1.0), parameters, allow_unused=True)
-    from pyro.infer import Trace_ELBO
-
     loss = Trace_ELBO(num_particles=20_000, vectorize_particles=True, max_plate_nesting=0)
     loss.loss_and_grads(model, guide)
     for parameter, due in zip(parameters, exact, strict=True):

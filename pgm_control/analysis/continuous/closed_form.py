@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+import torch
+
 from ...chance.optimism import Optimism
 from ...errors import InvalidArgument, OptimismBreakdown
 from ...inference.exact.gaussian.solve import Thetas
@@ -68,8 +70,9 @@ def best_return(problem: LinearQuadratic) -> float:
 
     Where the cost is flat in some action it is the limit of costs of that action that go to 0.
     """
-    best = best_policy(problem)
-    return math.inf if best is None else float(best.value)
+    with torch.no_grad():
+        best = best_policy(problem)
+        return math.inf if best is None else float(best.value)
 
 
 def reference(model: Any) -> float:
@@ -78,7 +81,8 @@ def reference(model: Any) -> float:
     It is infinite beyond the euphoric breakdown.
     """
     try:
-        return float(infer(model, 1.0).objective)
+        with torch.no_grad():
+            return float(infer(model, 1.0).objective)
     except OptimismBreakdown:
         return math.inf
 

@@ -41,7 +41,7 @@ def parts_of_gaussian_model(model: LinearQuadraticModel) -> tuple[Parts, Parts]:
     prior = model.action_prior
     return {
         "problem": tensors,
-        "action_prior": None if prior is None else {name: getattr(prior, name).clone() for name in _PRIOR},
+        "action_prior": None if prior is None else {name: getattr(prior, name).detach().clone() for name in _PRIOR},
     }, {"problem": facts, "temperature": model.temperature}
 
 

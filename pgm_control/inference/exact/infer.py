@@ -31,6 +31,7 @@ from ...errors import InvalidArgument
 from ...problems.continuous.line import Line
 from ...problems.continuous.planar import Planar
 from ...problems.gradients import detached
+from ...runtime.arguments import shown
 from ...runtime.programs import without_condition
 from ...trajectories.blocks import MarkovModel, require_model
 from ...trajectories.gaussian.model import GaussianModel, is_gaussian
@@ -213,8 +214,8 @@ def _continuous(
         )
     if evidence is not None:
         raise InvalidArgument(
-            f"`evidence` must be None for a {kind}, but is on {', '.join(evidence)}. A reward −τ(s − x)²/(2σ²) at that "
-            "step is a Gaussian observation x of the state."
+            f"`evidence` must be None for a {kind}, but is {shown(evidence)}. A reward −τ(s − x)²/(2σ²) at that step is "
+            "a Gaussian observation x of the state."
         )
     if is_gaussian(model):
         return infer_gaussian(model, optimism)

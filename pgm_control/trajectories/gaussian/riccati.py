@@ -29,6 +29,18 @@ from .model import GaussianModel, log_det, timed_prior
 FINE, DYNAMICS, ACTIONS = 0, 1, 2  # why a sweep ends: it does not; noise is unbounded; no action is best
 
 
+TIMED = ("transition", "drift", "noise_root", "hessian", "gradient", "constant")  # the fields with an axis of time
+
+
+def shared(table: Tensor, batch: int, timed: bool) -> Tensor:
+    """A table with its batch axes as one, of size 1 if all problems share it, and so its axis of time."""
+    if timed and table.stride(batch) == 0:
+        table = table.narrow(batch, 0, 1)
+    if all(table.stride(i) == 0 or table.shape[i] == 1 for i in range(batch)):
+        return table[(0,) * batch][None]
+    return table.reshape(-1, *table.shape[batch:])
+
+
 class Prepared(NamedTuple):
     """A linear-quadratic model with its action prior folded into the cost; axes (*batch, time, …)."""
 
@@ -48,6 +60,20 @@ class Prepared(NamedTuple):
         """The same numbers with one more batch axis in front, as views."""
         return Prepared._make([*(each.expand(count, *each.shape) for each in self[:-1]), self.discount])
 
+    def flat(self) -> "Prepared":
+        """The same numbers with one axis of problems, and axes of size 1 where problems or times share a table."""
+        batch = self.final_constant.dim()
+        tables = (shared(each, batch, timed=i < len(TIMED)) for i, each in enumerate(self[:-1]))
+        return Prepared._make([*tables, self.discount])
+
+    def full(self, count: int, steps: int) -> "Prepared":
+        """Flat numbers with their axes of problems and times expanded, as views."""
+        tables = (
+            each.expand(count, *([steps, *each.shape[2:]] if i < len(TIMED) else each.shape[1:]))
+            for i, each in enumerate(self[:-1])
+        )
+        return Prepared._make([*tables, self.discount])
+
 
 class Swept(NamedTuple):
     """The result of a backward sweep; P, p and v have T + 1 steps.
@@ -56,8 +82,6 @@ class Swept(NamedTuple):
         P, p, v: the values $V_t(s) = -(½ s'Ps + p's + v)$, in reward units.
         gain, offset: K and κ of the policy $N(-Ks - κ, τ H_{aa}^{-1})$.
         policy_covariance: $τ H_{aa}^{-1}$.
-        ahead_hessian, ahead_gradient: P̃ and p̃ of the certainty equivalent of the next value.
-        noise: the covariance S of the believed dynamics.
         reason: 0, or 1 where the noise is unbounded, or 2 where no action is best, by problem.
         at: the step at which it ends, or −1, by problem.
     """
@@ -68,9 +92,6 @@ class Swept(NamedTuple):
     gain: Float[Tensor, "*batch time action state"]
     offset: Float[Tensor, "*batch time action"]
     policy_covariance: Float[Tensor, "*batch time action action"]
-    ahead_hessian: Float[Tensor, "*batch time state state"]
-    ahead_gradient: Float[Tensor, "*batch time state"]
-    noise: Float[Tensor, "*batch time state state"]
     reason: Int[Tensor, "*batch"]
     at: Int[Tensor, "*batch"]
 
@@ -157,7 +178,7 @@ def backward_sweep(given: Prepared, theta: Float[Tensor, "*batch"]) -> Swept:
             if bool((reason != FINE).all()):
                 break
         values.append((P, p, v))
-        rows.append((K, kappa, tau[..., None, None] * spread, ahead.P, ahead.p, ahead.covariance))
+        rows.append((K, kappa, tau[..., None, None] * spread))
     return _stacked(given, values, rows, reason, at)
 
 
@@ -169,10 +190,10 @@ def _stacked(
     m = given.transition.shape[-1] - n
     values += [tuple(torch.full_like(each, torch.nan) for each in values[-1])] * (steps + 1 - len(values))
     if len(rows) < steps:
-        shapes = ((m, n), (m,), (m, m), (n, n), (n,), (n, n))
+        shapes = ((m, n), (m,), (m, m))
         like = given.final_constant
         rows += [tuple(like.new_full((*like.shape, *each), torch.nan) for each in shapes)] * (steps - len(rows))
     stacked = [torch.stack(each[::-1], front) for each in zip(*values, strict=True)]
     stacked += [torch.stack(each[::-1], front) for each in zip(*rows, strict=True)]
-    P, p, v, gain, offset, covariance, hessian, gradient, noise = stacked
-    return Swept(P, p, v, gain, offset, covariance, hessian, gradient, noise, reason, at)
+    P, p, v, gain, offset, covariance = stacked
+    return Swept(P, p, v, gain, offset, covariance, reason, at)

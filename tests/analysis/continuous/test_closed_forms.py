@@ -18,6 +18,7 @@ from pgm_control import (
     Risk,
     estimate,
     evaluate,
+    explain,
     frontier,
     infer,
     objective,
@@ -258,3 +259,18 @@ def test_batches_and_other_sizes_are_refused():
     model = LinearQuadraticModel(scalar())
     with pytest.raises(InvalidGuide, match="`gain` of the guide must have shape"):
         evaluate(model, infer(LinearQuadraticModel(scalar(horizon=3)), 0.0))
+
+
+def test_matrices_with_a_graph_give_the_same_numbers():
+    cost = torch.ones(1, 1, dtype=torch.float64, requires_grad=True)
+    model = LinearQuadraticModel(scalar(), 1.0, cost)
+    plain = LinearQuadraticModel(scalar(), 1.0, 1.0)
+    for call in (
+        lambda m: evaluate(m, infer(m, 0.5)),
+        lambda m: scorecard(m, {"half": infer(m, 0.5)}),
+        lambda m: frontier(m, [0.0, 1.0]).to_dict(),
+        lambda m: return_moments(m, infer(m, 0.5)),
+        lambda m: objective(m, infer(m, 0.5)),
+        lambda m: explain(m, flip=False),
+    ):
+        assert repr(call(model)) == repr(call(plain))

@@ -4,8 +4,10 @@ import pyro.distributions as dist
 import pytest
 import torch
 from ledge import ledge
+from pyro.infer import Trace_ELBO
+from pyro.optim import ClippedAdam
 
-from pgm_control import LinearQuadratic, LinearQuadraticModel, estimate, fit, infer
+from pgm_control import LinearQuadratic, LinearQuadraticModel, estimate, fit, infer, log_weights
 from pgm_control.guides import ClampedGaussianGuide, FreeGaussianGuide, GaussianDialGuide, OpenLoopGaussianGuide
 from pgm_control.inference.local.around import around
 from pgm_control.inference.local.expectations import Points
@@ -65,7 +67,7 @@ def test_the_known_answers():
 
 @pytest.mark.parametrize("beta", [0.0, 1.0])
 def test_a_reward_of_the_next_state_counts_and_shares_terms_with_the_action(beta):
-    """r = −½ (s' − a)² has a cross term of action and next state; its mean is over the true noise."""
+    """r = −½ (s' − a)² couples action and next state; clamped, it is a cost of (s, a), its mean over the noise."""
 
     def reward(t, s, a, ahead):
         return -0.5 * ((ahead - a) ** 2).sum(-1)
@@ -79,8 +81,6 @@ def test_a_reward_of_the_next_state_counts_and_shares_terms_with_the_action(beta
         )
         assert found.remeasured == pytest.approx(infer(LinearQuadraticModel(same, 1.0, 1.0), 0.0).objective, abs=1e-8)
     else:  # the log-weight of the exact posterior is constant
-        from pgm_control import log_weights
-
         weights = log_weights(guide.model, guide, 50, seed=0)
         assert float(weights.std()) <= 1e-6
         assert float(weights.mean()) == pytest.approx(found.remeasured, abs=1e-6)
@@ -136,9 +136,6 @@ def test_curved_dynamics():
     drawn = estimate(model, free, 20_000, seed=0).elbo
     assert abs(drawn.mean - found.remeasured) <= 5 * drawn.standard_error + 1e-3
     before = found.remeasured
-    from pyro.infer import Trace_ELBO
-    from pyro.optim import ClippedAdam
-
     loss = Trace_ELBO(num_particles=200, vectorize_particles=True, max_plate_nesting=0)
     fit(model, free, loss=loss, optim=ClippedAdam({"lr": 0.003}), num_steps=60, seed=0)
     again = fit(model, free, method="natural_gradient", num_steps=1)

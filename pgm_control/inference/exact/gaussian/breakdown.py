@@ -27,10 +27,12 @@ from ....runtime.arguments import flag, shown
 from ....text.wording import amount
 from ....trajectories.gaussian.model import GaussianModel, is_gaussian, one_problem
 from ....trajectories.gaussian.riccati import ACTIONS, FINE, Prepared, Swept, backward_sweep, prepared
+from ....trajectories.gaussian.sweep import rough_sweep
 
 _DOUBLINGS = 100.0  # the largest and smallest |θ| that is tried, relative to its natural scale, in powers of 2
 _WIDTH = 65  # the number of θ that are tried side by side
 _REFINEMENTS = 20  # more than the digits of a float64
+_ROUGH = 1e-5  # the relative width to which compiled sweeps bracket an edge
 
 
 class BreakdownEdge(NamedTuple):
@@ -118,22 +120,36 @@ def breakdown(model: GaussianModel, initial: bool = True) -> Breakdown:
 
 
 def _edge_of(model: GaussianModel, given: Prepared, sign: float, initial: bool) -> BreakdownEdge:
-    """The edge on one side of 0: a grid over all magnitudes, then ever finer ones between a bounded θ and the next."""
+    """The edge on one side of 0: a grid over all magnitudes, then ever finer ones between a bounded θ and the next.
+
+    The first ones are compiled where that is possible. Near the edge these subtract large numbers, so that torch ends
+    the search, and begins it again where the two do not agree.
+    """
     tau, scale = model.temperature, _scale(given)
-    sizes = scale * 2.0 ** torch.linspace(-_DOUBLINGS, _DOUBLINGS, _WIDTH, dtype=torch.float64)
-    sizes = sizes[sizes.isfinite()]
-    low, high = 0.0, math.inf
-    failed = _failures(model, given, sign * sizes, initial)
-    for _ in range(_REFINEMENTS):
-        beyond = [i for i, reason in enumerate(failed.reason.tolist()) if reason != FINE]
-        if not beyond:
-            break
-        first = beyond[0]
-        low, high = float(sizes[first - 1]) if first else low, float(sizes[first])
-        sizes = torch.linspace(low, high, _WIDTH, dtype=torch.float64)
-        if len(set(sizes.tolist())) <= 2:
-            break
-        failed = _failures(model, given, sign * sizes, initial)
+    all_sizes = scale * 2.0 ** torch.linspace(-_DOUBLINGS, _DOUBLINGS, _WIDTH, dtype=torch.float64)
+    all_sizes = all_sizes[all_sizes.isfinite()]
+
+    def refined(low: float, high: float, sizes: Tensor, rough: bool) -> tuple[float, float]:
+        for _ in range(_REFINEMENTS):
+            reasons = _failures(model, given, sign * sizes, initial, rough).reason.tolist()
+            first = next((i for i, reason in enumerate(reasons) if reason != FINE), None)
+            if first is None:
+                return low, math.inf
+            low, high = float(sizes[first - 1]) if first else low, float(sizes[first])
+            sizes = torch.linspace(low, high, _WIDTH, dtype=torch.float64)
+            if len(set(sizes.tolist())) <= 2 or (rough and high - low <= _ROUGH * high):
+                break
+        return low, high
+
+    low, high = refined(0.0, math.inf, all_sizes, rough=True)
+    if math.isfinite(high):
+        ends = torch.tensor([low * (1 - _ROUGH), high * (1 + _ROUGH)], dtype=torch.float64)
+        known = _failures(model, given, sign * ends, initial).reason
+        if int(known[0]) == FINE and int(known[1]) != FINE:
+            low, high = float(ends[0]), float(ends[1])
+            low, high = refined(low, high, torch.linspace(low, high, _WIDTH, dtype=torch.float64), rough=False)
+        else:
+            low, high = refined(0.0, math.inf, all_sizes, rough=False)
     if not math.isfinite(high):
         return BreakdownEdge(sign * math.inf, sign * math.inf, None, None, None)
     at = _failures(model, given, sign * torch.tensor([high], dtype=torch.float64), initial)
@@ -153,9 +169,9 @@ class _Failures(NamedTuple):
     time: Tensor
 
 
-def _failures(model: GaussianModel, given: Prepared, thetas: Tensor, initial: bool) -> _Failures:
-    """One backward sweep for all θ side by side."""
-    swept = backward_sweep(given.expanded(len(thetas)), thetas)
+def _failures(model: GaussianModel, given: Prepared, thetas: Tensor, initial: bool, rough: bool = False) -> _Failures:
+    """One backward sweep for all θ side by side, compiled if it may be rough."""
+    swept = (rough_sweep if rough else backward_sweep)(given.expanded(len(thetas)), thetas)
     L = root(model.problem.initial_covariance)
     P = torch.where((swept.reason == FINE)[:, None, None], swept.P[:, 0], 0.0)
     scale = thetas[:, None, None] if initial else 0.0

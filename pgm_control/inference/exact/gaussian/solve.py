@@ -24,7 +24,8 @@ from ....errors import InvalidArgument
 from ....problems.continuous.arrays import root
 from ....trajectories.gaussian.blocks import GaussianBlocks
 from ....trajectories.gaussian.model import GaussianModel
-from ....trajectories.gaussian.riccati import FINE, Prepared, Swept, backward_sweep, prepared
+from ....trajectories.gaussian.riccati import FINE, Prepared, Swept, prepared
+from ....trajectories.gaussian.sweep import believed_noise, sweep
 from .breakdown import refuse_breakdown
 from .posterior import GaussianPosterior
 
@@ -102,13 +103,14 @@ def optimum(
         dynamics: θ of the dynamics, in 1/reward.
         initial: θ of the start.
     """
-    problem, swept = model.problem, backward_sweep(given, dynamics)
+    problem, swept = model.problem, sweep(given, dynamics)
     start = start_equivalent(swept, root(problem.initial_covariance), initial)
     mean = problem.initial_mean.expand(*start.p.shape)
     pull = times(swept.P[..., 0, :, :], mean) + swept.p[..., 0, :]
-    theta, gamma = dynamics[..., None, None, None], given.discount
-    pulled = theta * gamma * swept.noise @ swept.P[..., 1:, :, :]  # θSP of the mean of the believed next state
-    drift = given.drift - times(pulled, given.drift) - theta[..., 0] * gamma * times(swept.noise, swept.p[..., 1:, :])
+    theta, gamma = dynamics.expand(start.v.shape)[..., None, None, None], given.discount
+    noise = believed_noise(given, swept, dynamics.expand(start.v.shape))
+    pulled = theta * gamma * noise @ swept.P[..., 1:, :, :]  # θSP of the mean of the believed next state
+    drift = given.drift - times(pulled, given.drift) - theta[..., 0] * gamma * times(noise, swept.p[..., 1:, :])
     of_start = initial[..., None]
     blocks = GaussianBlocks(
         mean - of_start * times(start.covariance, pull),
@@ -118,7 +120,7 @@ def optimum(
         swept.policy_covariance,
         torch.where(theta == 0, given.transition, given.transition - pulled @ given.transition),
         torch.where(theta[..., 0] == 0, given.drift, drift),
-        torch.where(theta == 0, problem.W, swept.noise),
+        torch.where(theta == 0, problem.W, noise),
     )
     value = -((0.5 * times(start.P, mean) + start.p) * mean).sum(-1) - start.v
     return Optimum(swept, blocks, value, (swept.reason == FINE) & start.is_finite)

@@ -22,11 +22,12 @@ from ....errors import InvalidArgument
 from ....problems.continuous.arrays import root
 from ....runtime.arguments import shown
 from ....text.one_line import one_line
-from ....trajectories.gaussian.blocks import GaussianBlocks, GaussianMarginals
+from ....trajectories.gaussian.blocks import GaussianBlocks
 from ....trajectories.gaussian.model import GaussianModel
 from ....trajectories.gaussian.model import log_det as covariance_log_det
-from ....trajectories.gaussian.riccati import FINE, Prepared, Swept, backward_sweep, prepared
-from .solve import refuse_breakdown, start_equivalent
+from ....trajectories.gaussian.riccati import FINE, Prepared, Swept, prepared, shared
+from ....trajectories.gaussian.sweep import ahead_of, slopes, sweep_and_arrays
+from .solve import refuse_breakdown, start_equivalent, times
 
 
 @final
@@ -65,11 +66,16 @@ def gaussian_values(model: GaussianModel, optimism: Any, temperature: Any = None
         raise InvalidArgument(f"`temperature` must be positive, but is {float(tau.detach().min()):g}.")
     dynamics, initial = _thetas(model, optimism, tau)
     given, problem = prepared(model, tau), model.problem
+    flat, batch = given.flat(), problem.batch_shape
+    front = len(batch)
     found = _Value.apply(
-        *given[:2], problem.W, *given[3:10], dynamics, initial, problem.initial_mean, problem.initial_covariance,
-        given.discount,
+        *flat[:2], shared(problem.W, front, timed=True), *flat[3:9],
+        *(each.expand(batch).reshape(-1) for each in (tau, dynamics, initial)),
+        shared(problem.initial_mean, front, timed=False), shared(problem.initial_covariance, front, timed=False),
+        given.discount, problem.horizon,
     )  # fmt: skip
-    value, swept, finite = found[0], Swept(*found[1:-1]), found[-1]
+    value, *numbers, finite = (each.reshape((*batch, *each.shape[1:])) for each in found)
+    swept = Swept(*numbers)
     if not bool(finite.all()):
         _refuse(model, optimism, tau, dynamics, initial, swept)
     return GaussianValues(
@@ -122,20 +128,23 @@ def _refuse(model: GaussianModel, optimism: Any, tau: Tensor, dynamics: Tensor, 
 
 
 class _Value(torch.autograd.Function):
-    """The value of the start, in reward units; its derivatives by one forward sweep."""
+    """The values of the starts, in reward units; their derivatives by one forward sweep.
+
+    All tables have one axis of problems, and axes of size 1 where problems or times share them.
+    """
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        F, d, W, hessian, gradient, constant, P, p, v, tau, dynamics, initial, mean, spread, discount = inputs
-        given = Prepared(F, d, root(W), hessian, gradient, constant, P, p, v, tau, discount)
-        swept = backward_sweep(given, dynamics)
-        start = start_equivalent(swept, root(spread), initial)
-        value = -((0.5 * (start.P @ mean[..., None])[..., 0] + start.p) * mean).sum(-1) - start.v
-        ctx.discount = discount
-        ctx.save_for_backward(
-            F, d, given.noise_root, dynamics, initial, mean, tau, *swept[:9], start.P, start.p, start.covariance,
-            root(spread),
-        )  # fmt: skip
+        F, d, W, hessian, gradient, constant, P, p, v, tau, dynamics, initial, mean, spread, discount, steps = inputs
+        flat = Prepared(F, d, root(W), hessian, gradient, constant, P, p, v, tau, discount)
+        given = flat.full(len(tau), steps)
+        swept, arrays = sweep_and_arrays(given, dynamics)
+        mean, spread = mean.expand(*swept.p[:, 0].shape), spread.expand(*swept.P[:, 0].shape)
+        start_root = root(spread)
+        start = start_equivalent(swept, start_root, initial)
+        value = -((0.5 * times(start.P, mean) + start.p) * mean).sum(-1) - start.v
+        ctx.given, ctx.arrays, ctx.shapes = given, arrays, [each.shape for each in inputs[:14]]
+        ctx.save_for_backward(dynamics, initial, mean, start_root, *swept[:6], *start[:4])
         finite = (swept.reason == FINE) & start.is_finite
         ctx.mark_non_differentiable(*swept, finite)
         return (value, *swept, finite)
@@ -143,80 +152,87 @@ class _Value(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor, *_: Any) -> tuple[Any, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        F, d, L, theta, initial, mean, tau, *rest = ctx.saved_tensors
-        swept, (start_P, start_p, start_S, start_root) = rest[:9], rest[9:]
-        P, p, _, K, kappa, policy, ahead_P, ahead_p, S = swept
-        steps = d.shape[-2]
-        weight = ctx.discount ** torch.arange(steps + 1, dtype=d.dtype)
-        scale = upstream[..., None] * weight  # (*batch, T + 1)
-        at = theta[..., None, None, None]
-        next_P, next_p = ctx.discount * P[..., 1:, :, :], ctx.discount * p[..., 1:, :]
-        SP = at * S @ next_P
-        drift = d - (SP @ d[..., None])[..., 0] - theta[..., None, None] * (S @ next_p[..., None])[..., 0]
-        pulled = (P[..., 0, :, :] @ mean[..., None])[..., 0] + p[..., 0, :]
-        believed_mean = mean - initial[..., None] * (start_S @ pulled[..., None])[..., 0]
-        found = GaussianBlocks(believed_mean, start_S, K, kappa, policy, F - SP @ F, drift, S).marginals()
-        z, M = found.mean, found.covariance + found.mean[..., :, None] * found.mean[..., None, :]
-        each, wide, matrix = scale[..., :-1], scale[..., :-1, None], scale[..., :-1, None, None]
-        reached = (ahead_P @ d[..., None])[..., 0] + ahead_p
-        pull = ahead_P @ F
-        g = (pull @ z[..., None])[..., 0] + reached
-        gg = pull @ found.covariance @ pull.mT + g[..., :, None] * g[..., None, :]
-        last = found.last_mean
-        last_M = found.last_covariance + last[..., :, None] * last[..., None, :]
-        of_start = (start_P @ mean[..., None])[..., 0] + start_p
-        end = scale[..., -1]
-        m = kappa.shape[-1]
-        # The derivative of the cost by τ, for fixed prepared numbers, is ½ log det Haa with Haa = τ Σ⁻¹.
-        log_det = m * tau.log()[..., None] - covariance_log_det(policy)
-        price = _price(L, next_P, next_p, theta, F, d, found)
-        start_value = _start_price(start_root, P[..., 0, :, :], pulled, initial)
-        return (
-            -matrix * (pull @ M + reached[..., :, None] * z[..., None, :]),
-            -wide * g,
-            0.5 * matrix * (at * gg - ahead_P),
-            -0.5 * matrix * M,
-            -wide * z,
-            -each,
-            -0.5 * end[..., None, None] * last_M,
-            -end[..., None] * last,
-            -end,
-            -0.5 * (each * log_det).sum(-1),
-            (each * price).sum(-1),
-            upstream * start_value,
-            -upstream[..., None] * of_start,
-            0.5
-            * upstream[..., None, None]
-            * (initial[..., None, None] * of_start[..., :, None] * of_start[..., None, :] - start_P),
-            None,
+        given, (theta, initial, mean, start_root, *rest) = ctx.given, ctx.saved_tensors
+        swept = Swept._make([*rest[:6], theta, theta])  # the last two are not used
+        start_P, start_p, _, start_S = rest[6:]
+        pulled = times(swept.P[:, 0], mean) + swept.p[:, 0]
+        believed = mean - initial[:, None] * times(start_S, pulled)
+        of_start = times(start_P, mean) + start_p
+        outer = initial[:, None, None] * of_start[:, :, None] * of_start[:, None, :] - start_P
+        by_start = -upstream[:, None] * of_start, 0.5 * upstream[:, None, None] * outer
+        by_settings = (None, None, None)
+        if ctx.arrays is not None and not any(ctx.needs_input_grad[9:12]):
+            by_tables = slopes(given, theta, ctx.arrays, believed, start_S, upstream * given.temperature)
+        else:
+            by_tables, by_settings = _by_moments(given, swept, theta, believed, start_S, upstream)
+            price = _spread_price(start_root, swept.P[:, 0], initial, pulled[..., None])
+            by_settings = (*by_settings, upstream * price)
+        found = [*by_tables, *by_settings, *by_start]
+        summed = (
+            each if each is None else each.sum_to_size(shape) for each, shape in zip(found, ctx.shapes, strict=True)
         )
+        return (*summed, None, None)
 
 
-def _price(L: Tensor, P: Tensor, p: Tensor, theta: Tensor, F: Tensor, d: Tensor, found: GaussianMarginals) -> Tensor:
-    """KL/θ² of the believed dynamics from the true ones by step, in nats times reward²; also at θ = 0."""
-    X = L.mT @ P @ L
-    M = torch.eye(X.shape[-1], dtype=X.dtype) + theta[..., None, None, None] * X
-    pull = torch.linalg.solve(M, L.mT @ P @ F)
-    base = torch.linalg.solve(M, (L.mT @ (P @ d[..., None] + p[..., None])))[..., 0]
-    centre = (pull @ found.mean[..., None])[..., 0] + base
-    square = centre.square().sum(-1) + ((pull @ found.covariance) * pull).sum((-2, -1))
-    return 0.5 * square + _spread_price(X, theta[..., None])
+def _by_moments(
+    given: Prepared, swept: Swept, theta: Tensor, mean: Tensor, covariance: Tensor, upstream: Tensor
+) -> tuple[tuple[Tensor, ...], tuple[Tensor, Tensor]]:
+    """The derivatives of values by all tables, and by τ and θ of the dynamics, from the believed moments, in torch."""
+    F, d, L, tau, steps = given.transition, given.drift, given.noise_root, given.temperature, given.drift.shape[1]
+    P, p = given.discount * swept.P[:, 1:], given.discount * swept.p[:, 1:]
+    ahead_P, ahead_p, S = ahead_of(given, swept, theta)
+    at = theta[:, None, None, None]
+    SP = at * S @ P
+    drift = d - times(SP, d) - at[..., 0] * times(S, p)
+    policy = swept.gain, swept.offset, swept.policy_covariance
+    found = GaussianBlocks(mean, covariance, *policy, F - SP @ F, drift, S).marginals()
+    z, last = found.mean, found.last_mean
+    M = found.covariance + z[..., :, None] * z[..., None, :]
+    last_M = found.last_covariance + last[..., :, None] * last[..., None, :]
+    scale = upstream[:, None] * given.discount ** torch.arange(steps + 1, dtype=d.dtype)
+    each, end = scale[:, :-1], scale[:, -1]
+    wide, matrix = each[..., None], each[..., None, None]
+    reached = times(ahead_P, d) + ahead_p
+    pull = ahead_P @ F
+    g = times(pull, z) + reached
+    gg = pull @ found.covariance @ pull.mT + g[..., :, None] * g[..., None, :]
+    # The derivative of the cost by τ, for fixed prepared numbers, is ½ log det Haa with Haa = τ Σ⁻¹.
+    log_det = swept.offset.shape[-1] * tau.log()[:, None] - covariance_log_det(swept.policy_covariance)
+    # P(Fz + d) + p, of which the columns are the mean and a root of the covariance
+    spread = torch.cat(((P @ (times(F, z) + d)[..., None] + p[..., None]), P @ F @ root(found.covariance)), -1)
+    price = _spread_price(L, P, theta[:, None], spread)
+    tables = (
+        -matrix * (pull @ M + reached[..., :, None] * z[..., None, :]),
+        -wide * g,
+        0.5 * matrix * (at * gg - ahead_P),
+        -0.5 * matrix * M,
+        -wide * z,
+        -each,
+        -0.5 * end[:, None, None] * last_M,
+        -end[:, None] * last,
+        -end,
+    )
+    return tables, (-0.5 * (each * log_det).sum(-1), (each * price).sum(-1))
 
 
-def _start_price(L: Tensor, P: Tensor, pulled: Tensor, theta: Tensor) -> Tensor:
-    """KL/θ² of the believed start from the true one."""
+def _spread_price(L: Tensor, P: Tensor, theta: Tensor, pulled: Tensor) -> Tensor:
+    r"""KL/θ² of the tilted Gaussian from N(·, LL'), in nats times reward², also at θ = 0.
+
+    $$\tfrac12 |M^{-1}L'g|^2 + \sum_i \frac{\log(1 + x_i) - x_i/(1 + x_i)}{2\theta^2}, \qquad M = I + \theta L'PL$$
+
+    Args:
+        L: a root of the covariance.
+        P: the Hessian of the cost.
+        theta: θ.
+        pulled: gradients g of the cost, in columns whose squares are added.
+    """
     X = L.mT @ P @ L
     M = torch.eye(X.shape[-1], dtype=X.dtype) + theta[..., None, None] * X
-    centre = torch.linalg.solve(M, (L.mT @ pulled[..., None]))[..., 0]
-    return 0.5 * centre.square().sum(-1) + _spread_price(X, theta)
-
-
-def _spread_price(X: Tensor, theta: Tensor) -> Tensor:
-    """Σ ½ (log(1 + x) − x/(1 + x)) / θ² over x = θλ of the eigenvalues λ of X: λ²/4 at θ = 0."""
+    square = torch.linalg.solve(M, L.mT @ pulled).square().sum((-2, -1))
     eigenvalues = torch.linalg.eigvalsh(X)
     x = theta[..., None] * eigenvalues
     small = x.abs() < 1e-2
     series = 0.25 - x / 3 + 3 * x**2 / 8 - 2 * x**3 / 5 + 5 * x**4 / 12 - 3 * x**5 / 7 + 7 * x**6 / 16
     used = torch.where(small, 1.0, x)
     closed = (torch.log1p(used) - used / (1 + used)) / (2 * used**2)
-    return (eigenvalues.square() * torch.where(small, series, closed)).sum(-1)
+    return 0.5 * square + (eigenvalues.square() * torch.where(small, series, closed)).sum(-1)

@@ -175,7 +175,7 @@ class GridPosterior:
         return self.true_return / self.model.temperature - float(self.account.true_policy_kl.sum())
 
     def terms(self) -> TrajectoryTerms:
-        """Its expected rewards and divergences by step, for `evaluate` and `scorecard`; no entropy is known: nan."""
+        """Its expected rewards and divergences by step, for `evaluate`, `scorecard` and `frontier`; no entropy is known."""
         each = self.account
         return TrajectoryTerms(
             imagined_reward=each.imagined_rewards,
@@ -183,7 +183,7 @@ class GridPosterior:
             policy_kl=each.policy_kl,
             dynamics_kl=each.dynamics_kl,
             initial_kl=each.policy_kl.new_tensor(each.initial_kl),
-            policy_entropy=torch.full_like(each.policy_kl, torch.nan),
+            policy_entropy=None,
         )
 
     def marginals(self) -> Densities:

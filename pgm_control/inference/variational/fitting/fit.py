@@ -1,6 +1,9 @@
 """Fit a guide to a model, by any of the methods.
 
 Sources:
+    [khan2017] M. E. Khan and W. Lin, Conjugate-computation variational inference: converting variational inference in
+        non-conjugate models to inferences in conjugate models. International Conference on Artificial Intelligence and
+        Statistics, Proceedings of Machine Learning Research 54, pages 878–887, 2017. arXiv:1703.04265
     [minka2005] T. Minka, Divergence measures and message passing. Microsoft Research, technical report MSR-TR-2005-173,
         2005.
 """
@@ -29,7 +32,7 @@ from ..elbo import elbo as exact_elbo
 from ..parameters import together
 from .checkpoint import Checkpoint, identity
 from .fit_result import Callback, Fit, FitStatus, FitStep
-from .gaussian_methods import exact_elbo_of
+from .gaussian_methods import exact_elbo_of, needs_no_program
 from .losses import Loss, require_loss
 from .method import Method
 from .methods import default_loss, exact, expectation_maximisation, forward, natural_gradient, svi
@@ -71,18 +74,24 @@ def fit(
     clamped guide that is the policy of the free posterior, $p(a_t \mid s_t, O)$: clamping the dynamics removes the
     optimism from the ELBO, and the forward KL brings it back. Wake-sleep follows the same KL by samples.
 
+    A Gaussian guide, such as `ClampedGaussianGuide`, of a `LinearQuadraticModel` has the exact loss `GaussianELBO` and
+    takes `method="exact"`. Of a model over vectors, such as `ContinuousModel`, it takes `method="natural_gradient"`,
+    which averages the rewards over quasi-random points at the marginals of the guide and accepts a step only if the
+    objective rises, but for a negative β, where the optimum is a saddle. The history holds the objective at the points
+    of the fit; `Fit.remeasured` that of the fitted guide at others [khan2017].
+
     Args:
         model: a Pyro model, such as `TabularModel(mdp)`.
         guide: a guide, such as `FreeGuide(model)`; its parameters are changed in place. For a guide function they are
             in Pyro's parameter store.
         loss: for SVI: any Pyro ELBO that computes its value, or a function of the model and the guide. Default: the
-            exact `MarkovELBO()` if model and guide have `blocks()`, the exact `AuxiliaryELBO()` if the guide has
-            `latent_blocks()`, the sampled `OnePassELBO()` for a guide that changes sites of its model, such as
-            `ClampedNeuralGuide`, otherwise the sampled `Trace_ELBO()`. With `TraceEnum_ELBO` the sites of the guide are
-            enumerated; without `pyro.markov` in its loop this takes memory that is exponential in T. A guide with a
-            method `reverse` has the auxiliary bound of `with_reverse(model, guide)`. A guide that fixes a continuous
-            site at a point, such as Pyro's `AutoDelta`, has no ELBO: its history is the log-density at the point, "ELBO
-            with point values", which is no bound.
+            exact `MarkovELBO()` if model and guide have `blocks()`, the exact `GaussianELBO()` if they are
+            linear-Gaussian, the exact `AuxiliaryELBO()` if the guide has `latent_blocks()`, the sampled `OnePassELBO()`
+            for a guide that changes sites of its model, such as `ClampedNeuralGuide`, otherwise the sampled
+            `Trace_ELBO()`. With `TraceEnum_ELBO` the sites of the guide are enumerated; without `pyro.markov` in its
+            loop this takes memory that is exponential in T. A guide with a method `reverse` has the auxiliary bound of
+            `with_reverse(model, guide)`. A guide that fixes a continuous site at a point, such as Pyro's `AutoDelta`,
+            has no ELBO: its history is the log-density at the point, "ELBO with point values", which is no bound.
         optim: for SVI: any Pyro optimiser; a scheduler of learning rates makes a step after every step. Default: Adam
             with learning rate 0.1. Its betas are (0.9, 0.9) for the exact loss, so that the scale of the first
             gradients is soon forgotten, and (0.9, 0.99) for a loss that samples.
@@ -115,7 +124,7 @@ def fit(
         InvalidCheckpoint: if `resume` cannot be read, or belongs to another model, guide, method, loss or optimiser.
 
     References:
-        [minka2005]
+        [minka2005], [khan2017]
     """
     blocks = _check_pair(model, guide, loss)
     num_steps, checkpoint_every = whole("num_steps", num_steps), whole("checkpoint_every", checkpoint_every)
@@ -251,7 +260,7 @@ def _check_pair(model: Any, guide: Any, loss: object) -> Blocks | None:
             with torch.no_grad():
                 return tabulate(model, guide)  # checks that they fit and are normalised: else the ELBO is no bound
         require_program(model, guide)
-    elif is_program(model):
+    elif not needs_no_program(model, guide, loss) and is_program(model):
         require_fittable(model, guide, with_every_site=loss is None)
     return None
 

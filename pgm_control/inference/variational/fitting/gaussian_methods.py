@@ -2,19 +2,39 @@
 
 import torch
 
-from ....errors import InvalidArgument
+from ....errors import InvalidArgument, InvalidGuide
 from ....runtime.arguments import shown
 from ....trajectories.gaussian.assignable import GaussianAssignable
 from ....trajectories.gaussian.model import GaussianModel, is_gaussian
 from ...local.vector_model import vector_model_of
 from ..gaussian_elbo import GaussianELBO, gaussian_objective
 from ..gaussian_natural_gradient import GaussianNaturalGradient
+from ..svi_losses import ExactLoss
 from .method import Method, rests
 
 
 def is_gaussian_pair(model: object, guide: object) -> bool:
     """Whether a model is linear-quadratic or over vectors, and the guide Gaussian."""
     return isinstance(guide, GaussianAssignable) and (is_gaussian(model) or vector_model_of(model) is not None)
+
+
+def needs_no_program(model: object, guide: object, loss: object) -> bool:
+    """Whether a linear-quadratic model and a Gaussian guide are fitted without running either as a program.
+
+    Raises:
+        InvalidGuide: if the guide is of a model with other shapes.
+    """
+    if not is_gaussian(model) or not isinstance(guide, GaussianAssignable):
+        return False
+    if loss is not None and not isinstance(loss, ExactLoss):
+        return False
+    found, due = tuple(guide.factors().transition.shape), tuple(model.problem.F.shape)
+    if found != due:
+        raise InvalidGuide(
+            f"`guide` must be a guide of this model, whose dynamics have shape {due}, but its own have {found}. Build "
+            "it from this model."
+        )
+    return True
 
 
 def exact_gaussian(model: GaussianModel, guide: GaussianAssignable) -> Method:

@@ -66,7 +66,7 @@ def svi(
             "parameter's name: the parameters of a module are not in Pyro's store, and so have no names there."
         )
     name = objective_name(loss)
-    if not isinstance(model, MarkovModel) and point_sites(model, guide):
+    if not isinstance(model, MarkovModel) and not isinstance(loss, ExactLoss) and point_sites(model, guide):
         name = f"{name} with point values"
     if isinstance(guide, HasReverse) and name == "ELBO" and not isinstance(loss, ExactLoss):
         name = AuxiliaryELBO.objective_name

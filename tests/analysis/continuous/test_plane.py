@@ -1,0 +1,87 @@
+"""The verbs on a problem in the plane, whose reward is quadratic, beside the closed forms of the same problem."""
+
+import numpy as np
+import pytest
+from linear_quadratics import scalar
+
+from pgm_control import (
+    InvalidArgument,
+    LinearQuadratic,
+    LinearQuadraticModel,
+    OptimismBreakdown,
+    Planar,
+    PlanarModel,
+    compare,
+    evaluate,
+    explain,
+    frontier,
+    infer,
+    ledger,
+    objective,
+    rollout,
+    scorecard,
+    to_gymnasium,
+)
+
+STEPS, NOISE, PRIOR = 3, 0.1, 0.5
+
+
+def planar():
+    """Each state that is reached costs ½|s − 1|²."""
+    return PlanarModel(Planar(lambda s: -0.5 * ((s - 1.0) ** 2).sum(-1), STEPS, NOISE), 1.0, PRIOR)
+
+
+def quadratic():
+    """The same with matrices: nothing is paid for the first state, and the last one is paid at the end."""
+    C = np.zeros((STEPS, 4, 4))
+    C[1:, 0, 0] = C[1:, 1, 1] = 1.0
+    c = np.zeros((STEPS, 4))
+    c[1:, :2] = -1.0
+    k = np.array([0.0, 1.0, 1.0])
+    end = np.eye(2), -np.ones(2), 1.0
+    return LinearQuadraticModel(
+        LinearQuadratic(
+            np.eye(2), np.eye(2), NOISE * np.eye(2), C, horizon=STEPS, initial_mean=np.zeros(2), c=c, k=k,
+            final_cost=end,
+        ),
+        1.0,
+        PRIOR * np.eye(2),
+    )  # fmt: skip
+
+
+def test_the_numbers_are_those_of_the_closed_forms():
+    plane, exact = planar(), quadratic()
+    guides = [{str(beta): infer(model, beta) for beta in (1.0, 0.3, 0.0)} for model in (plane, exact)]
+    cards = scorecard(plane, guides[0]), scorecard(exact, guides[1])
+    assert cards[0].log_evidence == pytest.approx(cards[1].log_evidence, abs=1e-5)
+    for name, found in guides[0].items():
+        for key in ("elbo", "gap", "imagined_return", "true_return", "policy_kl", "dynamics_kl", "delusion"):
+            pair = [getattr(card.scores[name], key) for card in cards]
+            assert pair[0] == pytest.approx(pair[1], abs=2e-4), (name, key)
+        assert evaluate(plane, found).policy_entropy is None
+        assert objective(plane, found) == pytest.approx(found.objective, abs=1e-9)
+    points = [frontier(model, [0.0, 1.0]).points for model in (plane, exact)]
+    for one, other in zip(*points, strict=True):
+        assert one.true_return == pytest.approx(other.true_return, abs=2e-4)
+        assert one.objective == pytest.approx(other.objective, abs=1e-5)
+        assert one.deviation is None
+
+
+def test_the_optimum_acts_in_a_live_environment():
+    plane = planar()
+    for beta in (1.0, 0.0):
+        guide = infer(plane, beta)
+        played = rollout(to_gymnasium(plane), guide, 300, seed=1)
+        assert abs(played.mean - guide.true_return) < 4.5 * played.standard_error
+
+
+def test_what_needs_gaussian_factors_is_refused():
+    plane = planar()
+    guide = infer(plane, 0.0)
+    for call in (lambda: ledger(plane, guide), lambda: explain(plane), lambda: compare(plane)):
+        with pytest.raises(InvalidArgument, match="`model` must be a tabular model"):
+            call()
+    with pytest.raises(InvalidArgument, match="`target` must be left out"):
+        frontier(plane, [0.0], target=1.0)
+    with pytest.raises(OptimismBreakdown):
+        frontier(LinearQuadraticModel(scalar()), [-4.0])
