@@ -20,15 +20,18 @@ from matplotlib.figure import Figure
 from pgm_control import (
     ClampedGaussianGuide,
     FreeGaussianGuide,
+    Planar,
     PlanarModel,
     continuous_zoo,
     estimate,
     fit,
     ilqg,
-    infer,
+    infer_planar,
     plot,
 )
 from pgm_control.models.gusty_ledge import in_the_pit
+
+BETAS = {"free": 1.0, "β = .3": 0.3, "clamped": 0.0}
 
 
 @dataclass
@@ -56,16 +59,56 @@ def fitted(model: PlanarModel, args: Args) -> dict[str, Any]:
     return found | {"clamped, iLQG": along_a_path}
 
 
+def played(problem: Planar, guide: Any, num_samples: int) -> torch.Tensor:
+    """States of the policy of a Gaussian guide in the true world."""
+    generator, blocks = torch.Generator().manual_seed(0), guide.blocks()
+    states = [torch.zeros(num_samples, 2, dtype=torch.float64)]
+    wind, hand = torch.linalg.cholesky(problem.noise_covariance), torch.linalg.cholesky(blocks.policy_covariance)
+    for t in range(problem.horizon):
+        normal = torch.randn(2, num_samples, 2, generator=generator, dtype=torch.float64)
+        action = normal[0] @ hand[t].mT - states[-1] @ blocks.gain[t].mT - blocks.offset[t]
+        states.append(states[-1] + action + normal[1] @ wind.mT)
+    return torch.stack(states, 1).detach()
+
+
 def main(args: Args) -> None:
     """Solve the ledge exactly, fit Gaussian guides, and draw the paths."""
-    spacing = None
     if args.smoke:
-        args.num_steps, args.num_samples, spacing = 1, 100, 0.2
+        args.num_steps, args.num_samples = 1, 100
     model = continuous_zoo()["gusty_ledge"].model(horizon=3 if args.smoke else None)
-    exact = {
-        name: infer_planar(model, beta, spacing=spacing) for name, beta in (("free", 1.0), ("β = .3", 0.3), ("clamped", 0.0))
-    }
-    print("                    ELBO, nats  imagined return      true return  steps in the pit")
+    spacing = 0.3 if args.smoke else None
+    exact = {name: infer_planar(model, beta, spacing=spacing) for name, beta in BETAS.items()}
+    paths = {name: found.play(args.num_samples, 0).states for name, found in exact.items()}
+
+    def row(name: str, elbo: float, imagined: float, true: float) -> None:
+        pit = float(in_the_pit(paths[name][:, 1:]).sum(1).mean())
+        print(f"{name:<18}{elbo:>8.2f}{imagined:>18.2f}{true:>13.2f}{pit:>18.2f}")
+
+    print("                    ELBO   imagined return  true return  steps in the pit")
     for name, found in exact.items():
-        depth = sum(in_the_pit(found.play(args.num_samples, 0).states[:, 1:]).sum(1)) / args.num_samples
-        print(f"{name:<18}{found.elbo:>12.2f}{found.imagined_return:>17.2f}{found.true_return:>17.2f}{depth:>18.2f}")
+        row(name, found.elbo, found.imagined_return, found.true_return)
+    for name, guide in fitted(model, args).items():
+        paths[name] = played(model.problem, guide, args.num_samples)
+        found = estimate(model, guide, args.num_samples // 4, seed=0)
+        row(name, found.elbo.mean, found.imagined_return.mean, float(model.problem.returns(paths[name]).mean()))
+
+    figure = Figure(figsize=(9.0, 10.4), layout="constrained")
+    above, middle, below = figure.subplots(3, 1)
+    imagined = exact["free"].sample(args.num_samples, 0).states
+    believed = {"free": imagined, "clamped": exact["clamped"].sample(args.num_samples, 0).states}
+    true = {"free": paths["free"], "clamped": paths["clamped"]}
+    gaussian = {"clamped, by natural gradients": paths["clamped, Gaussian"], "iLQG": paths["clamped, iLQG"]}
+    for axes, shown, title in (
+        (above, believed, "Imagined: the free posterior never meets a gust towards the pit"),
+        (middle, true, "True: the same policies in the true wind"),
+        (below, gaussian, "True: Gaussian guides, which average over the noise, or look along one path"),
+    ):
+        plot.plane_paths(model.problem, shown, title=title, ax=axes)
+        if not args.smoke:
+            axes.set_xlim(-2.0, 10.0)
+            axes.set_ylim(-1.6, 2.9)
+    figure.savefig(args.picture)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Args))
