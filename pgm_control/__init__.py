@@ -177,11 +177,14 @@ if TYPE_CHECKING:
     from .inference.exact.gaussian.values import GaussianValues as GaussianValues
     from .inference.exact.gaussian.output_feedback import output_feedback as output_feedback
     from .inference.exact.gaussian.output_feedback import OutputFeedback as OutputFeedback
+    from .inference.exact.gaussian.output_feedback import ObservedTrajectories as ObservedTrajectories
     from .inference.exact.gaussian.breakdown import breakdown as breakdown
     from .inference.exact.gaussian.breakdown import Breakdown as Breakdown
     from .inference.exact.gaussian.breakdown import BreakdownEdge as BreakdownEdge
     from .inference.exact.grid.infer_planar import infer_planar as infer_planar
     from .inference.exact.grid.infer_line import infer_line as infer_line
+    from .inference.exact.grid.infer_planar import HasPlane as HasPlane
+    from .inference.exact.grid.infer_line import HasLine as HasLine
     from .inference.exact.grid.posterior import GridPosterior as GridPosterior
     from .inference.exact.grid.posterior import MeshError as MeshError
     from .inference.exact.grid.posterior import Paths as Paths

@@ -214,8 +214,8 @@ def _continuous(
         )
     if evidence is not None:
         raise InvalidArgument(
-            f"`evidence` must be None for a {kind}, but is {shown(evidence)}. A reward −τ(s − x)²/(2σ²) at that step is "
-            "a Gaussian observation x of the state."
+            f"`evidence` must be None for a {kind}, but is {shown(evidence)}. A reward −τ(s − x)²/(2σ²) at that step "
+            "is a Gaussian observation x of the state."
         )
     if is_gaussian(model):
         return infer_gaussian(model, optimism)

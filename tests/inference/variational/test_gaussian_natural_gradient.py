@@ -174,3 +174,8 @@ def test_a_fit_can_be_resumed():
     half = fit(model, second, method="natural_gradient", num_steps=3, tolerance=0.0)
     again = fit(model, second, method="natural_gradient", num_steps=6, tolerance=0.0, resume=half)
     torch.testing.assert_close(again.elbo_history, whole.elbo_history, atol=1e-9, rtol=1e-9)
+
+
+def test_a_dial_of_a_model_over_vectors_is_fitted_to_its_own_objective():
+    guide = GaussianDialGuide(vectors(), 0.5)
+    assert fit(guide.model, guide, num_steps=2, seed=0).objective_name == "objective J_β"

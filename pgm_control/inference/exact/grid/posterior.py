@@ -175,7 +175,7 @@ class GridPosterior:
         return self.true_return / self.model.temperature - float(self.account.true_policy_kl.sum())
 
     def terms(self) -> TrajectoryTerms:
-        """Its expected rewards and divergences by step, for `evaluate`, `scorecard` and `frontier`; no entropy is known."""
+        """Its expected rewards and divergences by step, for `evaluate` and others; no entropy is known."""
         each = self.account
         return TrajectoryTerms(
             imagined_reward=each.imagined_rewards,

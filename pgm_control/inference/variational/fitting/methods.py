@@ -181,7 +181,10 @@ def default_loss(model: object, guide: object) -> ELBO:
     if isinstance(model, HasBlocks) and isinstance(guide, HasLatentBlocks):
         return AuxiliaryELBO()
     if not isinstance(model, HasBlocks) or not isinstance(guide, HasBlocks):
-        return OnePassELBO() if isinstance(guide, ChangesSites) and guide.model is model else Trace_ELBO()
+        if not isinstance(guide, ChangesSites) or guide.model is not model:
+            return Trace_ELBO()
+        optimism = getattr(guide, "optimism", None) if isinstance(guide, GaussianAssignable) else None
+        return OnePassELBO() if optimism is None or optimism.is_elbo else OnePassELBO(optimism=optimism)
     if isinstance(guide, Assignable) and not guide.optimism.is_elbo:
         return MarkovObjective(guide.optimism)
     return MarkovELBO()
