@@ -92,22 +92,17 @@ def main(args: Args) -> None:
         found = estimate(model, guide, args.num_samples // 4, seed=0)
         row(name, found.elbo.mean, found.imagined_return.mean, float(model.problem.returns(paths[name]).mean()))
 
-    figure = Figure(figsize=(9.0, 10.4), layout="constrained")
-    above, middle, below = figure.subplots(3, 1)
-    imagined = exact["free"].sample(args.num_samples, 0).states
-    believed = {"free": imagined, "clamped": exact["clamped"].sample(args.num_samples, 0).states}
-    true = {"free": paths["free"], "clamped": paths["clamped"]}
+    figure = Figure(figsize=(8.8, 8.2), layout="constrained")
+    above, below = figure.subplots(2, 1)
+    imagined = exact["free"].sample(args.num_samples, 0)
+    shown = {"free, imagined": imagined, "free guide, true wind": paths["free"], "clamped": paths["clamped"]}
     gaussian = {"clamped, by natural gradients": paths["clamped, Gaussian"], "iLQG": paths["clamped, iLQG"]}
-    for axes, shown, title in (
-        (above, believed, "Imagined: the free posterior never meets a gust towards the pit"),
-        (middle, true, "True: the same policies in the true wind"),
-        (below, gaussian, "True: Gaussian guides, which average over the noise, or look along one path"),
-    ):
-        plot.plane_paths(model.problem, shown, title=title, ax=axes)
-        if not args.smoke:
-            axes.set_xlim(-2.0, 10.0)
-            axes.set_ylim(-1.6, 2.9)
-    figure.savefig(args.picture)
+    plot.plane_paths(model.problem, shown, num_paths=0, title="Exact: the free posterior believes that no gust blows to the pit", ax=above)
+    plot.plane_paths(model.problem, gaussian, num_paths=0, title="Gaussian guides in the true wind", ax=below)
+    for axes in (above, below):
+        axes.set_xlim(-2.0, 10.0)
+        axes.set_ylim(-1.6, 2.9)
+    figure.savefig(args.picture, dpi=80)
 
 
 if __name__ == "__main__":

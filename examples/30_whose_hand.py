@@ -33,15 +33,14 @@ class Args:
 
 def main(args: Args) -> None:
     """Solve the ledge for several shares of the wind, free and clamped."""
-    winds = [0.04, 0.1, 0.16, 0.22, 0.28, 0.34, 0.4]
+    winds, spacing = [0.04, 0.1, 0.16, 0.28, 0.4], 0.08
     if args.smoke:
-        winds, args.horizon = [0.2, 0.4], 3
+        winds, spacing, args.horizon = [0.2, 0.4], 0.2, 3
     print(" hand   wind |    log p(O)  imagined     true |  clamped ELBO     true")
     rows: dict[str, list[float]] = {"free, imagined": [], "free, true": [], "clamped, true": []}
     nats: dict[str, list[float]] = {"free: log p(O)": [], "clamped: ELBO": []}
     for wind in winds:
         model = PlanarModel(gusty_ledge(args.horizon, wind), TEMPERATURE, TOTAL - wind)
-        spacing = 0.2 if args.smoke else None
         free, clamped = (infer_planar(model, beta, spacing=spacing) for beta in (1.0, 0.0))
         left = f"{free.log_evidence:>12.4f}{free.imagined_return:>10.4f}{free.true_return:>9.3f}"
         print(f"{TOTAL - wind:5.2f}  {wind:5.2f} |{left} |{clamped.objective:>14.3f}{clamped.true_return:>9.3f}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _NODES = 201  # of the map, along the longer axis
 _MARGIN = 0.06  # of the range of the paths, at each side
-_CLOUD = 150  # the most paths whose states are drawn as points
+_CLOUD = 40  # the most paths whose states are drawn as points
 
 
 def plane_paths(
@@ -27,7 +27,7 @@ def plane_paths(
     paths: Mapping[str, Any],
     *,
     t: int = 1,
-    num_paths: int = 3,
+    num_paths: int = 2,
     title: str = "",
     ax: "Axes | None" = None,
     style: str = "paper",
@@ -114,8 +114,8 @@ def _draw_paths(axes: "Axes", name: str, states: np.ndarray, look: Look, singles
 
     cloud = states[:_CLOUD].reshape(-1, 2)
     axes.plot(
-        cloud[:, 0], cloud[:, 1], linestyle="none", marker=look.marker, markersize=0.4 * style.marker,
-        color=look.color, markeredgewidth=0.0, alpha=0.45, zorder=2,
+        cloud[:, 0], cloud[:, 1], linestyle="none", marker=look.marker, markersize=0.5 * style.marker,
+        color=look.color, markeredgewidth=0.0, alpha=0.8, zorder=2,
     )  # fmt: skip
     for path in states[:singles]:
         axes.plot(path[:, 0], path[:, 1], color=look.color, linewidth=style.edge, alpha=0.8, zorder=3)
@@ -129,7 +129,7 @@ def _draw_paths(axes: "Axes", name: str, states: np.ndarray, look: Look, singles
 
 
 def _ground() -> "Colormap":
-    """Return a colour map from dark grey to white, on which the colours of all looks can be seen."""
+    """Return a colour map from grey to white, on which the colours of all looks can be seen."""
     from matplotlib.colors import LinearSegmentedColormap
 
-    return LinearSegmentedColormap.from_list("ground", ["#4D4D4D", "#FFFFFF"])
+    return LinearSegmentedColormap.from_list("ground", ["#8C8C8C", "#FFFFFF"])
