@@ -5,6 +5,12 @@ p(O) and everything it imagines depend on U + W alone. Move variance from the ha
 evidence stays what it is, while the same beliefs are paid for with more and more falls. The clamped guide counts only
 its hand as its own: its ELBO falls with W, and it keeps more distance. Returns in reward units. Printed:
 
+ hand   wind |    log p(O)  imagined     true |  clamped ELBO     true
+ 0.76   0.04 |    -13.7133   -2.0357   -4.575 |       -15.293   -2.493
+ 0.70   0.10 |    -13.7133   -2.0357  -10.694 |       -17.656   -3.198
+ 0.64   0.16 |    -13.7133   -2.0357  -17.788 |       -20.079   -3.909
+ 0.52   0.28 |    -13.7133   -2.0357  -34.201 |       -25.448   -5.403
+ 0.40   0.40 |    -13.7133   -2.0357  -55.056 |       -32.207   -7.107
 """
 
 from dataclasses import dataclass
@@ -53,7 +59,7 @@ def main(args: Args) -> None:
 
     figure = Figure(figsize=(11.8, 4.8), layout="constrained")
     left, right = figure.subplots(1, 2)
-    across = f"variance of the wind; that of the hand is {TOTAL:g} less this"
+    across = f"variance of the wind; that of the hand is {TOTAL:g} minus it"
     plot.curves(winds, nats, across=across, up="nats", title="The evidence does not see whose hand it was", ax=left)
     plot.curves(winds, rows, across=across, up="reward units", title="What is earned does", ax=right)
     figure.savefig(args.picture)

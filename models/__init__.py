@@ -26,6 +26,7 @@ from .continuous import ContinuousModel as ContinuousModel
 from .simulator import SimulatorModel as SimulatorModel
 from .planar import PlanarModel as PlanarModel
 from .line import LineModel as LineModel
+from .double_integrator import double_integrator as double_integrator
 from .gusty_ledge import gusty_ledge as gusty_ledge
 from .hurry import hurry as hurry
 from .continuous_zoo import ContinuousEntry as ContinuousEntry
@@ -59,6 +60,7 @@ __all__ = [
     "SimulatorModel",
     "PlanarModel",
     "LineModel",
+    "double_integrator",
     "gusty_ledge",
     "hurry",
     "ContinuousEntry",

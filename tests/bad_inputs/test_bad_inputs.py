@@ -37,8 +37,8 @@ RESULTS = (  # results and types, which a user does not make
     "guides:LatentProcess Diagnosis GradientNoise Strangers "
     "GridPosterior MeshError Paths Account Densities continuous_zoo "
     "GaussianGuide ILQG ILQGStatus VectorModel "
-    "GaussianModel ContinuousEnv ContinuousLedger ContinuousExplanation GridExplanation ContinuousComparison FrontierGap "
-    "HasGaussianBlocks HasTerms TrajectoryTerms"
+    "GaussianModel ContinuousEnv ContinuousLedger ContinuousExplanation GridExplanation ContinuousComparison "
+    "FrontierGap HasGaussianBlocks HasTerms TrajectoryTerms"
 ).split()
 
 

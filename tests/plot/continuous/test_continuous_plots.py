@@ -147,7 +147,7 @@ def test_plane_paths_take_the_paths_of_a_posterior():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: plot.belief_paths(None), "`posterior` must be a GaussianPosterior"),
+        (lambda: plot.belief_paths(None), "`posterior` must be a GaussianPosterior or a GridPosterior"),
         (lambda: plot.belief_paths(infer(gaussian(), 0.0), 2), "`components` must be one or two"),
         (lambda: plot.belief_paths(infer(gaussian(), 0.0), deviations=0.0), "`deviations` must be a positive"),
         (lambda: plot.gain_by_optimism(PLANE), "`model` must be a LinearQuadraticModel"),
