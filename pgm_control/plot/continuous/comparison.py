@@ -46,12 +46,8 @@ def continuous_picture(
         made = panels(None, 2, style, columns=1, inches=(1.8 * style.inches[0], style.inches[1]))
         imagined = {key: each.sample(_PATHS, seed) for key, each in meshes.items()}
         plane_paths(problem, imagined, title=f"{name}: imagined", ax=made[0])
-        plane_paths(
-            problem,
-            {key: each.play(_PATHS, seed) for key, each in meshes.items()},
-            title=f"{name}: in the true world",
-            ax=made[1],
-        )
+        true = {key: each.play(_PATHS, seed) for key, each in meshes.items()}
+        plane_paths(problem, true, title=f"{name}: in the true world", ax=made[1])
     else:
         made = panels(None, 2, style)
         for axes, (key, each) in zip(made, found.items(), strict=True):
