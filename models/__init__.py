@@ -26,6 +26,7 @@ from .continuous import ContinuousModel as ContinuousModel
 from .simulator import SimulatorModel as SimulatorModel
 from .planar import PlanarModel as PlanarModel
 from .line import LineModel as LineModel
+from .double_integrator import double_integrator as double_integrator
 from .gusty_ledge import gusty_ledge as gusty_ledge
 from .hurry import hurry as hurry
 from .windy_pendulum import windy_pendulum as windy_pendulum
@@ -60,6 +61,7 @@ __all__ = [
     "SimulatorModel",
     "PlanarModel",
     "LineModel",
+    "double_integrator",
     "gusty_ledge",
     "hurry",
     "windy_pendulum",

@@ -9,15 +9,20 @@ import pyro.distributions as dist
 import torch
 
 from pgm_control.problems.continuous.line import Line
+from pgm_control.problems.continuous.linear_quadratic import LinearQuadratic
 from pgm_control.problems.continuous.planar import Planar
 from pgm_control.problems.continuous.problem import ContinuousProblem
+from pgm_control.problems.named import CONTINUOUS
 from pgm_control.runtime.arguments import called, function, positive
 from pgm_control.text.one_line import one_line
 
 from .continuous import ContinuousModel
+from .double_integrator import HAND as PUSH
+from .double_integrator import double_integrator
 from .gusty_ledge import HAND, gusty_ledge
 from .hurry import hurry
 from .line import LineModel
+from .linear_quadratic import LinearQuadraticModel
 from .planar import PlanarModel
 from .windy_pendulum import torque, windy_pendulum
 
@@ -29,8 +34,8 @@ class ContinuousEntry:
 
     Attributes:
         name: the name in the zoo.
-        build: the function that makes the problem, a `Planar`, a `Line` or a `ContinuousProblem`; all arguments have
-            defaults, and `horizon` is one of them.
+        build: the function that makes the problem, a `LinearQuadratic`, a `Planar`, a `Line` or a `ContinuousProblem`;
+            all arguments have defaults, and `horizon` is one of them.
         summary: a description in one sentence.
         temperature: the temperature at which the returns of free and clamped guides differ, in reward units per nat.
         action_prior: the variance of the prior over actions, which is normal with mean 0, along each axis; for a
@@ -38,7 +43,7 @@ class ContinuousEntry:
     """
 
     name: str
-    build: Callable[..., Planar | Line | ContinuousProblem]
+    build: Callable[..., LinearQuadratic | Planar | Line | ContinuousProblem]
     summary: str
     temperature: float = 1.0
     action_prior: float | torch.distributions.Distribution = 1.0
@@ -60,7 +65,7 @@ class ContinuousEntry:
 
     def model(
         self, horizon: int | None = None, temperature: float | None = None
-    ) -> PlanarModel | LineModel | ContinuousModel:
+    ) -> LinearQuadraticModel | PlanarModel | LineModel | ContinuousModel:
         """The problem as a model; default: at its own horizon and temperature."""
         problem = self.build() if horizon is None else self.build(horizon=horizon)
         tau = self.temperature if temperature is None else temperature
@@ -70,7 +75,11 @@ class ContinuousEntry:
                 problem.final_reward,
             )  # fmt: skip
         variance = positive("action_prior", self.action_prior, "variance")
-        return PlanarModel(problem, tau, variance) if isinstance(problem, Planar) else LineModel(problem, tau, variance)
+        if isinstance(problem, Planar):
+            return PlanarModel(problem, tau, variance)
+        if isinstance(problem, Line):
+            return LineModel(problem, tau, variance)
+        return LinearQuadraticModel(problem, tau, variance)
 
     def _prior_over(self, problem: ContinuousProblem) -> Any:
         """The action prior, a distribution over vectors."""
@@ -81,13 +90,18 @@ class ContinuousEntry:
         return dist.Normal(mean, prior**0.5).to_event(1)
 
 
-_ENTRIES = (
-    ContinuousEntry("gusty_ledge", gusty_ledge, "Walk along a ledge in gusts of wind, beside a pit.", 0.5, HAND),
-    ContinuousEntry("hurry", hurry, "Walk to a goal on a line, with a noise that grows with the size of a step.", 0.5),
-    ContinuousEntry("windy_pendulum", windy_pendulum, "Hold a pendulum up, in gusts of wind.", 0.5, torque()),
-)
+_BUILDERS: Mapping[str, tuple[Callable[..., Any], Any]] = {
+    "double_integrator": (double_integrator, PUSH),
+    "gusty_ledge": (gusty_ledge, HAND),
+    "hurry": (hurry, 1.0),
+    "windy_pendulum": (windy_pendulum, torque()),
+}
 
 
 def continuous_zoo() -> Mapping[str, ContinuousEntry]:
     """A mapping from names to entries of continuous problems. This builds no problem."""
-    return MappingProxyType({entry.name: entry for entry in _ENTRIES})
+    entries = {}
+    for each in CONTINUOUS:
+        build, prior = _BUILDERS[each.name]
+        entries[each.name] = ContinuousEntry(each.name, build, each.summary, each.settings.temperature, prior)
+    return MappingProxyType(entries)

@@ -297,6 +297,7 @@ if TYPE_CHECKING:
     from .analysis.explain import explain as explain
     from .analysis.explain import Explanation as Explanation
     from .analysis.continuous.explanation import ContinuousExplanation as ContinuousExplanation
+    from .analysis.continuous.grid_explanation import GridExplanation as GridExplanation
     from .analysis.compare import compare as compare
     from .analysis.compare import Comparison as Comparison
     from .analysis.compare import ContinuousComparison as ContinuousComparison

@@ -149,6 +149,7 @@ PROBLEMS = {
     "exchange:to_pymdp": lambda p: exchange.to_pymdp(p),
     "exchange:to_seals": lambda p: exchange.to_seals(p),
     "exchange:feasible_prior": lambda p: exchange.feasible_prior(p),
+    "plot:plane_paths": lambda p: plot.plane_paths(p, {"a": torch.zeros(1, 1, 2)}),
     "plot:state_map": lambda p: plot.state_map(p, torch.ones(1), label="value"),
     "plot:layout_of": lambda p: plot.layout_of(p),
     "plot:has_layout": lambda p: plot.has_layout(p),

@@ -32,6 +32,7 @@ FITTED = (
     "25_divergences",
     "26_amortised",
     "27_a_program_by_hand",
+    "29_the_ledge",
 )  # SVI and NUTS depend on the processor
 pytestmark = [
     pytest.mark.slow,

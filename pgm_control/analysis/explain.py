@@ -4,12 +4,17 @@ from dataclasses import dataclass
 from typing import final, overload
 
 import torch
+from typing_extensions import TypeIs
 
 from ..chance.log_space import expect, relative
 from ..chance.optimism import Optimism, OptimismLike
 from ..errors import InvalidArgument
+from ..inference.exact.grid.infer_line import HasLine
+from ..inference.exact.grid.infer_planar import HasPlane
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
+from ..problems.continuous.line import Line
+from ..problems.continuous.planar import Planar
 from ..runtime.arguments import flag
 from ..text.html import bullets, heading
 from ..trajectories.beliefs import Event, tilted_events
@@ -19,6 +24,7 @@ from ..trajectories.gaussian.model import GaussianModel, is_gaussian, one_proble
 from ..trajectories.gaussian.terms import require_nats
 from . import sentences as say
 from .continuous.explanation import ContinuousExplanation, explain_continuous
+from .continuous.grid_explanation import GridExplanation, explain_on_a_mesh
 from .critical_optimism import CriticalOptimism, critical_optimism
 from .evaluate import evaluate
 from .scores.evaluation import Evaluation
@@ -81,10 +87,12 @@ class Explanation:
 @overload
 def explain(model: GaussianModel, optimism: OptimismLike = 1.0, *, flip: bool = True) -> ContinuousExplanation: ...
 @overload
+def explain(model: HasPlane | HasLine, optimism: OptimismLike = 1.0, *, flip: bool = True) -> GridExplanation: ...
+@overload
 def explain(model: MarkovModel, optimism: OptimismLike = 1.0, *, flip: bool = True) -> Explanation: ...
 def explain(
-    model: MarkovModel | GaussianModel, optimism: OptimismLike = 1.0, *, flip: bool = True
-) -> Explanation | ContinuousExplanation:
+    model: MarkovModel | GaussianModel | HasPlane | HasLine, optimism: OptimismLike = 1.0, *, flip: bool = True
+) -> Explanation | ContinuousExplanation | GridExplanation:
     r"""Explain the dynamics that a guide believes in, the actions that follow, and their cost in the true world.
 
     The guide is the exact optimum of $J_\beta$ for one β (default: the free guide); it is compared with the clamped
@@ -92,24 +100,30 @@ def explain(
     `critical_optimism`. With a discount, survival is clamped in both.
 
     Of a linear-quadratic model the sentences say what noise and what start it believes in, how its policy differs, and
-    between which β there is an optimum.
+    between which β there is an optimum. Of a problem in the plane or on a line they say at which step it changes the
+    dynamics most and where it expects the state to be, with the numbers of a mesh, whose error is stated.
 
     Args:
-        model: a tabular or linear-quadratic model of positive temperature.
+        model: a model of positive temperature: tabular, linear-quadratic, in the plane or on a line.
         optimism: β of the start and the dynamics, a number, a `Risk`, or an `Optimism` with one number. A guide with a
             negative β believes in bad luck.
         flip: whether to search for the β at which the preferred action changes, which costs about thirty times as
-            much as `infer`; of a linear-quadratic model whether to search for its breakdown.
+            much as `infer`; of a linear-quadratic model whether to search for its breakdown; of the plane and the
+            line it has no effect.
 
     Raises:
         InvalidArgument: if the temperature is 0, where free inference is not defined, or if `optimism` is not one
             number.
-        OptimismBreakdown: if a linear-quadratic model has no optimum at this β.
+        OptimismBreakdown: if a continuous model has no optimum at this β.
     """
     flip = flag("flip", flip)
     remedy = "For others use scorecard(model, {…: infer(model, optimism)})."
     if is_gaussian(model):
         return _continuous(model, Optimism.of(optimism), flip, remedy)
+    if _has_mesh(model):
+        beta = Optimism.of(optimism).at(model.temperature).number(remedy)
+        posterior, planner = infer(model, beta), infer(model, 0.0)
+        return explain_on_a_mesh(beta, posterior, planner, evaluate(model, posterior), evaluate(model, planner))
     model = require_model(model, in_nats=True, timed=True)
     beta = at_temperatures(Optimism.of(optimism), model.temperature).number(remedy)
     mdp, posterior, planner = model.mdp, infer(model, beta), infer(model, 0.0)
@@ -163,6 +177,10 @@ def _continuous(model: GaussianModel, optimism: Optimism, flip: bool, remedy: st
     posterior = infer(model, beta)
     free, clamped = evaluate(model, posterior), evaluate(model, infer(model, 0.0))
     return explain_continuous(model, beta, posterior, free, clamped, flip)
+
+
+def _has_mesh(model: object) -> TypeIs[HasPlane | HasLine]:
+    return not isinstance(model, type) and isinstance(getattr(model, "problem", None), Planar | Line)
 
 
 def _choice(free: Posterior, clamped: Posterior, t: int, state: int) -> Choice:

@@ -17,7 +17,8 @@ from ..reports.explorer.page import explorer_page
 from ..reports.report import report as write_report
 from ..runtime.progress import Progress
 from ..text.terminal import fill, folded, note, wrapped
-from .named_problem import folder_of, named_model, named_problem, own_temperature, sizes
+from .compare_continuous import compare_continuous
+from .named_problem import CONTINUOUS_NAMES, folder_of, named_model, named_problem, own_temperature, sizes
 
 _ALIKE = 0.01  # difference in probability of an action
 _BarOver = Callable[[int, str], AbstractContextManager[Progress]]
@@ -34,6 +35,9 @@ def compare(
     bar_over: _BarOver,
 ) -> None:
     """Fit, print and write the results, and suggest the next command; the arguments are those of the command."""
+    if name in CONTINUOUS_NAMES:
+        compare_continuous(name, horizon, temperature, seed, out, say)
+        return
     found = _compared("compare", name, horizon, temperature, num_steps, seed, bar_over)
     folder = folder_of(name) if out is None else out
     folder.mkdir(parents=True, exist_ok=True)

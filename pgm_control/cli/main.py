@@ -82,7 +82,8 @@ def compare(
     """Fit a free and a clamped guide to a problem by SVI, and explain how they differ, in numbers and in a picture.
 
     Prints the scores of both guides, exact and fitted, and explains the difference; writes comparison.png and
-    comparison.json. Ctrl-C ends a fit early; the command continues with the partial fit.
+    comparison.json. Ctrl-C ends a fit early; the command continues with the partial fit. A continuous problem is solved
+    exactly, and nothing is fitted.
 
     Args:
         name: A problem in the zoo (`pgm-control zoo` lists them), or the id of a Gymnasium environment that has a
@@ -330,13 +331,17 @@ def learn_reward(
 
 def zoo() -> None:
     """List the named problems, with their sizes, and the temperatures at which the commands show them."""
-    from ..problems.named import PROBLEMS
+    from ..problems.named import CONTINUOUS, PROBLEMS
     from .named_problem import TABLE_IDS, in_words
 
     width = max(len(each.name) for each in PROBLEMS)
     for each in PROBLEMS:
         size = in_words(each.num_states, each.num_actions, each.settings.horizon)
         print(f"{each.name:<{width}}  {size}, τ = {each.settings.temperature:g}")
+        print(wrapped(each.summary, indent=width + 2))
+    print("\nContinuous problems, for `pgm-control compare`:")
+    for each in CONTINUOUS:
+        print(f"{each.name:<{width}}  {each.state}, T = {each.settings.horizon}, τ = {each.settings.temperature:g}")
         print(wrapped(each.summary, indent=width + 2))
     print()
     print(wrapped(f"Gymnasium environments with a transition table work as well: {', '.join(TABLE_IDS)}."))

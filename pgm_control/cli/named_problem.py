@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import gymnasium
 
 from ..errors import InvalidArgument
-from ..problems.named import ENVIRONMENTS, PROBLEMS
+from ..problems.named import CONTINUOUS, ENVIRONMENTS, PROBLEMS
 
 if TYPE_CHECKING:
     from ..models import TabularModel
     from ..problems.mdp import TabularMDP
 
 TABLE_IDS = tuple(sorted(ENVIRONMENTS))
+CONTINUOUS_NAMES = tuple(each.name for each in CONTINUOUS)
 _ZOO = {each.name: each.settings for each in PROBLEMS}
 _MOST = 10_000_000  # numbers in a table of the dynamics at all steps: two fits by SVI take a quarter of an hour
 
@@ -25,7 +26,7 @@ def require_name(name: str) -> None:
     Raises:
         InvalidArgument: if neither the zoo nor Gymnasium has the name, with the nearest names.
     """
-    if name in _ZOO or ":" in name:  # module:id is known when the module has been imported
+    if name in _ZOO or name in CONTINUOUS_NAMES or ":" in name:  # module:id is known when the module has been imported
         return
     try:
         gymnasium.spec(name)
@@ -66,6 +67,11 @@ def named_problem(name: str, horizon: int | None) -> "TabularMDP":
     from ..problems.mdp import TabularMDP
 
     require_name(name)
+    if name in CONTINUOUS_NAMES:
+        raise InvalidArgument(
+            f"{name} is a continuous problem, without tables: `pgm-control compare {name}` takes it, and "
+            "other commands do not. In Python, continuous_zoo() has it."
+        )
     if name in _ZOO:
         mdp = zoo()[name].build()
         mdp = mdp if horizon is None else mdp.replace(horizon=horizon)
@@ -122,7 +128,7 @@ def in_words(num_states: int, num_actions: int, horizon: int) -> str:
 
 
 def _unknown(name: str) -> InvalidArgument:
-    known = {_plain(each): each for each in (*_ZOO, *ENVIRONMENTS)}
+    known = {_plain(each): each for each in (*_ZOO, *CONTINUOUS_NAMES, *ENVIRONMENTS)}
     near = difflib.get_close_matches(_plain(name), known, n=2, cutoff=0.5)
     remedy = f" Did you mean {' or '.join(known[each] for each in near)}?" if near else ""
     return InvalidArgument(

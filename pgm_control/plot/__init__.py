@@ -19,7 +19,7 @@ MDP. Colours are from the Okabe-Ito palette; hatches, markers and line styles ca
 | sweeps | `dial_sweep`, `temperature_sweep`; `curves` over any parameter |
 | learned rewards | `recovered_reward`, `recovered_reward_maps` |
 | people | `recovered_parameters`, `confusion` |
-| states that are vectors | `belief_paths`, `gain_by_optimism` |
+| states that are vectors | `belief_paths`, `gain_by_optimism`, `plane_paths` |
 | training | `elbo_curves`, `learning_curves` |
 """
 
@@ -50,6 +50,7 @@ from .people import recovered_parameters as recovered_parameters
 from .people import confusion as confusion
 from .continuous.paths import belief_paths as belief_paths
 from .continuous.dial import gain_by_optimism as gain_by_optimism
+from .continuous.plane import plane_paths as plane_paths
 from .progress import elbo_curves as elbo_curves
 from .progress import learning_curves as learning_curves
 
@@ -81,6 +82,7 @@ __all__ = [
     "confusion",
     "belief_paths",
     "gain_by_optimism",
+    "plane_paths",
     "elbo_curves",
     "learning_curves",
 ]

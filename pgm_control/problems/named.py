@@ -122,3 +122,41 @@ ENVIRONMENTS: Mapping[str, Settings] = {
     "Taxi-v4": Settings(1.0, 30),  # no trip takes as many steps
 }
 """The ids of the Gymnasium environments that have a transition table, with the settings of the same problem."""
+
+
+class NamedContinuous(NamedTuple):
+    """The facts of a continuous problem of the zoo: its name, its state in words, a summary, and its settings."""
+
+    name: str
+    state: str
+    summary: str
+    settings: Settings
+
+
+CONTINUOUS = (
+    NamedContinuous(
+        "double_integrator",
+        "two numbers, linear-quadratic",
+        "Push a mass on a line back to 0, under noise.",
+        Settings(1.0, 20),
+    ),
+    NamedContinuous(
+        "gusty_ledge",
+        "a point of the plane",
+        "Walk along a ledge in gusts of wind, beside a pit.",
+        Settings(0.5, 16),
+    ),
+    NamedContinuous(
+        "hurry",
+        "a number",
+        "Walk to a goal on a line, with a noise that grows with the size of a step.",
+        Settings(0.5, 8),
+    ),
+    NamedContinuous(
+        "windy_pendulum",
+        "an angle and a speed",
+        "Hold a pendulum up, in gusts of wind.",
+        Settings(0.5, 20),
+    ),
+)
+"""The zoo of continuous problems."""

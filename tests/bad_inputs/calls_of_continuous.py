@@ -8,6 +8,7 @@ from pgm_control import (
     ContinuousEnv,
     LinearQuadratic,
     LinearQuadraticModel,
+    Planar,
     compare,
     infer,
     ledger,
@@ -101,3 +102,17 @@ add(
 add_method("ContinuousLedger.save", lambda: ledger(model(), clamped()), lambda: {"path": folder() / "ledger.csv"})
 add_method("ContinuousComparison.save", lambda: compare(model()), lambda: {"path": folder() / "comparison.json"})
 add_method("ContinuousEnv.step", _started, lambda: {"action": np.zeros(1)}, drawn="action")
+add("plot:belief_paths", lambda: {"posterior": clamped(), "components": 0}, anything="ax", slow=True)
+add("plot:gain_by_optimism", lambda: {"model": model(), "optimisms": [0.0, 1.0]}, anything="axes", slow=True)
+add(
+    "plot:plane_paths",
+    lambda: {
+        "problem": Planar(lambda s: -(s**2).sum(-1), 2, 0.3),
+        "paths": {"clamped": np.zeros((2, 3, 2))},
+        "t": 1,
+        "num_paths": 1,
+    },
+    anything="ax",
+    drawn="paths",
+    slow=True,
+)

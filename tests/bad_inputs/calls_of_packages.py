@@ -65,6 +65,7 @@ add("models:MultiGoalEnv", dict)
 add("models:gusty_ledge", lambda: {"horizon": 3, "wind": 0.1})
 add("models:hurry", lambda: {"horizon": 3})
 add("models:windy_pendulum", lambda: {"horizon": 3, "wind": 0.1})
+add("models:double_integrator", lambda: {"horizon": 3})
 add(
     "models:ContinuousEntry",
     lambda: {"name": "mine", "build": models.hurry, "summary": "words", "temperature": 1.0},

@@ -12,7 +12,18 @@ from pathlib import Path
 import gymnasium
 import pytest
 
-from pgm_control import FreeGuide, TabularMDP, TabularModel, explain, fit, guide_zoo, infer, zoo
+from pgm_control import (
+    FreeGuide,
+    TabularMDP,
+    TabularModel,
+    continuous_zoo,
+    evaluate,
+    explain,
+    fit,
+    guide_zoo,
+    infer,
+    zoo,
+)
 from pgm_control.analysis import compare as _compare
 from pgm_control.benchmark import bench as _bench
 from pgm_control.cli import compare as _compare_command
@@ -22,7 +33,7 @@ from pgm_control.cli.options import DEMONSTRATORS, LEARNERS, in_options
 from pgm_control.cli.train import ALGORITHMS
 from pgm_control.inverse_rl.demonstrators import NAMED
 from pgm_control.models import restaurant
-from pgm_control.problems.named import ENVIRONMENTS
+from pgm_control.problems.named import CONTINUOUS, ENVIRONMENTS
 from pgm_control.reports.explorer import page as _page
 
 ROOT = Path(cli.__file__).parent.parent.parent
@@ -454,6 +465,52 @@ def test_zoo_lists_names_summaries_and_sizes(capsys):
         assert f"{name} {sizes(mdp)}, τ = {entry.temperature:g} {entry.summary}" in flat
     assert out.endswith("  pgm-control compare restaurant\n")
     assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(("name", "horizon"), [("hurry", 2), ("double_integrator", 4), ("gusty_ledge", 2)])
+def test_continuous_problems_are_compared_exactly(capsys, name, horizon):
+    status, out, _ = run(capsys, "compare", name, "--horizon", str(horizon))
+    assert status == 0
+    model = continuous_zoo()[name].model(horizon)
+    flat = " ".join(out.split())
+    for sentence in explain(model).sentences:
+        assert f"• {sentence}" in flat
+    folder = Path("pgm-control-out") / name
+    numbers = json.loads((folder / "comparison.json").read_text())
+    free = infer(model, 1.0)
+    assert numbers["log_evidence"] == pytest.approx(free.log_evidence)
+    assert numbers["scores"]["clamped, exact"]["elbo"] == pytest.approx(infer(model, 0.0).objective)
+    assert numbers["frontier"]["points"][-1]["true_return"] == pytest.approx(evaluate(model, free).true_return)
+    assert (
+        numbers["command"]
+        == f"pgm-control compare {name} --horizon {horizon} --temperature {model.temperature:g} --seed 0"
+    )
+    assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    following = out.splitlines()[-1].split()[-1]
+    assert following in continuous_zoo()
+    assert following != name
+
+
+def test_the_continuous_zoo_is_listed(capsys):
+    flat = " ".join(run(capsys, "zoo")[1].split())
+    assert [each.name for each in CONTINUOUS] == list(continuous_zoo())
+    for each in CONTINUOUS:
+        problem = continuous_zoo()[each.name].build()
+        assert problem.horizon == each.settings.horizon
+        assert (
+            f"{each.name} {each.state}, T = {problem.horizon}, τ = {each.settings.temperature:g} {each.summary}" in flat
+        )
+
+
+def test_other_commands_refuse_a_continuous_problem(capsys):
+    for command in ("report", "explore", "learn-reward"):
+        more = ["--num-episodes", "2"] if command == "learn-reward" else []
+        status, _, err = run(capsys, command, "hurry", *more)
+        assert status == 2
+        assert "hurry is a continuous problem, without tables: `pgm-control compare hurry` takes it" in err
+    status, _, err = run(capsys, "compare", "hurry", "--temperature", "auto")
+    assert status == 2
+    assert "must be a number for hurry" in err
 
 
 def test_the_environments_it_names_have_tables():

@@ -17,7 +17,7 @@ from ..scores.evaluation import Evaluation
 from .beliefs import BelievedNoise, BelievedStart, believed_noise, believed_start, noise_phrase, start_phrase
 from .closed_form import evidence_name
 
-_NOISE = 1e-9  # share of a number that counts as rounding
+NOISE = 1e-9  # share of a number that counts as rounding
 _SMALL = 9  # the most entries of a gain that are written out
 
 
@@ -115,29 +115,40 @@ def explain_continuous(
         sentences = (
             *_belief(beta, parts),
             _policies(beta, change),
-            _returns(beta, free, clamped),
-            _price(model, beta, free, clamped),
+            returns_sentence(beta, free, clamped),
+            price_sentence(model, beta, free, clamped),
             _evidence(model, beta, posterior, planner, free, clamped),
             *_limits(edges),
         )
     else:
         sentences = (*_no_difference(model, beta, free), *_limits(edges))
     return ContinuousExplanation(
-        sentences, _headline(beta, free, clamped, differs), differs, noises, start, change, free, clamped, edges, beta
+        sentences,
+        headline_sentence(beta, free, clamped, differs),
+        differs,
+        noises,
+        start,
+        change,
+        free,
+        clamped,
+        edges,
+        beta,
     )
 
 
-def _name(beta: float) -> str:
+def guide_name(beta: float) -> str:
+    """The subject of a sentence about the optimum of one β."""
     return "The free guide" if beta == 1 else f"The guide of β = {beta:g}"
 
 
-def _headline(beta: float, free: Evaluation, clamped: Evaluation, differs: bool) -> str:
+def headline_sentence(beta: float, free: Evaluation, clamped: Evaluation, differs: bool) -> str:
+    """The finding in one sentence, without its full stop."""
     if not differs:
         both = "free and clamped" if beta == 1 else f"β = {beta:g} and clamped"
         return f"No difference: {both} believe the same and truly earn {amount(free.true_return)}"
     but = "but" if free.imagined_return > free.true_return else "and"
     return (
-        f"{_name(beta)} imagines {amount(free.imagined_return)} {but} truly earns {amount(free.true_return)}; the "
+        f"{guide_name(beta)} imagines {amount(free.imagined_return)} {but} truly earns {amount(free.true_return)}; the "
         f"clamped guide earns {amount(clamped.true_return)}"
     )
 
@@ -145,7 +156,7 @@ def _headline(beta: float, free: Evaluation, clamped: Evaluation, differs: bool)
 def _belief(beta: float, parts: list[str]) -> list[str]:
     first, *others = parts
     luck = "luck" if beta > 0 else "bad luck"
-    return [f"{_name(beta)} believes in {luck}: {first}.", *(f"It also believes that {each}." for each in others)]
+    return [f"{guide_name(beta)} believes in {luck}: {first}.", *(f"It also believes that {each}." for each in others)]
 
 
 def _policy_change(posterior: GaussianPosterior, planner: GaussianPosterior) -> PolicyChange:
@@ -192,23 +203,25 @@ def _entries(row: tuple[float, ...]) -> str:
     return ", ".join(amount(each) for each in row)
 
 
-def _returns(beta: float, free: Evaluation, clamped: Evaluation) -> str:
+def returns_sentence(beta: float, free: Evaluation, clamped: Evaluation) -> str:
+    """What both guides imagine and earn."""
     delusion = free.delusion
-    if abs(delusion) <= _NOISE * max(1.0, abs(free.true_return)):
+    if abs(delusion) <= NOISE * max(1.0, abs(free.true_return)):
         earned = "and truly earns the same"
     elif delusion > 0:
         earned = f"but truly earns {amount(free.true_return)}, a delusion of {amount(delusion)}"
     else:
         earned = f"and truly earns {amount(free.true_return)}, which is {amount(-delusion)} more"
     return (
-        f"{_name(beta)} imagines a return of {amount(free.imagined_return)} reward units {earned}; the clamped guide "
-        f"imagines {amount(clamped.imagined_return)} and truly earns the same."
+        f"{guide_name(beta)} imagines a return of {amount(free.imagined_return)} reward units {earned}; the clamped "
+        f"guide imagines {amount(clamped.imagined_return)} and truly earns the same."
     )
 
 
-def _price(model: GaussianModel, beta: float, free: Evaluation, clamped: Evaluation) -> str:
+def price_sentence(model: Any, beta: float, free: Evaluation, clamped: Evaluation) -> str:
+    """What the beliefs of the guide cost in the true world."""
     price, belief = clamped.true_return - free.true_return, "Optimism" if beta > 0 else "Pessimism"
-    if abs(price) <= _NOISE * max(1.0, abs(clamped.true_return)):
+    if abs(price) <= NOISE * max(1.0, abs(clamped.true_return)):
         return f"{belief} costs nothing here: both truly earn the same."
     if price > 0:
         return f"{belief} costs {amount(price)} reward units an episode in the true world."

@@ -1,4 +1,4 @@
-"""Plots of the states of an affine-Gaussian posterior: believed and true means with their spread."""
+"""Plots of the states of a posterior over vectors: believed and true means with their spread."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -7,7 +7,9 @@ import numpy as np
 
 from ...errors import InvalidArgument
 from ...inference.exact.gaussian.posterior import GaussianPosterior
-from ...runtime.arguments import instance, positive, shown, whole_number
+from ...inference.exact.grid.moments import StateMoments, state_moments
+from ...inference.exact.grid.posterior import GridPosterior
+from ...runtime.arguments import positive, shown, whole_number
 from ...trajectories.gaussian.blocks import GaussianMarginals
 from ..canvas import FREE, TRUE, Style, ink, one_panel, style_of
 from ..labels import finish, headline, name_axes, numbered
@@ -15,12 +17,13 @@ from ..labels import finish, headline, name_axes, numbered
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_Moments = GaussianMarginals | StateMoments
 _ROUND = 61  # points of an ellipse
 _MOST = 9  # ellipses of one path
 
 
 def belief_paths(
-    posterior: GaussianPosterior,
+    posterior: GaussianPosterior | GridPosterior,
     components: int | Sequence[int] = 0,
     *,
     deviations: float = 1.0,
@@ -36,7 +39,7 @@ def belief_paths(
         plot.belief_paths(infer(model, 1.0), (0, 1))
 
     Args:
-        posterior: a posterior of one linear-quadratic problem.
+        posterior: the exact posterior of one linear-quadratic problem, or of a problem in the plane or on a line.
         components: one component of the state, or two.
         deviations: the half-width of bands and ellipses, in standard deviations.
         title: the title; default: the optimism.
@@ -51,13 +54,11 @@ def belief_paths(
         MissingExtra: without matplotlib.
     """
     sizes = style_of(style)
-    posterior = instance("posterior", posterior, GaussianPosterior, "Pass infer(LinearQuadraticModel(…), optimism).")
-    if posterior.model.problem.batch_shape:
-        raise InvalidArgument("`posterior` must be of one problem, but is of a batch. Solve problem[index].")
-    chosen = _components(components, posterior.model.problem.num_states)
+    believed, true = _moments(posterior)
+    chosen = _components(components, believed.state_mean.shape[-1])
     width = positive("deviations", deviations, "number of standard deviations")
     axes = one_panel(ax, sizes)
-    rows = {"believed": (posterior.marginals(), FREE), "true": (posterior.true_marginals(), TRUE)}
+    rows = {"believed": (believed, FREE), "true": (true, TRUE)}
     for name, (found, look) in rows.items():
         colour = ink(axes) if name == "true" else look.color
         draw = _over_time if len(chosen) == 1 else _in_the_plane
@@ -73,6 +74,24 @@ def belief_paths(
     return axes
 
 
+def _moments(posterior: Any) -> tuple[_Moments, _Moments]:
+    """The moments of the believed and of the true states."""
+    if isinstance(posterior, GridPosterior):
+        start = posterior.model.problem.initial_mean
+        return (
+            state_moments(posterior.mesh, posterior.believed, start),
+            state_moments(posterior.mesh, posterior.true, start),
+        )
+    if not isinstance(posterior, GaussianPosterior):
+        raise InvalidArgument(
+            "`posterior` must be a GaussianPosterior or a GridPosterior, as infer gives it for a continuous model, but "
+            f"is {shown(posterior)}."
+        )
+    if posterior.model.problem.batch_shape:
+        raise InvalidArgument("`posterior` must be of one problem, but is of a batch. Solve problem[index].")
+    return posterior.marginals(), posterior.true_marginals()
+
+
 def _components(components: Any, states: int) -> list[int]:
     given = [components] if whole_number(components) is not None else components
     found = [whole_number(each) for each in given] if isinstance(given, Sequence) else []
@@ -85,13 +104,18 @@ def _components(components: Any, states: int) -> list[int]:
     return chosen
 
 
-def _optimism(posterior: GaussianPosterior) -> str:
+def _optimism(posterior: GaussianPosterior | GridPosterior) -> str:
     beta = posterior.optimism.dynamics
     return f"β = {beta:g}" if isinstance(beta, float) else repr(beta)
 
 
 def _over_time(
-    axes: "Axes", found: GaussianMarginals, chosen: list[int], width: float, sizes: Style, look: dict[str, Any]
+    axes: "Axes",
+    found: _Moments,
+    chosen: list[int],
+    width: float,
+    sizes: Style,
+    look: dict[str, Any],
 ) -> None:
     i = chosen[0]
     mean = found.state_mean[:, i].numpy(force=True)
@@ -102,7 +126,12 @@ def _over_time(
 
 
 def _in_the_plane(
-    axes: "Axes", found: GaussianMarginals, chosen: list[int], width: float, sizes: Style, look: dict[str, Any]
+    axes: "Axes",
+    found: _Moments,
+    chosen: list[int],
+    width: float,
+    sizes: Style,
+    look: dict[str, Any],
 ) -> None:
     mean = found.state_mean[:, chosen].numpy(force=True)
     spread = found.state_covariance[:, chosen][..., chosen].numpy(force=True)

@@ -6,8 +6,11 @@ from linear_quadratics import scalar
 
 from pgm_control import (
     InvalidArgument,
+    Line,
     LinearQuadratic,
     LinearQuadraticModel,
+    LineModel,
+    Optimism,
     OptimismBreakdown,
     Planar,
     PlanarModel,
@@ -75,10 +78,55 @@ def test_the_optimum_acts_in_a_live_environment():
         assert abs(played.mean - guide.true_return) < 4.5 * played.standard_error
 
 
+def test_the_explanation_has_the_numbers_of_the_closed_forms():
+    found, exact = explain(planar()), explain(quadratic())
+    for name in ("gap", "price_of_optimism"):
+        assert getattr(found, name) == pytest.approx(getattr(exact, name), abs=2e-4)
+    posterior = infer(quadratic(), 1.0)
+    believed, true = posterior.marginals(), posterior.true_marginals()
+    t = found.state.time
+    for mean, deviation, due in (
+        (found.state.mean, found.state.deviation, believed),
+        (found.state.true_mean, found.state.true_deviation, true),
+    ):
+        np.testing.assert_allclose(mean, due.state_mean[t], atol=1e-4)
+        np.testing.assert_allclose(deviation, due.state_covariance[t].diagonal().sqrt(), atol=1e-4)
+    assert sum(found.dynamics_kl) == pytest.approx(exact.free.dynamics_kl, abs=1e-4)
+    assert found.initial_kl == 0.0
+    assert found.optimism == 1.0
+    text = str(found)
+    assert text.startswith("The free guide believes in luck: it changes the dynamics by ")
+    assert f"but truly earns {found.free.true_return:.4g}, a delusion of {found.free.delusion:.4g}" in text
+    assert "nodes, whose objective changes by" in text
+    assert found.headline in found._repr_html_()
+    worse = explain(planar(), -0.1)
+    assert "The guide of β = -0.1 believes in bad luck" in str(worse)
+    assert "The best objective J_β is" in str(worse)
+
+
+def test_without_a_difference_the_explanation_says_so():
+    none = explain(planar(), 0.0)
+    assert not none.differs
+    assert none.state is None
+    assert none.sentences[0].startswith("There is no difference between β = 0 and clamped inference")
+    with pytest.raises(InvalidArgument, match="scorecard"):
+        explain(planar(), Optimism(dynamics=1.0, initial=0.0))
+
+
+def test_the_explanation_of_a_line_says_where_it_believes_to_be():
+    walk = LineModel(Line(lambda s: -0.5 * (s - 1.0) ** 2, STEPS, lambda s, a: 0.3 + 0.0 * a), 1.0, PRIOR)
+    found = explain(walk)
+    (mean,), (deviation,) = found.state.true_mean, found.state.true_deviation
+    played = infer(walk, 1.0).play(4000, 0).states[:, found.state.time]
+    assert mean == pytest.approx(float(played.mean()), abs=4.5 * deviation / 4000**0.5)
+    assert deviation == pytest.approx(float(played.std()), rel=0.06)
+    assert f"At t = {found.state.time} it expects the state at {found.state.mean[0]:.4g}" in str(found)
+
+
 def test_what_needs_gaussian_factors_is_refused():
     plane = planar()
     guide = infer(plane, 0.0)
-    for call in (lambda: ledger(plane, guide), lambda: explain(plane), lambda: compare(plane)):
+    for call in (lambda: ledger(plane, guide), lambda: compare(plane)):
         with pytest.raises(InvalidArgument, match="`model` must be a tabular model"):
             call()
     with pytest.raises(InvalidArgument, match="`target` must be left out"):
