@@ -65,7 +65,7 @@ def test_the_known_answers():
 
 @pytest.mark.parametrize("beta", [0.0, 1.0])
 def test_a_reward_of_the_next_state_counts_and_shares_terms_with_the_action(beta):
-    """r = −½ (s' − a)² has a cross term of action and next state; as a cost of (s, a) its mean is over the true noise."""
+    """r = −½ (s' − a)² has a cross term of action and next state; as a cost of (s, a) it is a mean over true noise."""
 
     def reward(t, s, a, ahead):
         return -0.5 * ((ahead - a) ** 2).sum(-1)
