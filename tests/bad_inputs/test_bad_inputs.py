@@ -38,7 +38,7 @@ RESULTS = (  # results and types, which a user does not make
     "GridPosterior MeshError Paths Account Densities continuous_zoo "
     "GaussianGuide ILQG ILQGStatus VectorModel "
     "GaussianModel ContinuousEnv ContinuousLedger ContinuousExplanation ContinuousComparison FrontierGap HasGaussianBlocks "
-    "HasTerms "
+    "HasTerms ContinuousProblem "
     "TrajectoryTerms"
 ).split()
 
