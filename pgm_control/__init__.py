@@ -338,6 +338,7 @@ if TYPE_CHECKING:
     from .trajectories.gaussian.terms import HasTerms as HasTerms
     from .trajectories.gaussian.terms import TrajectoryTerms as TrajectoryTerms
     from .inference.variational.latent_blocks import HasLatentBlocks as HasLatentBlocks
+    from .problems.continuous.problem import ContinuousProblem as ContinuousProblem
     from .problems.continuous.problem import HasMembers as HasMembers
     from .models.continuous import HasPolicy as HasPolicy
     from .environments.rollout import Predictor as Predictor

@@ -126,7 +126,7 @@ MODELS = {
     "plot:ledger_map": lambda m: plot.ledger_map(pc.ledger(m, pc.infer(m, 0.0))),
     "plot:ledger_bars": lambda m: plot.ledger_bars(pc.ledger(m, pc.infer(m, 0.0))),
     "plot:value_heatmap": lambda m: plot.value_heatmap(pc.infer(m, 0.0)),
-    "inverse_rl:inverse": lambda m: inverse_rl.inverse(m, None),
+    "inverse_rl:inverse": lambda m: inverse_rl.inverse(m, None),  # pyright: ignore[reportCallIssue]
     "inverse_rl:reward_posterior": lambda m: inverse_rl.reward_posterior(m, None, prior=1.0),
     "inverse_rl:compare_demonstrators": lambda m: inverse_rl.compare_demonstrators(m, None, prior=1.0),
     "behaviour:behaviour_log_likelihood": lambda m: pc.behaviour.behaviour_log_likelihood({"x": m}, None, 0.0, 1.0),

@@ -299,7 +299,7 @@ REFUSED_MODELS = {
     "freed_survival": lambda model: pc.freed_survival(model),
     "policy_evaluation": lambda model: pc.policy_evaluation(model, torch.full((S, A), 0.5)),
     "stationary_distribution": lambda model: pc.stationary_distribution(model, torch.full((S, A), 0.5)),
-    "inverse": lambda model: inverse_rl.inverse(model, None),
+    "inverse": lambda model: inverse_rl.inverse(model, None),  # pyright: ignore[reportCallIssue]
     "compare_demonstrators": lambda model: inverse_rl.compare_demonstrators(model, None, prior=1.0),
     "reward_posterior": lambda model: inverse_rl.reward_posterior(model, None, prior=1.0),
     "clamped demonstrator": lambda model: behaviour(inverse_rl.ClampedDemonstrator(), model),

@@ -61,7 +61,7 @@ def test_a_world_with_renumbered_outcomes_is_the_same_world(seed):
     model = TabularModel(mdp, 0.5)
     guide = infer(model, 1.0)
     here, there = evaluate(model, guide, world=mdp), evaluate(model, guide, world=renumbered(mdp, seed))
-    assert there.world.num_outcomes == here.world.num_outcomes + 1
+    assert there.world.num_outcomes == here.world.num_outcomes + 1  # pyright: ignore[reportAttributeAccessIssue]
     for name in ("true_return", "policy_entropy", "best_return", "regret", "delusion", "elbo"):
         assert getattr(there, name) == pytest.approx(getattr(here, name), abs=1e-13), name
     assert evaluate(model, guide, world=model) == here

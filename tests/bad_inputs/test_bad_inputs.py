@@ -43,7 +43,7 @@ RESULTS = (  # results and types, which a user does not make
     "FrontierGap "
     "HasGaussianBlocks HasTerms TrajectoryTerms GaussianPosterior GaussianBlocks GaussianMarginals GaussianValues "
     "ContinuousTrajectories Breakdown BreakdownEdge OutputFeedback ObservedTrajectories StationaryPolicy "
-    "HasPlane HasLine"
+    "HasPlane HasLine ContinuousProblem"
 ).split()
 
 

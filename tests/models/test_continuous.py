@@ -39,7 +39,7 @@ def test_sites_are_in_order_and_are_vectors():
     trace = poutine.trace(ledge(horizon=2)).get_trace()
     factors = [name for name, site in trace.nodes.items() if site["type"] == "sample" and site["is_observed"]]
     assert factors == ["optimality_0", "optimality_1", "optimality_2"]
-    assert trace.nodes["state_1"]["fn"].event_shape == (2,)
+    assert trace.nodes["state_1"]["fn"].event_shape == (2,)  # pyright: ignore[reportFunctionMemberAccess]
 
 
 def test_the_exact_free_guide_has_a_constant_weight():
@@ -91,8 +91,8 @@ def test_the_final_reward_has_its_own_site_and_the_prior_may_depend_on_time_and_
         start=lambda: dist.Delta(torch.ones(2, dtype=torch.float64)).to_event(1),
     )
     trace = poutine.trace(of).get_trace()
-    assert torch.equal(trace.nodes["action_2"]["fn"].mean, 2 - 0.5 * trace.nodes["state_2"]["value"])
-    assert float(trace.nodes["optimality_3"]["fn"].log_factor) == pytest.approx(
+    assert torch.equal(trace.nodes["action_2"]["fn"].mean, 2 - 0.5 * trace.nodes["state_2"]["value"])  # pyright: ignore[reportFunctionMemberAccess]
+    assert float(trace.nodes["optimality_3"]["fn"].log_factor) == pytest.approx(  # pyright: ignore[reportFunctionMemberAccess]
         float(trace.nodes["state_3"]["value"].sum())
     )
 

@@ -7,7 +7,7 @@ Sources:
 """
 
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import torch
 from jaxtyping import Float
@@ -24,7 +24,7 @@ from ...trajectories.gaussian.blocks import GaussianBlocks
 from .around import Around
 from .expectations import Points
 from .step import improved_around, prior_around
-from .vector_model import VectorModel, vector_model_of
+from .vector_model import vector_model_of
 
 _SMALL = 1e-6  # relative change of gains that have converged
 
@@ -71,7 +71,7 @@ class ILQG:
 
 
 def ilqg(
-    model: VectorModel,
+    model: Any,
     optimism: OptimismLike = 0.0,
     *,
     step_size: float = 1.0,

@@ -46,19 +46,19 @@ class ExactLoss(ELBO, abc.ABC):
     def bound(self, model: MarkovModel, guide: Any) -> Tensor:
         """The bound that the guide maximises, in nats, a differentiable scalar."""
 
-    def loss(self, model: MarkovModel, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> float:
+    def loss(self, model: Any, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> float:
         """Minus the bound, in nats."""
         with torch.no_grad():
             return float(self.differentiable_loss(model, guide))
 
-    def differentiable_loss(self, model: MarkovModel, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> Tensor:
+    def differentiable_loss(self, model: Any, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> Tensor:
         """Minus the bound, in nats, with its gradient."""
         self.require(guide)
         if isinstance(guide, torch.nn.Module):
             announce_parameters(guide)
         return -self.bound(model, guide)
 
-    def loss_and_grads(self, model: MarkovModel, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> float:
+    def loss_and_grads(self, model: Any, guide: Callable[[], Any], *args: Any, **kwargs: Any) -> float:
         """Minus the bound, in nats; adds its gradient to the guide's parameters."""
         loss = self.differentiable_loss(model, guide)
         if loss.requires_grad:

@@ -15,7 +15,7 @@ from ...runtime.arguments import shown
 _BATCH = 2  # elements in the batch that is compared with single calls
 _SAME = 1e-6  # up to which they must agree, relative where numbers are large
 
-Vectors = tuple[Float[Tensor, "batch coordinate"], ...]
+Vectors = tuple[Float[Tensor, "batch _"], ...]
 
 
 def distribution_over_vectors(name: str, found: Any, batch: tuple[int, ...], size: int | None) -> Any:

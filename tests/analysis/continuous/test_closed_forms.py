@@ -231,7 +231,7 @@ def test_the_regulator_without_temperature_has_returns_and_no_elbo():
     assert bent.dynamics_kl == pytest.approx(evaluate(nearly, infer(nearly, Risk(-0.5))).dynamics_kl, rel=1e-5)
     for call in (objective, scorecard):
         with pytest.raises(InvalidArgument, match="`model` must have a positive temperature"):
-            call(model, infer(model, 0.0) if call is objective else {"x": infer(model, 0.0)})
+            call(model, infer(model, 0.0) if call is objective else {"x": infer(model, 0.0)})  # pyright: ignore[reportCallIssue]
 
 
 def test_a_clamped_block_that_is_not_the_models_has_no_finite_objective():

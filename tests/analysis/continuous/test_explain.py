@@ -104,7 +104,7 @@ def test_the_picture_of_a_ledger_over_time():
     model = noisy()
     account = ledger(model, infer(model, 0.0))
     axes = ledger_over_time(account)
-    heights = sum(float((patch.get_data().values - patch.get_data().baseline).sum()) for patch in axes.patches)
+    heights = sum(float((patch.get_data().values - patch.get_data().baseline).sum()) for patch in axes.patches)  # pyright: ignore[reportAttributeAccessIssue]
     assert heights == pytest.approx(account.gap)
 
 

@@ -81,7 +81,7 @@ def test_equal_seeds_give_equal_episodes_and_copies():
     path = policy.mode()
     total = sum(float(sure.reward(t, path.states[0, t], path.actions[0, t])) for t in range(3))
     assert played.returns == pytest.approx([total] * 3, abs=1e-12)
-    again = pickle.loads(pickle.dumps(gymnasium.make(to_gymnasium(model).spec).unwrapped.world))
+    again = pickle.loads(pickle.dumps(gymnasium.make(to_gymnasium(model).spec).unwrapped.world))  # pyright: ignore[reportAttributeAccessIssue]
     assert again.horizon == 3
 
 

@@ -317,7 +317,7 @@ def test_one_compilation_serves_all_dimensions():
         problem = random_problem(0, 2, 3, n, m, q, theta=0.1)
         start = QuadraticStart(np.zeros((1, n)), np.eye(n)[None], np.ones(1))
         riccati.slopes(problem, riccati.solve(problem, 2, 3), start)
-    assert len(backward.backward.signatures) == len(forward.pullback.signatures) == 1
+    assert len(backward.backward.signatures) == len(forward.pullback.signatures) == 1  # pyright: ignore[reportFunctionMemberAccess]
 
 
 def test_no_step_and_no_problem():

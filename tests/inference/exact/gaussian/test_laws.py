@@ -144,7 +144,7 @@ def test_gradients_pass_through():
     for beta in (1.0, 0.0, -0.5):
         model = LinearQuadraticModel(scalar().replace(W=W))
         found = infer(model, beta).objective
-        (slope,) = torch.autograd.grad(found, W)
+        (slope,) = torch.autograd.grad(found, W)  # pyright: ignore[reportCallIssue]
         with torch.no_grad():
             ends = [infer(LinearQuadraticModel(scalar().replace(W=[[0.3 + h]])), beta).objective for h in (1e-5, -1e-5)]
         assert float(slope) == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-7)

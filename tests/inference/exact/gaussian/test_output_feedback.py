@@ -63,7 +63,7 @@ def test_estimates_are_the_regression_on_all_observations(seed):
         values, vectors = np.linalg.eigh(problem.W[i].numpy())
         state[:, at + 2 : at + 2 + n] += vectors * np.sqrt(values.clip(0))
     y = np.vstack(rows)
-    left = last @ last.T - last @ y.T @ np.linalg.solve(y @ y.T, y @ last.T)
+    left = last @ last.T - last @ y.T @ np.linalg.solve(y @ y.T, y @ last.T)  # pyright: ignore[reportPossiblyUnboundVariable]
     assert np.allclose(found.error_covariance[t].numpy(), left, atol=1e-9)
 
 
