@@ -29,6 +29,7 @@ from .line import LineModel as LineModel
 from .double_integrator import double_integrator as double_integrator
 from .gusty_ledge import gusty_ledge as gusty_ledge
 from .hurry import hurry as hurry
+from .windy_pendulum import windy_pendulum as windy_pendulum
 from .continuous_zoo import ContinuousEntry as ContinuousEntry
 from .continuous_zoo import continuous_zoo as continuous_zoo
 from .environments import environment_id as environment_id
@@ -63,6 +64,7 @@ __all__ = [
     "double_integrator",
     "gusty_ledge",
     "hurry",
+    "windy_pendulum",
     "ContinuousEntry",
     "continuous_zoo",
     "environment_id",

@@ -5,7 +5,7 @@ Sources:
         Conference on Machine Learning, Proceedings of Machine Learning Research 80, pages 1851–1860, 2018.
         arXiv:1804.02808
     [toussaint2009] M. Toussaint, Robot trajectory optimization using approximate inference. International Conference on
-        Machine Learning, pages 1049–1056, 2009.
+        Machine Learning, pages 1049–1056, 2009. doi:10.1145/1553374.1553508
     [watson2019] J. Watson, H. Abdulsamad and J. Peters, Stochastic optimal control as approximate input inference.
         Conference on Robot Learning, Proceedings of Machine Learning Research 100, pages 697–716, 2019.
         arXiv:1910.03003

@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pgm_control.problems.continuous.covariance import covariance, normal
+from pgm_control.problems.continuous.covariance import covariance
 from pgm_control.problems.continuous.planar import Planar
 from pgm_control.runtime.arguments import instance, positive
 from pgm_control.runtime.array_like import ArrayLike
+from pgm_control.trajectories.gaussian.distributions import gaussian
 
 
 @final
@@ -65,11 +66,11 @@ class PlanarModel:
         mean, noise = torch.as_tensor(problem.initial_mean), torch.as_tensor(problem.noise_covariance)
         start: Any = dist.Delta(mean, event_dim=1)
         if not problem.has_known_start:
-            start = normal(mean, torch.as_tensor(problem.initial_covariance))
+            start = gaussian(mean, torch.as_tensor(problem.initial_covariance))
         state = pyro.sample("state_0", start)
         for t in range(problem.horizon):
-            action = pyro.sample(f"action_{t}", normal(torch.zeros_like(state), self.action_prior))
-            state = pyro.sample(f"state_{t + 1}", normal(state + action, noise))
+            action = pyro.sample(f"action_{t}", gaussian(torch.zeros_like(state), self.action_prior))
+            state = pyro.sample(f"state_{t + 1}", gaussian(state + action, noise))
             pyro.factor(f"optimality_{t}", problem.reward_at(t + 1, state) / tau)
         if problem.final_reward is not None:
             pyro.factor(f"optimality_{problem.horizon}", problem.final_reward_at(state) / tau)

@@ -12,8 +12,9 @@ from ..analysis.frontier import frontier
 from ..analysis.scorecard import scorecard
 from ..errors import InvalidArgument, MissingExtra
 from ..inference.exact.infer import infer
-from ..models import continuous_zoo
+from ..models import ContinuousModel, continuous_zoo
 from ..plot.continuous.comparison import continuous_picture
+from ..problems.continuous.problem import ContinuousProblem
 from ..runtime.files import write_whole
 from ..runtime.versions import versions
 from ..text.terminal import folded, wrapped
@@ -34,6 +35,11 @@ def compare_continuous(
         raise InvalidArgument(f"`temperature` must be a number for {name}, but is auto. Give a number.")
     entry = continuous_zoo()[name]
     model: Any = entry.model(horizon, temperature)
+    if isinstance(model, ContinuousModel):
+        raise InvalidArgument(
+            f"`name` must be a continuous problem that is solved exactly, but {name} is not. In Python, fit guides: "
+            f"fit(continuous_zoo()[{name!r}].model(), guide), and scorecard(model, guides)."
+        )
     free: Any = infer(model, 1.0)
     clamped: Any = infer(model, 0.0)
     card = scorecard(model, {"free, exact": free, "clamped, exact": clamped})
@@ -62,7 +68,7 @@ def compare_continuous(
         say(f"Picture: {folder / 'comparison.png'}")
     except MissingExtra as problem:
         say(f"Picture: none. {problem}")
-    names = list(continuous_zoo())
+    names = [each for each, entry in continuous_zoo().items() if not isinstance(entry.build(), ContinuousProblem)]
     following = names[(names.index(name) + 1) % len(names)]
     say(f"\nNext, another continuous problem:\n  pgm-control compare {following}")
 

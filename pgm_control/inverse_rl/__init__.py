@@ -5,9 +5,9 @@ from pgm_control.inverse_rl import Demonstrations, inverse
 
 from .inverse import inverse as inverse
 from .result import Inverse as Inverse
-from .result import InverseStatus as InverseStatus
+from .search.status import InverseStatus as InverseStatus
 from .result import InverseStep as InverseStep
-from .optima import RunnerUp as RunnerUp
+from .search.optima import RunnerUp as RunnerUp
 from .demonstrations import Demonstrations as Demonstrations
 from .data import from_episodes as from_episodes
 from .data import to_episodes as to_episodes
@@ -36,6 +36,17 @@ from .simulated import inverse_in_simulator as inverse_in_simulator
 from .simulated import SimulatedInverse as SimulatedInverse
 from .simulated import Recording as Recording
 from .simulated import Round as Round
+from .continuous.dynamics import identify_dynamics as identify_dynamics
+from .continuous.dynamics import IdentifiedDynamics as IdentifiedDynamics
+from .continuous.identification import GaussianIdentification as GaussianIdentification
+from .continuous.result import BelievedDynamics as BelievedDynamics
+from .continuous.result import GaussianInverse as GaussianInverse
+from .continuous.rewards import DiagonalReward as DiagonalReward
+from .continuous.rewards import FullReward as FullReward
+from .continuous.rewards import FunctionReward as FunctionReward
+from .continuous.rewards import QuadraticCost as QuadraticCost
+from .continuous.rewards import QuadraticReward as QuadraticReward
+from .continuous.rewards import SemidefiniteReward as SemidefiniteReward
 from .demonstrations import Moves as Moves
 from .demonstrations import Ends as Ends
 from .rewards import LinearForm as LinearForm
@@ -75,6 +86,17 @@ __all__ = [
     "SimulatedInverse",
     "Recording",
     "Round",
+    "identify_dynamics",
+    "IdentifiedDynamics",
+    "GaussianIdentification",
+    "BelievedDynamics",
+    "GaussianInverse",
+    "DiagonalReward",
+    "FullReward",
+    "FunctionReward",
+    "QuadraticCost",
+    "QuadraticReward",
+    "SemidefiniteReward",
     "Moves",
     "Ends",
     "LinearForm",

@@ -23,8 +23,8 @@ from .demonstrations import Demonstrations
 from .demonstrators import BoltzmannDemonstrator, ClampedDemonstrator, Demonstrator, DialDemonstrator
 from .laplace import second_derivatives
 from .objective import RewardFunction
-from .optima import TIE
 from .rewards import RewardModel
+from .search.optima import TIE
 
 _SCALED = 1.1  # any factor but 1
 _AT_ONCE = 4_000_000  # values in memory at a time

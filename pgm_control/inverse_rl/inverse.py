@@ -9,40 +9,45 @@ Sources:
         Carnegie Mellon University, 2010.
 """
 
-import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, overload
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..chance.risk import Risk, beta_of
 from ..errors import InvalidArgument
-from ..runtime.arguments import flag, one_of, positive, whole, whole_or_none
-from ..runtime.loop import Loop
+from ..runtime.arguments import flag, listed, one_of, positive, whole, whole_or_none
 from ..runtime.progress import Progress, silent
 from ..trajectories.blocks import MarkovModel, require_model
+from ..trajectories.gaussian.blocks import ContinuousTrajectories
+from ..trajectories.gaussian.model import GaussianModel, is_gaussian
+from .continuous.learn import learn_quadratic
+from .continuous.objective import Demonstrated
+from .continuous.result import GaussianInverse
+from .continuous.rewards import QuadraticReward
 from .demonstrations import Demonstrations
-from .demonstrators import NAMED, Demonstrator
-from .descent import Point, Vector, adam, descend, distance
+from .demonstrators import NAMED, ClampedDemonstrator, Demonstrator, DialDemonstrator, FreeDemonstrator
 from .objective import Objective
-from .optima import ROUNDING, RunnerUp, settled, starts, tie
-from .result import Inverse, InverseStatus, InverseStep
+from .result import Inverse, InverseStep
 from .rewards import LinearReward, RewardModel, TabularReward
+from .search.descent import Vector
+from .search.from_starts import Step, search_from_starts
+from .search.optima import RunnerUp
 
 InverseCallback = Callable[[InverseStep], bool | None]
 
-_ENDLESS = 1e6  # units: where rewards are a million temperatures, a likelihood that still rises has no optimum
-_STARTS = 8  # searches, if the likelihood may have several optima
 
-
-def inverse(
-    model: MarkovModel,
-    demonstrations: Demonstrations,
-    reward: Any = "state",
+@overload
+def inverse(  # pyright: ignore[reportOverlappingOverload]
+    model: GaussianModel,
+    demonstrations: ContinuousTrajectories,
+    reward: Any = None,
     demonstrator: Demonstrator | str = "clamped",
     *,
+    learn: Sequence[str] = (),
     prior: float | None = None,
     method: str = "lbfgs",
     num_steps: int = 2000,
@@ -51,7 +56,40 @@ def inverse(
     tolerance: float = 1e-6,
     progress: Progress = silent,
     callbacks: Sequence[InverseCallback] = (),
-) -> Inverse:
+) -> GaussianInverse: ...
+@overload
+def inverse(
+    model: MarkovModel,
+    demonstrations: Demonstrations,
+    reward: Any = None,
+    demonstrator: Demonstrator | str = "clamped",
+    *,
+    learn: Sequence[str] = (),
+    prior: float | None = None,
+    method: str = "lbfgs",
+    num_steps: int = 2000,
+    num_starts: int | None = None,
+    learning_rate: float = 0.05,
+    tolerance: float = 1e-6,
+    progress: Progress = silent,
+    callbacks: Sequence[InverseCallback] = (),
+) -> Inverse: ...
+def inverse(
+    model: MarkovModel | GaussianModel,
+    demonstrations: Demonstrations | ContinuousTrajectories,
+    reward: Any = None,
+    demonstrator: Demonstrator | str = "clamped",
+    *,
+    learn: Sequence[str] = (),
+    prior: float | None = None,
+    method: str = "lbfgs",
+    num_steps: int = 2000,
+    num_starts: int | None = None,
+    learning_rate: float = 0.05,
+    tolerance: float = 1e-6,
+    progress: Progress = silent,
+    callbacks: Sequence[InverseCallback] = (),
+) -> Inverse | GaussianInverse:
     r"""Maximum-entropy inverse reinforcement learning, with a choice of what the demonstrator believes.
 
     $$\max_\psi \; \log p(\text{demonstrations} \mid \psi) - \frac{|\psi|^2}{2 \sigma^2}, \qquad
@@ -65,14 +103,25 @@ def inverse(
     every call, and the best optimum is kept. Of optima that tie within 1e-9 nats the result is the one nearest to the
     parameters of `reward`; the others are `runners_up`. There may be optima that no search found.
 
+    For a linear-quadratic model the demonstrations are trajectories of vectors, and the likelihood is the density of
+    the actions, $\prod_t N(a_t; -K_t s_t - \kappa_t, \Sigma_t)$, of an agent of this β; of "free", and of a dial with
+    believed dynamics, also that of the states. Gradients are exact, by one sweep. The optimism itself may be learned,
+    and the A and B that the agent believes. Beyond a breakdown the likelihood is 0, and the search turns back.
+
     Args:
-        model: the problem with its temperature and action prior; its rewards are ignored.
-        demonstrations: demonstrations of the same problem.
+        model: the problem with its temperature and action prior; its rewards are ignored. A tabular or a
+            linear-quadratic model.
+        demonstrations: demonstrations of the same problem; for a linear-quadratic model `ContinuousTrajectories`, of
+            all steps or of the first ones.
         reward: a `RewardModel`, whose parameters are the start of the search and are changed in place; features as for
-            `LinearReward`; or "state", "state_action" or "outcome" for a `TabularReward`.
+            `LinearReward`; or "state", the default, "state_action" or "outcome" for a `TabularReward`. For a
+            linear-quadratic model a `QuadraticReward`, or "diagonal", the default, "semidefinite" or "full".
         demonstrator: the model of the demonstrator: "clamped" knows the dynamics, "free" controls them, "boltzmann"
             expects not to err again; or an object, such as `DialDemonstrator(0.3)`.
-        prior: σ, standard deviation of a Gaussian prior of mean 0 on every parameter; default: no prior.
+        learn: what is learned besides the reward of a linear-quadratic model: "optimism", which needs a
+            `DialDemonstrator(β)` to start at; "dynamics", the A and B that the demonstrator believes, which are only
+            partly identified.
+        prior: σ, standard deviation of a Gaussian prior of mean 0 on every parameter of the reward; default: no prior.
         method: "lbfgs" with a line search, which needs at most a hundred steps if the likelihood is concave; or
             "adam", for networks.
         num_steps: the largest number of steps, of all searches together.
@@ -90,110 +139,117 @@ def inverse(
     References:
         [ziebart2008], [ziebart2010], [gleave2022]
     """
+    if is_gaussian(model):
+        options = _checked(method, num_steps, num_starts, learning_rate, tolerance)
+        return _of_gaussian(
+            model, demonstrations, reward, demonstrator, learn, prior=_prior(prior), progress=progress,
+            callbacks=callbacks, **options,
+        )  # fmt: skip
     require_model(model, in_nats=True)
+    if _extra(learn):
+        raise InvalidArgument(
+            "`learn` must be empty for a tabular model, of which the reward alone is learned. "
+            "reward_posterior(…, optimism=a prior) infers β."
+        )
+    reward = "state" if reward is None else reward
     made = chosen_reward(model, reward)
     actor = chosen_demonstrator(demonstrator)
-    require_demonstrations(model, demonstrations)
-    prior = None if prior is None else positive("prior", prior, "standard deviation, or None for none")
-    one_of("method", method, ("lbfgs", "adam"))
-    num_steps, num_starts = whole("num_steps", num_steps, 0), whole_or_none("num_starts", num_starts)
-    tolerance, learning_rate = positive("tolerance", tolerance), positive("learning_rate", learning_rate)
-    objective, number = Objective(model, made, actor, demonstrations, prior), demonstrations.number
-    start, metric, unit = objective.start, objective.metric(), objective.unit()
-    # The point where the search starts is step 0.
-    loop = Loop(InverseStatus.out_of_steps, limit=num_steps, begin=-1, progress=progress, callbacks=callbacks)
-
-    def search(x: Vector) -> _Search:
-        """Return the lowest point of a search, and how it ended by itself; None if the loop ended it."""
-        points = descend(objective, x, metric, unit) if method == "lbfgs" else adam(objective, x, learning_rate)
-        best, trace = Point(x, math.inf, np.full(len(x), math.inf)), []
-        for step, point in zip(loop, points, strict=False):
-            slope = float(np.abs(point.slope).max())
-            if not (math.isfinite(point.value) and math.isfinite(slope)):
-                return _Search(best, trace, InverseStatus.not_finite)
-            trace.append(-number * point.value)
-            is_flat = slope <= tolerance
-            # a flat point may be above the lowest one by rounding
-            if point.value < best.value or (is_flat and point.value <= best.value + ROUNDING * abs(best.value)):
-                best = point
-            if len(callbacks):
-                objective.assign(point.x)  # the last evaluation may have been at another point
-            likelihood = trace[-1] - objective.log_prior(point.x)
-            metrics = {"log_likelihood": likelihood, "gradient": slope}
-            loop.report(metrics, InverseStep(step, likelihood, slope, made))
-            if prior is None and distance(best.x - start, unit) > _ENDLESS:
-                return _Search(best, trace, InverseStatus.unbounded)
-            if is_flat and best is point and loop.status is InverseStatus.out_of_steps:
-                return _Search(best, trace, InverseStatus.converged)
-            if loop.over:
-                return _Search(best, trace, None)
-        return _Search(best, trace, InverseStatus.no_progress)  # no further points
-
-    with loop:
-        searches = [search(start)]
-        wanted = num_starts or (1 if objective.is_concave else _STARTS)
-        planned = wanted
-        if wanted > 1 and not loop.over:
-            more = starts(objective, start, searches[0].best.x, unit, wanted - 1)
-            planned = 1 + len(more)
-            while len(searches) < planned and not loop.over:
-                searches.append(search(more[len(searches) - 1]))
-        chosen = min(searches, key=lambda each: each.best.value)
-        ended = [each for each in searches if each.is_stationary]
-        result, others, far = chosen.best, (), None
-        uncut = loop.status is InverseStatus.out_of_steps  # neither a callback nor Ctrl-C
-        if uncut and chosen.is_stationary and (prior is None or len(ended) > 1):
-            tied = tie(number * result.value) / number
-            ends = [each.best for each in ended]
-            i, result, others, far = settled(
-                objective, ends, start, tolerance, tied, metric, unit, may_diverge=prior is None
-            )
-            chosen = ended[i]
-    all_ended = len(searches) == planned and None not in [each.status for each in searches]
-    status = loop.status
-    if uncut and all_ended and chosen.status is not None:
-        status = chosen.status if far is None else InverseStatus.unbounded
-    direction = None
-    if status is InverseStatus.unbounded:
-        way = result.x - start if far is None else far.x - result.x
-        direction = _parameters(made, way / np.abs(way).max())
-    objective.assign(result.x)
-    of_prior, error = objective.log_prior(result.x), objective.occupancy_error(result.x)
+    seen = require_demonstrations(model, demonstrations)
+    prior, options = _prior(prior), _checked(method, num_steps, num_starts, learning_rate, tolerance)
+    objective, number = Objective(model, made, actor, seen, prior), seen.number
+    found = search_from_starts(
+        objective, number, may_diverge=prior is None, progress=progress, callbacks=callbacks,
+        seen=lambda step: InverseStep(*step, made), **options,
+    )  # fmt: skip
+    result, way = found.result, found.direction
+    of_prior = objective.log_prior(result.x)
     runners_up = tuple(
         RunnerUp(
             _parameters(made, each.x),
             -number * each.value - objective.log_prior(each.x),
             number * (result.value - each.value),
         )
-        for each in others
+        for each in found.others
     )
     return Inverse(
         made,
         model,
         actor,
-        demonstrations,
+        seen,
         log_likelihood=-number * result.value - of_prior,
         log_prior=of_prior,
         gradient=float(np.abs(result.slope).max()),
-        occupancy_error=error,
-        objective_history=torch.tensor(chosen.trace, dtype=torch.float64),
-        num_starts=len(searches),
+        occupancy_error=objective.occupancy_error(result.x),
+        objective_history=torch.tensor(found.trace, dtype=torch.float64),
+        num_starts=found.num_starts,
         runners_up=runners_up,
-        direction=direction,
-        status=status,
-        seconds=loop.seconds,
+        direction=None if way is None else _parameters(made, way),
+        status=found.status,
+        seconds=found.seconds,
     )
 
 
-class _Search(NamedTuple):
-    best: Point
-    trace: list[float]
-    status: InverseStatus | None
-    """How the search ended by itself; None if a callback, Ctrl-C or the number of steps ended it."""
+def _of_gaussian(
+    model: GaussianModel, demonstrations: Any, reward: Any, demonstrator: Any, learn: Any, **options: Any
+) -> GaussianInverse:
+    """`inverse` of a linear-quadratic model."""
+    extra = _extra(learn)
+    actor = chosen_demonstrator(demonstrator)
+    is_dial = isinstance(actor, DialDemonstrator)
+    if getattr(actor, "infinite_horizon", False) or not isinstance(
+        actor, ClampedDemonstrator | FreeDemonstrator | DialDemonstrator
+    ):
+        raise InvalidArgument(
+            "`demonstrator` must be clamped, free or a DialDemonstrator of the same horizon for a linear-quadratic "
+            f"model, but is {actor}. One that expects not to err again acts as the clamped one there, with Lebesgue "
+            "measure as action prior."
+        )
+    if isinstance(actor, ClampedDemonstrator) and actor.criterion != "likelihood":
+        raise InvalidArgument(
+            '`demonstrator` must have criterion="likelihood" for a linear-quadratic model, but has '
+            f'criterion="{actor.criterion}".'
+        )
+    if "optimism" in extra and not is_dial:
+        raise InvalidArgument('`learn` of "optimism" needs a DialDemonstrator(β), of the β where the search starts.')
+    beta, believed = (0.0, False) if isinstance(actor, ClampedDemonstrator) else (1.0, True)
+    if isinstance(actor, DialDemonstrator):
+        found = torch.as_tensor(beta_of(actor.optimism, float(model.temperature))).detach()
+        if found.numel() != 1:
+            raise InvalidArgument(f"`demonstrator` must have one β, but has {found.numel()}.")
+        beta, believed = float(found), actor.dynamics == "believed"
+    return learn_quadratic(
+        model, demonstrations, "diagonal" if reward is None else reward, actor,
+        Demonstrated(beta, believed, "optimism" in extra, "dynamics" in extra),
+        has_optimism=is_dial, keeps_risk=is_dial and isinstance(actor.optimism, Risk), seen=_step, **options,
+    )  # fmt: skip
 
-    @property
-    def is_stationary(self) -> bool:
-        return self.status in (InverseStatus.converged, InverseStatus.no_progress)
+
+def _extra(learn: Any) -> list[str]:
+    """What is learned besides the reward."""
+    found = [] if isinstance(learn, list | tuple) and not learn else listed("learn", learn, "strings")
+    for each in found:
+        one_of("learn", each, ("optimism", "dynamics"))
+    return found
+
+
+def _step(step: Step, reward: QuadraticReward) -> InverseStep:
+    return InverseStep(*step, reward)
+
+
+def _prior(prior: Any) -> float | None:
+    return None if prior is None else positive("prior", prior, "standard deviation, or None for none")
+
+
+def _checked(method: Any, num_steps: Any, num_starts: Any, learning_rate: Any, tolerance: Any) -> dict[str, Any]:
+    """The options of the search."""
+    one_of("method", method, ("lbfgs", "adam"))
+    return {
+        "method": method,
+        "num_steps": whole("num_steps", num_steps, 0),
+        "num_starts": whole_or_none("num_starts", num_starts),
+        "tolerance": positive("tolerance", tolerance),
+        "learning_rate": positive("learning_rate", learning_rate),
+    }
 
 
 def _parameters(reward: RewardModel, x: Vector) -> Float[Tensor, " parameter"]:
@@ -231,8 +287,8 @@ def chosen_demonstrator(demonstrator: Any, name: str = "demonstrator") -> Demons
     return demonstrator
 
 
-def require_demonstrations(model: MarkovModel, demonstrations: Any) -> None:
-    """Refuse other types, demonstrations of another problem, and actions that the action prior excludes."""
+def require_demonstrations(model: MarkovModel, demonstrations: Any) -> Demonstrations:
+    """Return them; refuse other types, another problem, and actions that the action prior excludes."""
     if not isinstance(demonstrations, Demonstrations):
         raise InvalidArgument(
             f"`demonstrations` must be Demonstrations, but are a {type(demonstrations).__name__}. Use "
@@ -260,3 +316,4 @@ def require_demonstrations(model: MarkovModel, demonstrations: Any) -> None:
             f"`demonstrations` must contain only actions that the action prior allows, but action {a[i]} is done in "
             f"state {s[i]} at time {int(moves.time[i])}, where it has probability 0. Allow it there."
         )
+    return demonstrations

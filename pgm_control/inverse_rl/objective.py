@@ -18,9 +18,9 @@ from ..trajectories.blocks import MarkovModel
 from .concavity import is_concave
 from .demonstrations import Demonstrations
 from .demonstrators import Behaviour, Demonstrator
-from .descent import Matrix, Vector
 from .direct import by_autograd, direct
 from .rewards import RewardModel
+from .search.descent import Matrix, Vector
 
 _MOST_FEATURES = 300  # a matrix of their products is inverted once
 _LEAST = 1e-2  # of the mean count, for places that were never visited
@@ -70,6 +70,10 @@ class Objective:
         if self._prior is not None:
             slope = slope - x / self._prior**2
         return -(likelihood + self.log_prior(x)) / self._number, slope * (-1.0 / self._number)
+
+    def value(self, x: Vector) -> float:
+        """Return the value alone."""
+        return self(x)[0]
 
     def _through_torch(self, x: Vector) -> tuple[float, Vector]:
         table, last = self._tables_at(x)

@@ -9,39 +9,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..models.tabular import model_like
-from ..runtime.status import Status
 from ..text.one_line import one_line
 from ..text.wording import listed
 from ..trajectories.blocks import MarkovModel
+from .continuous.rewards import QuadraticReward
 from .demonstrations import Demonstrations
 from .demonstrators import Behaviour, Demonstrator
 from .identification import Identification, identification
 from .objective import RewardFunction, tables
-from .optima import RunnerUp, tie
 from .rewards import RewardModel
+from .search.optima import RunnerUp, tie
+from .search.status import InverseStatus
 
 _SHOWN = 3  # runners-up in a print
 _MOST_IDENTIFIED = 300  # parameters; printing the identification takes a second derivative of each
 _AS_FAST = 0.1
-
-
-class InverseStatus(Status):
-    """How `inverse`, or `inverse_in_simulator`, ended."""
-
-    converged = "The gradient vanished: the reward is at a stationary point of the objective."
-    no_progress = "No step along the gradient improved the objective any further; rounding is the limit."
-    unbounded = (
-        "No finite reward is best, to within 1e-9 nats: in one direction the likelihood does not fall, however large "
-        "the reward grows. Its size in this direction is where the search stopped and means nothing. Give a `prior`."
-    )
-    out_of_steps = (
-        "`num_steps` was reached before the gradient vanished in every search. Continue with inverse(…, reward=the "
-        "same), whose parameters are kept. If the reward keeps growing, the demonstrations never do what it penalises: "
-        "give a `prior`."
-    )
-    stopped = "A callback asked to stop."
-    interrupted = "Interrupted by Ctrl-C. Nothing is lost: the reward has its best parameters so far."
-    not_finite = "The likelihood became nan or infinite; the reward has its best parameters so far. Give a `prior`."
 
 
 class InverseStep(NamedTuple):
@@ -52,7 +34,7 @@ class InverseStep(NamedTuple):
     """Of the demonstrations, in nats, without the prior."""
     gradient: float
     """The largest derivative of the objective by a parameter, per demonstration."""
-    reward: RewardModel
+    reward: RewardModel | QuadraticReward
 
     __repr__ = one_line
 

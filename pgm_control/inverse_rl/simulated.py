@@ -33,7 +33,7 @@ from ..runtime.progress import Progress, silent
 from ..runtime.randomness import integer_of, seeded
 from ..text.one_line import one_line
 from .objective import log_prior
-from .result import InverseStatus
+from .search.status import InverseStatus
 
 
 class Recording(NamedTuple):

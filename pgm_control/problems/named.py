@@ -152,5 +152,11 @@ CONTINUOUS = (
         "Walk to a goal on a line, with a noise that grows with the size of a step.",
         Settings(0.5, 8),
     ),
+    NamedContinuous(
+        "windy_pendulum",
+        "an angle and a speed",
+        "Hold a pendulum up, in gusts of wind.",
+        Settings(0.5, 20),
+    ),
 )
 """The zoo of continuous problems."""

@@ -11,8 +11,9 @@ from typing_extensions import TypeAliasType
 from ..errors import InvalidArgument, InvalidProblem
 from .arguments import shown
 
-# An alias with a name, so that `help` prints the name instead of the union.
-ArrayLike = TypeAliasType("ArrayLike", npt.ArrayLike | Tensor)
+# An alias with a name, so that `help` prints the name instead of the union. Numbers are listed because a checker at run
+# time does not count them among numpy's, which are complex.
+ArrayLike = TypeAliasType("ArrayLike", npt.ArrayLike | Tensor | float | int)
 
 Refusal = type[InvalidProblem] | type[InvalidArgument]
 

@@ -12,6 +12,7 @@ from pgm_control import (
     compare,
     infer,
     ledger,
+    output_feedback,
     to_gymnasium,
 )
 
@@ -32,6 +33,53 @@ def _started() -> ContinuousEnv:
     return env
 
 
+CONTROL = {"A": np.eye(2), "B": [[0.5], [1.0]], "W": 0.3 * np.eye(2), "horizon": 2, "initial_mean": [1.0, 0.0]}
+CONTROL["discount"] = 0.9
+START = {"initial_covariance": 0.5 * np.eye(2), "d": [0.1, 0.0]}
+COST = {"Q": np.eye(2), "R": [[0.2]], "N": [[0.1], [0.0]], "final_cost": np.eye(2)}
+TABLES = "A B W C c k d final_cost initial_mean initial_covariance"
+
+add(
+    "LinearQuadratic",
+    lambda: CONTROL | START | {"C": np.eye(3), "c": [0.0, 1.0, 0.0], "k": 0.5, "final_cost": np.eye(2)},
+    differentiable=TABLES,
+)
+add(
+    "LinearQuadratic.from_cost",
+    lambda: (
+        CONTROL | START | COST | {"reference": [0.5, 0.0], "action_reference": 0.1}
+    ),
+    differentiable=f"{TABLES} Q R N reference action_reference",
+)  # fmt: skip
+add(
+    "LinearQuadratic.from_continuous",
+    lambda: (
+        CONTROL | COST | {"initial_covariance": np.eye(2), "dt": 0.5}
+    ),
+    differentiable=f"{TABLES} Q R N",
+)  # fmt: skip
+add(
+    "GaussianPrior",
+    lambda: {"gain": [[0.1]], "offset": 0.0, "covariance": [[1.0]]},
+    differentiable="gain offset covariance",
+)
+add(
+    "LinearQuadraticModel",
+    lambda: {"problem": problem(), "temperature": 1.0, "action_prior": [[1.0]]},
+    differentiable="action_prior",
+)
+add_method("LinearQuadraticModel.with_prior", model, lambda: {"guide": clamped(), "dynamics": True, "initial": False})
+add("infer of a linear-quadratic model", lambda: {"model": model(), "optimism": 0.5, "evidence": None})
+add(
+    "soft_values of a linear-quadratic model",
+    lambda: {"model": model(), "optimism": 0.5, "temperature": 1.0},
+    differentiable="optimism temperature",
+)
+add("breakdown", lambda: {"model": model(), "initial": True})
+add("stationary_policy", lambda: {"model": model(), "optimism": 0.5})
+add("output_feedback", lambda: {"model": model(), "H": [[1.0]], "V": [[0.1]], "optimism": 0.0})
+add_method("GaussianPosterior.sample", clamped, lambda: {"num_samples": 2, "seed": 0})
+add_method("OutputFeedback.sample", lambda: output_feedback(model(), 1.0, 0.1), lambda: {"num_samples": 2, "seed": 0})
 add("evaluate of a linear-quadratic model", lambda: {"model": model(), "guide": clamped(), "world": problem()})
 add("objective of a linear-quadratic model", lambda: {"model": model(), "guide": clamped(), "optimism": 0.5})
 add("return_moments of a linear-quadratic model", lambda: {"model": model(), "guide": clamped()})

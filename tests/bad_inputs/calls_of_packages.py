@@ -64,6 +64,7 @@ add("models:environment_id", lambda: {"name": "restaurant"})
 add("models:MultiGoalEnv", dict)
 add("models:gusty_ledge", lambda: {"horizon": 3, "wind": 0.1})
 add("models:hurry", lambda: {"horizon": 3})
+add("models:windy_pendulum", lambda: {"horizon": 3, "wind": 0.1})
 add("models:double_integrator", lambda: {"horizon": 3})
 add(
     "models:ContinuousEntry",
@@ -91,6 +92,12 @@ add_method("learners:Learner.save", learner, lambda: {"path": folder() / "learne
 add("learners:Actions", lambda: {"space": gymnasium.spaces.Discrete(2)})
 
 # Inverse reinforcement learning
+scalar_model = cache(
+    lambda: pgm.LinearQuadraticModel(
+        pgm.LinearQuadratic.from_cost(0.9, 0.5, 1.0, 0.2, 0.3, horizon=3, initial_mean=1.0)
+    )
+)
+scalar_drives = cache(lambda: infer(scalar_model(), 0.0).sample(20, seed=0))
 add(
     "inverse_rl:inverse",
     lambda: {"model": model(), "demonstrations": demonstrations(), "prior": 1.0, "num_steps": 2},
@@ -120,6 +127,27 @@ add("inverse_rl:TabularReward", lambda: {"mdp": mdp(), "of": "state", "pays_last
 add(
     "inverse_rl:NetworkReward",
     lambda: {"mdp": mdp(), "features": np.eye(3), "module": torch.nn.Linear(3, 1), "pays_last": False},
+)
+add(
+    "inverse_rl:inverse of a linear-quadratic model",
+    lambda: {"model": scalar_model(), "demonstrations": scalar_drives(), "prior": 1.0, "num_steps": 2, "num_starts": 1},
+    slow=True,
+)
+add(
+    "inverse_rl:identify_dynamics",
+    lambda: {"problem": scalar_model().problem, "trajectories": scalar_drives(), "drift": True},
+)
+add("inverse_rl:DiagonalReward", lambda: {"problem": scalar_model().problem, "linear": False, "pays_last": False})
+add("inverse_rl:SemidefiniteReward", lambda: {"problem": scalar_model().problem, "pays_last": False})
+add("inverse_rl:FullReward", lambda: {"problem": scalar_model().problem, "pays_last": False})
+add(
+    "inverse_rl:FunctionReward",
+    lambda: {
+        "problem": scalar_model().problem,
+        "function_of_psi": lambda psi: (torch.diag(psi), torch.zeros(2)),
+        "start": [1.0, 1.0],
+        "names": ["q", "r"],
+    },
 )
 # `infinite_horizon` is checked where a demonstrator is used.
 add(

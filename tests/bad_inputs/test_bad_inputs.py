@@ -34,11 +34,16 @@ RESULTS = (  # results and types, which a user does not make
     "behaviour:PeopleFit behaviour:PeopleStatus behaviour:PeopleIdentification behaviour:PeopleProgram "
     "behaviour:PeopleComparison behaviour:Recovery behaviour:ModelConfusion "
     "StepBlocks Visits PosteriorStep LatentMarkovGuide LatentBlocks HasReverse AuxiliaryELBO HasLatentBlocks "
+    "inverse_rl:IdentifiedDynamics inverse_rl:GaussianIdentification inverse_rl:BelievedDynamics "
+    "inverse_rl:GaussianInverse inverse_rl:QuadraticCost inverse_rl:QuadraticReward "
     "guides:LatentProcess Diagnosis GradientNoise Strangers "
     "GridPosterior MeshError Paths Account Densities continuous_zoo "
     "GaussianGuide ILQG ILQGStatus VectorModel "
     "GaussianModel ContinuousEnv ContinuousLedger ContinuousExplanation GridExplanation ContinuousComparison "
-    "FrontierGap HasGaussianBlocks HasTerms TrajectoryTerms"
+    "FrontierGap "
+    "HasGaussianBlocks HasTerms TrajectoryTerms GaussianPosterior GaussianBlocks GaussianMarginals GaussianValues "
+    "ContinuousTrajectories Breakdown BreakdownEdge OutputFeedback ObservedTrajectories StationaryPolicy "
+    "HasPlane HasLine"
 ).split()
 
 

@@ -51,20 +51,20 @@ def decaying(lr, num_steps):
     return ClippedAdam({"lr": lr, "lrd": 0.02 ** (1 / num_steps), "betas": (0.9, 0.99)})
 
 
-@pytest.mark.parametrize("of", [model(), ledge(horizon=3)], ids=["line", "ledge"])
+@pytest.mark.parametrize("of", [model(horizon=2), ledge(horizon=3)], ids=["line", "ledge"])
 @pytest.mark.parametrize("name", GUIDES)
 def test_the_laws_hold_and_the_blocks_are_those_it_states(name, of):
     guide = moved(GUIDES[name](of))
     report = check_guide(of, guide, seed=0)
     assert report.free == guide.free_blocks
-    starts = ("initial",) if of.horizon == scalar.STEPS else ()
+    starts = ("initial",) if of.horizon == 2 else ()
     assert report.free == ((*starts, "dynamics") if "free" in name else ())
 
 
 @pytest.mark.parametrize("name", [each for each in GUIDES if "mixture" not in each])
 def test_a_guide_starts_at_the_model(name):
     """The weight of a draw from the model is exp(return/τ)."""
-    of = model()
+    of = model(horizon=3)
     guide = GUIDES[name](of)
     score = estimate(of, guide, 200, seed=0)
     assert score.elbo.mean == pytest.approx(score.imagined_return.mean)
@@ -74,7 +74,7 @@ def test_a_guide_starts_at_the_model(name):
 def test_an_affine_clamped_guide_reaches_the_optimum():
     of = model()
     guide = ClampedNeuralGuide(of, hidden=(), seed=0)
-    found = fit(of, guide, OnePassELBO(64), decaying(0.05, 300), num_steps=300, tolerance=0.0, seed=0)
+    found = fit(of, guide, OnePassELBO(64), decaying(0.07, 180), num_steps=180, tolerance=0.0, seed=0)
     assert found.objective_name == "ELBO"
     elbo = estimate_elbo(of, guide, 20_000, seed=0)
     assert elbo.mean == pytest.approx(scalar.CLAMPED_ELBO, abs=0.01 + 3 * elbo.standard_error)
@@ -91,9 +91,9 @@ def test_an_affine_clamped_guide_reaches_the_optimum():
 def test_an_affine_free_guide_reaches_the_evidence():
     of = model()
     guide = FreeNeuralGuide(of, hidden=(), seed=0)
-    fit(of, guide, OnePassELBO(64), decaying(0.05, 400), num_steps=400, tolerance=0.0, seed=0)
+    fit(of, guide, OnePassELBO(64), decaying(0.05, 260), num_steps=260, tolerance=0.0, seed=0)
     weights = log_weights(of, guide, 2000, seed=0)
-    assert float(weights.mean()) == pytest.approx(scalar.LOG_EVIDENCE, abs=0.01)
+    assert float(weights.mean()) == pytest.approx(scalar.LOG_EVIDENCE, abs=0.02)
     assert float(weights.std()) < 0.15  # it is constant at the optimum
     score = estimate(of, guide, 5000, seed=0)
     assert score.imagined_return.mean == pytest.approx(-1.7021, abs=0.1)
@@ -129,12 +129,12 @@ def test_the_member_of_an_ensemble_is_its_own_block():
     s, a, w = (torch.randn(40, 1, generator=draw).double() for _ in range(3))
     learned = learn_dynamics(s, a, s + a + w, ensemble_size=2, hidden=(4,), num_epochs=1, seed=0)
     learned.networks.offset.data[:, :1] = torch.tensor([[1.0], [-1.0]])  # in units of the spread of the changes
-    of = model(dynamics=learned, reward=lambda t, s, a, ahead: 0.5 * ahead.sum(-1))
+    of = model(dynamics=learned, reward=lambda t, s, a, ahead: 0.5 * ahead.sum(-1), horizon=4)
     clamped, hopeful = (ClampedNeuralGuide(of, hidden=(), free_member=each, seed=0) for each in (False, True))
     assert (clamped.free_blocks, hopeful.free_blocks) == ((), ("member",))
     assert FreeNeuralGuide(of, hidden=(), seed=0).free_blocks == ("member", "initial", "dynamics")
     assert check_guide(of, moved(hopeful, 0.5), seed=0).free == ("initial",)
-    fit(of, hopeful, OnePassELBO(64), decaying(0.1, 60), num_steps=60, tolerance=0.0, seed=0)
+    fit(of, hopeful, OnePassELBO(64), decaying(0.1, 50), num_steps=50, tolerance=0.0, seed=0)
     assert float(hopeful.member_logits.detach().softmax(-1)[0]) > 0.8
     assert "initial" not in check_guide(of, clamped, seed=0).free
 
@@ -182,6 +182,7 @@ def test_a_seed_repeats_the_weights():
     assert not all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
 
 
+@pytest.mark.wrong_types
 def test_what_does_not_fit_is_refused():
     of = model()
     with pytest.raises(InvalidArgument, match="`family` must be one of"):

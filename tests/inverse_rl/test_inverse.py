@@ -24,9 +24,9 @@ from pgm_control.inverse_rl import (
     TabularReward,
     inverse,
 )
-from pgm_control.inverse_rl.descent import CurvatureHistory, descend
 from pgm_control.inverse_rl.direct import direct
 from pgm_control.inverse_rl.objective import Objective, log_prior, predicted_visits
+from pgm_control.inverse_rl.search.descent import CurvatureHistory, descend
 from pgm_control.kernels.backend import kernels_for
 
 DEMONSTRATORS = [

@@ -19,8 +19,8 @@ from pgm_control.inverse_rl import (
     reward_posterior,
 )
 from pgm_control.inverse_rl.concavity import is_concave
-from pgm_control.inverse_rl.descent import Point
-from pgm_control.inverse_rl.optima import are_apart, starts
+from pgm_control.inverse_rl.search.descent import Point
+from pgm_control.inverse_rl.search.optima import are_apart, starts
 from pgm_control.models import zoo_entry
 
 TIE = 1e-9

@@ -104,6 +104,10 @@ def test_the_policy_of_a_guide_is_the_prior_of_the_next_layer():
     assert torch.equal(above.action_prior(2, state).mean, below.policy(2, state).mean)
     own = Optimal(above, 0.0)  # the prior of this layer, where nothing is rewarded
     assert float(log_weights(above, own, 20, seed=0).abs().max()) < 1e-12
+
+
+@pytest.mark.wrong_types
+def test_the_next_layer_needs_a_policy():
     with pytest.raises(InvalidGuide, match="policy"):
         model().with_prior(lambda: None)
 

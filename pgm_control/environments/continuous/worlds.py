@@ -1,7 +1,7 @@
 """Worlds of continuous problems, one step at a time: of a linear-quadratic problem, and of any Pyro program."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, final
+from typing import Any, NamedTuple, Protocol, final, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ class Moved(NamedTuple):
     reward: float
 
 
+@runtime_checkable
 class World(Protocol):
     """What an environment needs of a problem. It keeps no state between episodes."""
 

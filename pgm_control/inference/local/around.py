@@ -228,7 +228,7 @@ def _linear(
     name: str, function: Callable[[Tensor], Any], points: Float[Tensor, "point given"], known: Linear | None
 ) -> Linear:
     """A conditional distribution as a Gaussian with an affine mean, with the same two moments over the points."""
-    if known is not None and known.is_exact:
+    if known is not None and known.is_exact and len(points) > 1:  # one point shows no slope
         with torch.no_grad():
             found = function(points)
             mean, covariance = moments(name, found, points.shape[:-1])

@@ -8,10 +8,9 @@ from pyro.distributions import Delta
 from torch import Tensor
 
 from ...errors import InvalidProblem
-from ...problems.continuous.covariance import normal
 from ...problems.continuous.planar import Planar
 from ...runtime.arguments import shown
-from ...trajectories.gaussian.distributions import SingularNormal
+from ...trajectories.gaussian.distributions import SingularNormal, gaussian
 
 
 @runtime_checkable
@@ -91,15 +90,15 @@ class PlanarVectors:
         mean = torch.as_tensor(given.initial_mean)
         if given.has_known_start:
             return Delta(mean, event_dim=1)
-        return normal(mean, torch.as_tensor(given.initial_covariance))
+        return gaussian(mean, torch.as_tensor(given.initial_covariance))
 
     def action_prior(self, t: int, state: Tensor) -> Any:
         """ρ(a)."""
-        return normal(torch.zeros_like(state), self._prior)
+        return gaussian(torch.zeros_like(state), self._prior)
 
     def dynamics(self, t: int, state: Tensor, action: Tensor) -> Any:
         """p(s'|s, a)."""
-        return normal(state + action, torch.as_tensor(self._model.problem.noise_covariance))
+        return gaussian(state + action, torch.as_tensor(self._model.problem.noise_covariance))
 
     def log_factor(self, t: int, state: Tensor, action: Tensor, next_state: Tensor) -> Float[Tensor, "*batch"]:
         """r_t/τ, in nats."""

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ...runtime.randomness import seeded
 from ...text.one_line import one_line
-from ..descent import Vector
-from ..optima import minima
+from ..search.descent import Vector
+from ..search.optima import minima
 from .coordinates import Coordinates
 
 _CLIMBS = 6

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,7 +27,7 @@ def array(name: str, value: Any, event: tuple[int | None, ...], timed: bool, err
     Raises:
         InvalidProblem: or `error`, if the value is no array of finite numbers of this shape.
     """
-    found = numbers(name, value, error, keeps_graph=True)
+    found = no_truth_values(name, value, error)
     found = found if found.dtype == torch.float64 else found.double()
     many = len(event)
     if found.ndim == 0 and many and all(size in (1, None) for size in event):
@@ -45,6 +46,18 @@ def array(name: str, value: Any, event: tuple[int | None, ...], timed: bool, err
         at = tuple(int(i) for i in wrong.nonzero()[0])
         raise error(f"`{name}` must hold finite numbers, but entry {at} is {found[at].item():g}. Replace it.")
     return found[None] if timed and found.ndim == many else found
+
+
+def no_truth_values(name: str, value: Any, error: Refusal = InvalidProblem) -> Tensor:
+    """The value as a tensor of numbers, which keeps its graph.
+
+    Raises:
+        InvalidProblem: or `error`, if it holds anything else, such as truth values.
+    """
+    found = numbers(name, value, error, keeps_graph=True)
+    if found.dtype == torch.bool or (not isinstance(value, Tensor) and np.asarray(value).dtype.kind == "b"):
+        raise error(f"`{name}` must hold numbers, but holds truth values.")
+    return found
 
 
 def symmetric(name: str, value: Tensor, error: Refusal = InvalidProblem) -> Tensor:

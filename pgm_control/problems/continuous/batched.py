@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from pyro.distributions import Delta, TorchDistribution
+from pyro.distributions import Delta
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
@@ -18,7 +18,7 @@ _SAME = 1e-6  # up to which they must agree, relative where numbers are large
 Vectors = tuple[Float[Tensor, "batch coordinate"], ...]
 
 
-def distribution_over_vectors(name: str, found: Any, batch: tuple[int, ...], size: int | None) -> TorchDistribution:
+def distribution_over_vectors(name: str, found: Any, batch: tuple[int, ...], size: int | None) -> Any:
     """Require a distribution of Pyro over vectors, from which draws are reparameterised.
 
     Args:

@@ -2,14 +2,13 @@
 
 from typing import Any
 
-import numpy as np
-import pyro.distributions as dist
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ...errors import InvalidProblem
 from ...runtime.array_like import numbers
+from .arrays import no_truth_values
 
 
 def covariance(name: str, value: Any, size: int = 2, *, may_be_zero: bool = False) -> Float[Tensor, "state state"]:
@@ -45,20 +44,10 @@ def covariance(name: str, value: Any, size: int = 2, *, may_be_zero: bool = Fals
 
 
 def real_numbers(name: str, value: Any) -> Tensor:
-    """The value as a tensor of float64; truth values are not numbers.
+    """The value as a tensor of float64 without a graph; truth values are not numbers.
 
     Raises:
         InvalidProblem: if it holds anything else; the message names it.
     """
-    found = numbers(name, value, InvalidProblem)
-    if found.dtype == torch.bool or (not isinstance(value, Tensor) and np.asarray(value).dtype.kind == "b"):
-        raise InvalidProblem(f"`{name}` must hold numbers, but holds truth values.")
-    return found.to(torch.float64)
-
-
-def normal(mean: Tensor, matrix: Float[Tensor, "state state"]) -> Any:
-    """N(mean, matrix) as a distribution of Pyro with one event dimension: independent normals if it is diagonal."""
-    variances = torch.diagonal(matrix)
-    if bool((matrix == torch.diag(variances)).all()):
-        return dist.Normal(mean, variances.sqrt().expand_as(mean)).to_event(1)
-    return dist.MultivariateNormal(mean, scale_tril=torch.linalg.cholesky(matrix))
+    numbers(name, value, InvalidProblem)  # a graph would be lost
+    return no_truth_values(name, value).to(torch.float64)

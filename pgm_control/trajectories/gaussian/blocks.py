@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, final
+from typing import NamedTuple, Protocol, final, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -85,6 +85,8 @@ class GaussianBlocks:
     drift: Float[Tensor, "*batch time state"]
     noise: Float[Tensor, "*batch time state state"]
 
+    __repr__ = one_line
+
     def replace(self, **changes: object) -> "GaussianBlocks":
         """A copy with some attributes changed."""
         return dataclasses.replace(self, **changes)  # pyright: ignore[reportArgumentType]
@@ -161,6 +163,7 @@ class GaussianBlocks:
         return ContinuousTrajectories(torch.stack(states, 1), torch.stack(actions, 1))
 
 
+@runtime_checkable
 class HasGaussianBlocks(Protocol):
     """Anything with affine-Gaussian factors: a posterior or a guide."""
 

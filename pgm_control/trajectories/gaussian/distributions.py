@@ -14,7 +14,7 @@ _RANK = 1e-12  # an eigenvalue of a covariance, relative to the largest, that co
 OFF = 1e-7  # how far a value may be from the range of a singular covariance by rounding, relative to the values
 
 
-def gaussian(mean: Tensor, covariance: Tensor) -> TorchDistribution:
+def gaussian(mean: Tensor, covariance: Tensor) -> Any:
     """N(mean, covariance) as a distribution of vectors; the covariance may be singular, and zero."""
     variance = covariance.diagonal(dim1=-2, dim2=-1)
     if bool((variance > 0).all()) and bool((covariance - torch.diag_embed(variance) == 0).all()):

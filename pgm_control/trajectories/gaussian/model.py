@@ -12,6 +12,7 @@ from ...errors import InvalidProblem
 from ...problems.continuous.arrays import array, covariance
 from ...problems.continuous.linear_quadratic import LinearQuadratic
 from ...runtime.array_like import ArrayLike
+from ...text.one_line import one_line
 
 
 @final
@@ -28,6 +29,8 @@ class GaussianPrior:
     gain: Float[Tensor, "*batch action state"] | Any
     offset: Float[Tensor, "*batch action"] | Any
     covariance: Float[Tensor, "*batch action action"] | Any
+
+    __repr__ = one_line
 
     def __post_init__(self) -> None:
         """Check the shapes, and that the covariance is positive definite.

@@ -6,7 +6,8 @@ $$H = C + F'\tilde PF + \tau E'U^{-1}E, \quad h = c + F'(\tilde Pd + \tilde p) -
 $$K = H_{aa}^{-1}H_{as}, \quad \kappa = H_{aa}^{-1}h_a, \quad P \leftarrow H_{ss} - H_{sa}K, \quad
     p \leftarrow h_s - H_{sa}\kappa$$
 
-with P̃, p̃, ṽ of `chance.gaussian`. With a discount γ < 1, P, p and v of the next state are multiplied by γ first.
+with P̃, p̃, ṽ of `chance.gaussian` [jacobson1973], [whittle1981]. With a discount γ < 1, P, p and v of the next state are
+multiplied by γ first.
 
 Sources:
     [jacobson1973] D. H. Jacobson, Optimal stochastic linear systems with exponential performance criteria and their

@@ -13,7 +13,7 @@ from .distributions import OFF
 _LOG_ROOT = 0.9189385332046727  # log √2π
 
 
-def tilted_normal(mean: Tensor, noise_root: Tensor, factor: Tensor, inside: Tensor | None) -> TorchDistribution:
+def tilted_normal(mean: Tensor, noise_root: Tensor, factor: Tensor, inside: Tensor | None) -> Any:
     """N(mean, LC(LC)') of vectors.
 
     Args:

@@ -6,7 +6,7 @@ from linear_quadratics import double_integrator, random_model, scalar
 from pyro.infer import Trace_ELBO
 from pyro.optim import ClippedAdam
 
-from pgm_control import InvalidArgument, InvalidGuide, LinearQuadraticModel, Optimism, fit, infer
+from pgm_control import InvalidArgument, InvalidGuide, InvalidProblem, LinearQuadraticModel, Optimism, fit, infer
 from pgm_control.guides import (
     ClampedGaussianGuide,
     FreeGaussianGuide,
@@ -89,7 +89,7 @@ def test_a_dial_has_the_objective_of_its_optimism(beta):
 
 def test_the_default_loss_is_exact_and_an_adversarial_block_finds_the_saddle():
     guide = GaussianDialGuide(SCALAR, -0.5)
-    found = fit(SCALAR, guide, num_steps=400)
+    found = fit(SCALAR, guide, num_steps=200)
     assert found.objective_name == "objective J_β"
     assert float(found.elbo_history[-1]) == pytest.approx(5.65444977, abs=0.01)
     assert float(guide.blocks().noise.detach()[0]) > 0.3  # the adversary widens the noise
@@ -101,6 +101,8 @@ def test_a_discount_is_weighed():
     guide = ClampedGaussianGuide(model)
     fit(model, FreeGaussianGuide(model), num_steps=2)
     assert fit(model, guide, method="exact").elbo == pytest.approx(infer(model, 0.0).objective, abs=1e-11)
+    with pytest.raises(InvalidProblem, match="`discount` must be 1 to run the model"):
+        fit(model, guide, loss=Trace_ELBO(), optim=ClippedAdam({"lr": 0.03}), num_steps=1)
 
 
 @pytest.mark.slow

@@ -102,7 +102,7 @@ def test_fit_takes_it_by_default_and_says_what_it_fitted():
     guide = FreeNeuralGuide(of, hidden=(), seed=0)
     found = fit(of, guide, num_steps=3, seed=0)
     assert found.objective_name == "ELBO"
-    assert "OnePassELBO" in str(found.checkpoint.about)
+    assert "OnePassELBO" in str(found.checkpoint.description)
     again = fit(of, FreeNeuralGuide(of, hidden=(), seed=0), num_steps=3, seed=0)
     assert torch.equal(found.elbo_history, again.elbo_history)
 

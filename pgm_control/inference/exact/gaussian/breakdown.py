@@ -6,8 +6,8 @@ grows $\sqrt{-\tau/\beta^*}$ approaches the smallest $H_\infty$ norm from noise 
 breakdown.
 
 Sources:
-    [glover1988] K. Glover and J. C. Doyle, State-space formulae for all stabilizing controllers that satisfy an
-        H∞-norm bound and relations to risk sensitivity. Systems and Control Letters 11(3):167–172, 1988.
+    [glover1988] K. Glover and J. C. Doyle, State-space formulae for all stabilizing controllers that satisfy an H∞-norm
+        bound and relations to risk sensitivity. Systems and Control Letters 11(3):167–172, 1988.
         doi:10.1016/0167-6911(88)90055-2
     [whittle1981] P. Whittle, Risk-sensitive linear/quadratic/Gaussian control. Advances in Applied Probability
         13(4):764–777, 1981. doi:10.2307/1426972

@@ -10,7 +10,6 @@ $$\frac{\partial J}{\partial C_t} = -\frac{M}{2\tau}, \quad \frac{\partial J}{\p
 from dataclasses import dataclass
 from typing import Any, final
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -19,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from ....chance.optimism import Optimism
 from ....chance.risk import Risk
 from ....errors import InvalidArgument
-from ....problems.continuous.arrays import root
+from ....problems.continuous.arrays import no_truth_values, root
 from ....runtime.arguments import shown
 from ....text.one_line import one_line
 from ....trajectories.gaussian.blocks import GaussianBlocks
@@ -85,12 +84,7 @@ def gaussian_values(model: GaussianModel, optimism: Any, temperature: Any = None
 
 def _by_problem(model: GaussianModel, name: str, given: Any) -> Tensor:
     """A number for each problem of the batch."""
-    value = torch.as_tensor(given, dtype=torch.float64) if isinstance(given, float | int | np.number) else given
-    value = torch.from_numpy(value) if isinstance(value, np.ndarray) else value
-    if not isinstance(value, Tensor):
-        raise InvalidArgument(
-            f"`{name}` must be a number, or one for each problem of the batch, but is {shown(given)}."
-        )
+    value = no_truth_values(name, given, InvalidArgument)
     if not bool(value.detach().isfinite().all()):
         raise InvalidArgument(f"`{name}` must be finite, but is {shown(given)}.")
     try:

@@ -7,7 +7,7 @@ Sources:
 """
 
 import math
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -35,6 +35,7 @@ _AT_EDGE, _LOST = 1e-6, 1e-2
 _WIDER, _TRIES = 1.5, 3
 
 
+@runtime_checkable
 class HasLine(Protocol):
     """A model of a problem on the line."""
 

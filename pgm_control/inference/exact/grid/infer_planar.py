@@ -8,7 +8,7 @@ Sources:
         95:200201, 2005. doi:10.1103/PhysRevLett.95.200201
 """
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -38,6 +38,7 @@ _LOST = 1e-2  # that near the edge of a given box from which its numbers are ref
 _WIDER, _TRIES = 1.5, 4
 
 
+@runtime_checkable
 class HasPlane(Protocol):
     """A model of a problem in the plane."""
 

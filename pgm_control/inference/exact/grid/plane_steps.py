@@ -9,8 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ....problems.continuous.covariance import normal
 from ....problems.continuous.planar import Planar
+from ....trajectories.gaussian.distributions import gaussian
 from .convolution import log_convolved
 from .density import PlaneDensity
 from .plane import Plane
@@ -38,7 +38,7 @@ class PlaneSteps:
         mean = self.problem.initial_mean
         if self.problem.has_known_start:
             return dist.Delta(mean, event_dim=1)
-        return normal(mean, self.problem.initial_covariance)
+        return gaussian(mean, self.problem.initial_covariance)
 
     def initial(self) -> Any:
         """The believed start."""
@@ -52,7 +52,7 @@ class PlaneSteps:
 
     def true_dynamics(self, state: Float[Tensor, "*batch 2"], action: Float[Tensor, "*batch 2"]) -> Any:
         """p(s' | s, a)."""
-        return normal(state + action, self.problem.noise_covariance)
+        return gaussian(state + action, self.problem.noise_covariance)
 
     def policy(self, t: int, state: Float[Tensor, "*batch 2"]) -> Any:
         """π_t(a | s): the place that the hand chooses, less the state."""

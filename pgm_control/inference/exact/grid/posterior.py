@@ -1,7 +1,7 @@
 """The exact optimum of a problem on a mesh: values, marginals, returns and divergences, and a guide to sample from."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, final
+from typing import Any, NamedTuple, Protocol, final, runtime_checkable
 
 import pyro
 import torch
@@ -32,6 +32,7 @@ class Paths(NamedTuple):
     __repr__ = one_line
 
 
+@runtime_checkable
 class Steps(Protocol):
     """The distributions of a solution off the mesh, for batches of states and actions."""
 

@@ -34,6 +34,13 @@ def clamped():
     return infer_planar(ledge(), 0.0)
 
 
+@pytest.fixture(scope="module")
+def short():
+    """Free and clamped on a ledge of three steps, for what the length does not matter to."""
+    model = PlanarModel(gusty_ledge(horizon=3), TAU, 0.64)
+    return {beta: infer_planar(model, beta) for beta in (1.0, 0.0)}
+
+
 # Oracles
 
 
@@ -106,8 +113,9 @@ def by_bridge(problem, variance, particles, seed):
 
 
 @pytest.mark.parametrize("beta", [1.0, 0.0, pytest.param(0.3, marks=pytest.mark.slow)])
-def test_the_ledge_has_its_known_answers(beta):
-    found = infer_planar(ledge(), beta)
+def test_the_ledge_has_its_known_answers(beta, request):
+    name = {1.0: "free", 0.0: "clamped"}.get(beta)
+    found = infer_planar(ledge(), beta) if name is None else request.getfixturevalue(name)
     objective, imagined, true = LEDGE[beta]
     assert found.objective == pytest.approx(objective, abs=2e-4)
     assert found.imagined_return == pytest.approx(imagined, abs=2e-4)
@@ -186,7 +194,7 @@ def test_the_objective_is_the_account(free, clamped):
     assert clamped.elbo == pytest.approx(clamped.objective, abs=1e-9)
     assert clamped.clamped_elbo == pytest.approx(clamped.objective, abs=1e-9)
     assert float(clamped.account.dynamics_kl.sum()) == 0.0
-    tilted = infer_planar(ledge(), 0.3)
+    tilted = infer_planar(PlanarModel(gusty_ledge(horizon=6), TAU, 0.64), 0.3)
     each = tilted.account
     objective = tilted.imagined_return / TAU - float(each.policy_kl.sum() + each.dynamics_kl.sum() / 0.3)
     assert tilted.objective == pytest.approx(objective, abs=1e-9)
@@ -202,13 +210,14 @@ def test_the_free_posterior_has_nearly_constant_weight(free):
     assert smc(free.model, free, 300, threshold=1e-6, seed=0).log_evidence == pytest.approx(free.objective, abs=0.05)
 
 
-def test_the_laws_of_models_and_guides_hold(free, clamped):
-    check_model(free.model)
-    assert check_guide(free.model, free).free == ("dynamics",)
-    assert check_guide(clamped.model, clamped).free == ()
+def test_the_laws_of_models_and_guides_hold(short):
+    check_model(short[1.0].model)
+    assert check_guide(short[1.0].model, short[1.0]).free == ("dynamics",)
+    assert check_guide(short[0.0].model, short[0.0]).free == ()
 
 
-def test_the_scorecard_takes_it(clamped):
+def test_the_scorecard_takes_it(short):
+    clamped = short[0.0]
     found = estimate(clamped.model, clamped, 300, seed=0)
     assert found.delusion.mean == pytest.approx(0.0, abs=4 * found.delusion.standard_error)
     assert "clamped" in str(scorecard(clamped.model, {"clamped": clamped}, num_samples=50, seed=0))
@@ -216,16 +225,16 @@ def test_the_scorecard_takes_it(clamped):
 
 def test_densities_off_the_mesh_are_normalised(free):
     at = torch.tensor([0.513, 0.117], dtype=torch.float64)
-    step = 0.05
-    z = torch.arange(-6.0, 6.0, step, dtype=torch.float64)
+    step = 0.08
+    z = torch.arange(-4.0, 4.0, step, dtype=torch.float64)
     grid = torch.stack(torch.meshgrid(z, z, indexing="ij"), -1).reshape(-1, 2)
     action = torch.tensor([0.4, 0.2], dtype=torch.float64)
     for density in (free.policy(3, at), free.dynamics(3, at, action)):
         total = density.log_prob(grid).exp().sum() * step**2
         assert float(total) == pytest.approx(1.0, abs=2e-3)
-        mean = density.expand((4000,)).sample().mean(0)
+        mean = density.expand((2000,)).sample().mean(0)
         weight = density.log_prob(grid).exp()[:, None] * step**2
-        assert torch.allclose(mean, (weight * grid).sum(0), atol=0.06)
+        assert torch.allclose(mean, (weight * grid).sum(0), atol=0.09)
 
 
 # Quadratic rewards

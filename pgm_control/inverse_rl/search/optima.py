@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from ..text.one_line import one_line
+from ...text.one_line import one_line
 from .descent import Function, Matrix, Point, Vector, descend, distance
 
 TIE = 1e-9  # nats

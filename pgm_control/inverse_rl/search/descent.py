@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from ..inference.variational.optimisers import Adam
+from ...inference.variational.optimisers import Adam
 
 _HISTORY = 50
 _TRIES = 30  # points along a line, at most
