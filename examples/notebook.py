@@ -1,4 +1,4 @@
-"""The lecture as a notebook with sliders: restaurant, lottery, cliff, dial, ledger, and a guide of your own.
+"""The lecture as a notebook with sliders: restaurant, lottery, cliff, dial, ledger, your guide, a number.
 
 pip install ".[notebook,fast]" -c constraints.txt
 marimo edit examples/notebook.py
@@ -17,8 +17,12 @@ with app.setup:
     import torch
 
     from pgm_control import (
+        LinearQuadratic,
+        LinearQuadraticModel,
         MarkovGuide,
+        OptimismBreakdown,
         TabularModel,
+        breakdown,
         explain,
         fit,
         frontier,
@@ -329,6 +333,69 @@ def _(model):
 @app.cell
 def _(optimistic, model, posteriors):
     scorecard(model, posteriors | {"optimistic": optimistic.guide})
+    return
+
+
+@app.cell
+def _():
+    a_slider = mo.ui.slider(0.5, 1.5, 0.05, value=0.9, show_value=True, label="a")
+    b_slider = mo.ui.slider(0.1, 1.0, 0.05, value=0.5, show_value=True, label="b")
+    noise_slider = mo.ui.slider(0.0, 1.0, 0.05, value=0.3, show_value=True, label="W")
+    effort_slider = mo.ui.slider(steps=[0.05, 0.1, 0.2, 0.5, 1.0, 2.0], value=0.2, show_value=True, label="r")
+    return a_slider, b_slider, effort_slider, noise_slider
+
+
+@app.cell
+def _(a_slider, b_slider, effort_slider, noise_slider):
+    numbers = {"A": a_slider.value, "B": b_slider.value, "R": effort_slider.value, "W": noise_slider.value}
+    return (numbers,)
+
+
+@app.cell(hide_code=True)
+def _(a_slider, b_slider, beta_slider, effort_slider, noise_slider):
+    mo.md(f"""
+    ## 7. A number
+
+    States and actions can be numbers too: $s' = a s + b u + w$ with noise of variance $W$, six steps from $s = 1$ at
+    the cost $\\tfrac12 (s^2 + r u^2)$ a step, τ = 1. Everything is exact for each β that has an optimum. Below the
+    breakdown β* < 0 an adversary who chooses the noise can raise the cost without limit.
+
+    {mo.hstack([a_slider, b_slider, noise_slider, effort_slider], justify="start", gap=3)}
+    {beta_slider}
+    """)
+    return
+
+
+@app.cell
+def _(beta, numbers):
+    scalar = LinearQuadraticModel(LinearQuadratic.from_cost(**numbers, Q=1.0, horizon=6, initial_mean=1.0))
+    limits = breakdown(scalar)
+    try:
+        controlled = infer(scalar, beta)
+        _shown = mo.vstack(
+            [
+                mo.hstack(
+                    [
+                        mo.stat(f"{controlled.gain[0, 0, 0]:.4f}", label="gain at t = 0"),
+                        mo.stat(f"{controlled.policy_covariance[0, 0, 0]:.4f}", label="variance of the action"),
+                        mo.stat(f"{limits.neurotic.optimism:.4f}", label="breakdown β*"),
+                    ],
+                    justify="start",
+                ),
+                plot.belief_paths(controlled).figure,
+            ],
+            align="start",
+        )
+    except OptimismBreakdown as _refusal:
+        controlled = None
+        _shown = mo.callout(str(_refusal), kind="warn")
+    _shown
+    return controlled, limits, scalar
+
+
+@app.cell
+def _(scalar):
+    plot.gain_by_optimism(scalar).flat[0].figure
     return
 
 

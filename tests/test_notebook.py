@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from pgm_control import TabularModel, explain, frontier, infer, ledger, zoo
+from pgm_control import (
+    LinearQuadratic,
+    LinearQuadraticModel,
+    TabularModel,
+    breakdown,
+    explain,
+    frontier,
+    infer,
+    ledger,
+    zoo,
+)
 from pgm_control.models import lottery, restaurant
 
 NOTEBOOK = Path(__file__).parent.parent / "examples" / "notebook.py"
@@ -34,6 +44,12 @@ def assert_same_posterior(found, expected):
     assert found.objective == pytest.approx(expected.objective, abs=1e-9)
     torch.testing.assert_close(found.policy, expected.policy)
     torch.testing.assert_close(found.dynamics, expected.dynamics)
+
+
+def assert_same_posterior_of_numbers(found, expected):
+    assert found.objective == pytest.approx(expected.objective, abs=1e-9)
+    torch.testing.assert_close(found.gain, expected.gain)
+    torch.testing.assert_close(found.policy_covariance, expected.policy_covariance)
 
 
 START = {"beta": 0.3, "temperature": 1.0, "jackpot_probability": 0.01, "problem": "slippery_cliff", "horizon": 50}
@@ -73,10 +89,23 @@ def test_every_cell_shows_the_results_of_inference(app, moved):
         assert optimistic == pytest.approx(-54.155, abs=0.01)  # the number in the README
         assert clamped.objective < optimistic
 
+    problem = LinearQuadratic.from_cost(**found["numbers"], Q=1.0, horizon=6, initial_mean=1.0)
+    assert found["limits"].neurotic.optimism == breakdown(LinearQuadraticModel(problem)).neurotic.optimism
+    assert_same_posterior_of_numbers(found["controlled"], infer(LinearQuadraticModel(problem), found["beta"]))
+
     pages = [each.text for each in outputs if isinstance(getattr(each, "text", None), str)]
     shown = html.unescape("".join(pages))
     for sentence in (*explain(model).sentences, *explain(model, found["beta"]).sentences):
         assert sentence in shown
+
+
+def test_beyond_the_breakdown_there_is_a_message_and_no_number(app):
+    unstable = {"A": 1.4, "B": 0.5, "R": 0.2, "W": 0.6}
+    outputs, found = app.run(defs={"numbers": unstable, "beta": -2.0, "problem": "restaurant"})
+    assert found["controlled"] is None
+    assert found["limits"].neurotic.optimism > -2.0
+    shown = html.unescape("".join(str(getattr(each, "text", "")) for each in outputs))
+    assert "is beyond the breakdown of this model" in shown
 
 
 def test_the_notebook_passes_the_checks_of_its_editor():
