@@ -14,7 +14,7 @@ from ..errors import InvalidArgument, MissingExtra
 from ..inference.exact.infer import infer
 from ..models import ContinuousModel, continuous_zoo
 from ..plot.continuous.comparison import continuous_picture
-from ..problems.continuous.problem import ContinuousProblem
+from ..problems.named import CONTINUOUS
 from ..runtime.files import write_whole
 from ..runtime.versions import versions
 from ..text.terminal import folded, wrapped
@@ -68,7 +68,7 @@ def compare_continuous(
         say(f"Picture: {folder / 'comparison.png'}")
     except MissingExtra as problem:
         say(f"Picture: none. {problem}")
-    names = [each for each, entry in continuous_zoo().items() if not isinstance(entry.build(), ContinuousProblem)]
+    names = [each.name for each in CONTINUOUS if each.is_exact]
     following = names[(names.index(name) + 1) % len(names)]
     say(f"\nNext, another continuous problem:\n  pgm-control compare {following}")
 

@@ -342,7 +342,8 @@ def zoo() -> None:
     print("\nContinuous problems, for `pgm-control compare`:")
     for each in CONTINUOUS:
         print(f"{each.name:<{width}}  {each.state}, T = {each.settings.horizon}, τ = {each.settings.temperature:g}")
-        print(wrapped(each.summary, indent=width + 2))
+        also = "" if each.is_exact else " Not solved exactly: in Python only, by fits of guides."
+        print(wrapped(each.summary + also, indent=width + 2))
     print()
     print(wrapped(f"Gymnasium environments with a transition table work as well: {', '.join(TABLE_IDS)}."))
     print("\nNext:\n  pgm-control compare restaurant")

@@ -125,12 +125,14 @@ ENVIRONMENTS: Mapping[str, Settings] = {
 
 
 class NamedContinuous(NamedTuple):
-    """The facts of a continuous problem of the zoo: its name, its state in words, a summary, and its settings."""
+    """The facts of a continuous problem of the zoo: its name, its state in words, a summary, its settings, and whether
+    it is solved exactly, up to the error of a mesh."""
 
     name: str
     state: str
     summary: str
     settings: Settings
+    is_exact: bool = True
 
 
 CONTINUOUS = (
@@ -157,6 +159,7 @@ CONTINUOUS = (
         "an angle and a speed",
         "Hold a pendulum up, in gusts of wind.",
         Settings(0.5, 20),
+        is_exact=False,
     ),
 )
 """The zoo of continuous problems."""
