@@ -32,7 +32,8 @@ class LinearQuadraticModel:
 
     `infer(model, optimism)` solves it exactly for any optimism: Bayesian smoothing at β = 1 [toussaint2009],
     [watson2019], the linear-quadratic regulator with Gaussian noise on its actions at β = 0, risk-sensitive control at
-    β < 0, up to the optimism at which the objective is unbounded (see `breakdown`).
+    β < 0, up to the optimism at which the objective is unbounded (`breakdown`). At temperature 0 its actions are not
+    random: optimism 0 is then classical LQR or LQG, and a `Risk` risk-sensitive control.
 
     | site | values |
     |---|---|

@@ -125,6 +125,7 @@ def infer(
         and charge for the change, while value and objective do not.
 
     Raises:
+        OptimismBreakdown: if the objective of a continuous problem is unbounded at this optimism.
         InvalidArgument: if the temperature is 0 and a β is neither 0 nor a `Risk`; if values overflow; if parts of
             `optimism` do not fit the model; if evidence does not fit, has probability 0, or, under dynamics that are
             not free, cannot be made sure of by any choice of actions; if a `KLBudget` of the dynamics is for whole

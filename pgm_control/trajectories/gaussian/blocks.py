@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...errors import InvalidArgument
 from ...problems.continuous.arrays import root
 from ...runtime.arguments import whole
 from ...runtime.memory import require_room
@@ -144,6 +145,11 @@ class GaussianBlocks:
             InvalidArgument: if an argument is invalid; the message names it.
         """
         count = whole("num_samples", num_samples)
+        if self.initial_mean.dim() > 1:
+            raise InvalidArgument(
+                f"`num_samples` can be drawn from one problem only, but these are a batch of "
+                f"{tuple(self.initial_mean.shape[:-1])}. Solve problem[index], and sample from that."
+            )
         n, m = self.drift.shape[-1], self.offset.shape[-1]
         steps = self.horizon * (n + m) + n
         require_room("num_samples", f"{count:,} trajectories of {steps:,} numbers", count * steps, 8, "Draw fewer.")
