@@ -83,7 +83,7 @@ def main(args: Args) -> None:
     """Solve the ledge exactly, fit Gaussian guides, and draw the paths."""
     if args.smoke:
         args.num_steps, args.num_samples = 1, 100
-    model = continuous_zoo()["gusty_ledge"].model(horizon=3 if args.smoke else None)
+    model: Any = continuous_zoo()["gusty_ledge"].model(horizon=3 if args.smoke else None)
     spacing = 0.3 if args.smoke else None
     exact = {name: infer_planar(model, beta, spacing=spacing) for name, beta in BETAS.items()}
     paths = {name: found.play(args.num_samples, 0).states for name, found in exact.items()}

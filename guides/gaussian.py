@@ -15,6 +15,7 @@ from pgm_control.chance.optimism import Optimism, OptimismLike
 from pgm_control.errors import InvalidArgument, InvalidGuide, InvalidProblem
 from pgm_control.inference.exact.gaussian.open_loop import open_loop_optimum
 from pgm_control.inference.exact.gaussian.solve import infer_gaussian
+from pgm_control.inference.exact.grid.infer_planar import HasPlane
 from pgm_control.inference.local.around import around
 from pgm_control.inference.local.expectations import Points
 from pgm_control.inference.local.vector_model import VectorModel, vector_model_of
@@ -51,7 +52,9 @@ class GaussianGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
         policy_factor, start_factor, dynamics_factor: the blocks; None for one that the guide may not change.
     """
 
-    def __init__(self, model: GaussianModel | VectorModel, optimism: OptimismLike, sees_state: bool = True) -> None:
+    def __init__(
+        self, model: GaussianModel | VectorModel | HasPlane, optimism: OptimismLike, sees_state: bool = True
+    ) -> None:
         """Start at the prior.
 
         Raises:
@@ -67,7 +70,8 @@ class GaussianGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
                 "`model` must be a LinearQuadraticModel, or a model over vectors such as ContinuousModel or "
                 f"PlanarModel, not of an ensemble, for {type(self).__name__}, but is {shown(model)}."
             )
-        self.model, self.optimism = model, Optimism.of(optimism)
+        self.model: Any = model
+        self.optimism = Optimism.of(optimism)
         dynamics, initial, _ = self.optimism.at(model.temperature).numbers("a Gaussian guide")
         self._base, self._betas = base, (dynamics, initial)
         if sees_state:

@@ -12,6 +12,7 @@ Sources:
 from typing import final
 
 from pgm_control.chance.optimism import Optimism, OptimismLike
+from pgm_control.inference.exact.grid.infer_planar import HasPlane
 from pgm_control.inference.local.vector_model import VectorModel
 from pgm_control.trajectories.gaussian.model import GaussianModel
 
@@ -30,7 +31,7 @@ class ClampedGaussianGuide(GaussianGuide):
     Parameters: `policy_factor`, in units of the deviation of the action prior.
     """
 
-    def __init__(self, model: GaussianModel | VectorModel) -> None:
+    def __init__(self, model: GaussianModel | VectorModel | HasPlane) -> None:
         """Start at the action prior of the model."""
         super().__init__(model, 0.0)
 
@@ -51,7 +52,7 @@ class FreeGaussianGuide(GaussianGuide):
         [watson2019]
     """
 
-    def __init__(self, model: GaussianModel | VectorModel) -> None:
+    def __init__(self, model: GaussianModel | VectorModel | HasPlane) -> None:
         """Start at the prior of the model."""
         super().__init__(model, Optimism(dynamics=1.0, initial=1.0, survival=0.0))
 
@@ -70,7 +71,7 @@ class GaussianDialGuide(GaussianGuide):
         [jacobson1973]
     """
 
-    def __init__(self, model: GaussianModel | VectorModel, optimism: OptimismLike) -> None:
+    def __init__(self, model: GaussianModel | VectorModel | HasPlane, optimism: OptimismLike) -> None:
         """Start at the prior of the model.
 
         Args:
@@ -95,6 +96,6 @@ class OpenLoopGaussianGuide(GaussianGuide):
     Parameters: `policy_factor`, in units of the deviation of the action prior.
     """
 
-    def __init__(self, model: GaussianModel | VectorModel) -> None:
+    def __init__(self, model: GaussianModel | VectorModel | HasPlane) -> None:
         """Start at the mean of the action prior along the trajectories of the model."""
         super().__init__(model, 0.0, sees_state=False)

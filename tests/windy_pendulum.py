@@ -41,6 +41,7 @@ def solve(optimism, horizon=20, wind=0.16, angles=96, speeds=61, torques=10, fas
     reward = -2 * (1 - np.cos(angle))[:, None] - 0.02 * speed**2
     value = np.zeros((angles, speeds))
     imagined = true = value
+    policy = np.zeros(0)
     for _ in range(horizon):
         worth = (reward + value) / TEMPERATURE
         if optimism == 0:

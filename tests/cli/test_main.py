@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import pytest
@@ -471,7 +472,7 @@ def test_zoo_lists_names_summaries_and_sizes(capsys):
 def test_continuous_problems_are_compared_exactly(capsys, name, horizon):
     status, out, _ = run(capsys, "compare", name, "--horizon", str(horizon))
     assert status == 0
-    model = continuous_zoo()[name].model(horizon)
+    model: Any = continuous_zoo()[name].model(horizon)
     flat = " ".join(out.split())
     for sentence in explain(model).sentences:
         assert f"• {sentence}" in flat

@@ -196,7 +196,7 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(InvalidArgument, match="`model` must have the sites state_0"):
         ClampedNeuralGuide(scalar.program)
     with pytest.raises(TypeError, match="abstract"):
-        ContinuousGuide(of)
+        ContinuousGuide(of)  # pyright: ignore[reportAbstractUsage]
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """The windy pendulum: its functions, and its card against a quadrature that shares no code and against samples."""
 
 import math
+from typing import Any
 
 import pyro.distributions as dist
 import pytest
@@ -39,7 +40,7 @@ def clamped():
 
 
 def test_its_functions_are_those_of_the_card():
-    problem = windy_pendulum(horizon=3, wind=0.09)
+    problem: Any = windy_pendulum(horizon=3, wind=0.09)
     state, action = torch.tensor([[0.5, -1.0], [4.0, 2.0]]).double(), torch.tensor([[3.0], [-6.0]]).double()
     step = problem.dynamics(0, state, action)
     moving = [-1.0 + math.sin(0.5), 2.0 + math.sin(4.0)]
@@ -65,7 +66,7 @@ def test_the_entry_makes_a_model_with_a_bounded_torque():
 
 
 def test_an_entry_takes_a_variance_or_a_distribution():
-    normal = ContinuousEntry("mine", windy_pendulum, "words", action_prior=4.0).model(horizon=2)
+    normal: Any = ContinuousEntry("mine", windy_pendulum, "words", action_prior=4.0).model(horizon=2)
     assert torch.equal(normal.action_prior(0, torch.zeros(2).double()).base_dist.scale, torch.tensor([2.0]).double())
     plane = ContinuousEntry("mine", gusty_ledge, "words", action_prior=dist.Normal(torch.zeros(2), 1.0).to_event(1))
     with pytest.raises(InvalidArgument, match="`action_prior`"):

@@ -1,5 +1,7 @@
 """The verbs on a problem in the plane, whose reward is quadratic, beside the closed forms of the same problem."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from linear_quadratics import scalar
@@ -124,12 +126,12 @@ def test_the_explanation_of_a_line_says_where_it_believes_to_be():
 
 
 def test_what_needs_gaussian_factors_is_refused():
-    plane = planar()
-    guide = infer(plane, 0.0)
-    for call in (lambda: ledger(plane, guide), lambda: compare(plane)):
+    wrong: Any = planar()
+    guide = infer(wrong, 0.0)
+    for call in (lambda: ledger(wrong, guide), lambda: compare(wrong)):
         with pytest.raises(InvalidArgument, match="`model` must be a tabular model"):
             call()
     with pytest.raises(InvalidArgument, match="`target` must be left out"):
-        frontier(plane, [0.0], target=1.0)
+        frontier(wrong, [0.0], target=1.0)
     with pytest.raises(OptimismBreakdown):
         frontier(LinearQuadraticModel(scalar()), [-4.0])

@@ -53,7 +53,7 @@ def test_ilqg_reaches_a_stationary_path_of_curved_dynamics():
     assert found.status is ILQGStatus.converged
     assert bool((found.history.diff() >= -1e-9).all())
     actions = found.guide.marginals().action_mean.detach().requires_grad_()
-    state, total = torch.ones(1, dtype=torch.float64), 0.0
+    state, total = torch.ones(1, dtype=torch.float64), torch.zeros((), dtype=torch.float64)
     for t in range(6):
         total = total - 0.5 * (state**2 + 0.2 * actions[t] ** 2 + actions[t] ** 2).sum()
         state = state + 0.3 * (2.0 * state).sin() + 0.5 * actions[t]

@@ -83,23 +83,26 @@ def lines(axes):
 
 def test_belief_paths_hold_the_means_of_both_worlds():
     found = infer(gaussian(), 0.5)
+    mean = np.zeros(0)
     over_time, plane = lines(plot.belief_paths(found, 1)), plot.belief_paths(found, (1, 0), deviations=2.0)
     for name, expected in (("believed", found.marginals()), ("true", found.true_marginals())):
         mean, spread = expected.state_mean.numpy(), expected.state_covariance.numpy()
-        np.testing.assert_allclose(over_time[name].get_data(), (np.arange(9), mean[:, 1]), atol=1e-12)
+        np.testing.assert_allclose(
+            np.asarray(over_time[name].get_data()), np.array((np.arange(9), mean[:, 1])), atol=1e-12
+        )
     curves = [each for each in plane.lines if str(each.get_label()).startswith("_")]
     first = np.array(curves[0].get_data()) - found.marginals().state_mean[0, [1, 0]].numpy()[:, None]
     spread = found.marginals().state_covariance[0][[1, 0]][:, [1, 0]].numpy()
     distance = np.einsum("in,ij,jn->n", first, np.linalg.inv(spread), first)
     np.testing.assert_allclose(distance, 4.0, rtol=1e-6)
-    np.testing.assert_allclose(lines(plane)["true"].get_xdata(), mean[:, 1], atol=1e-12)
+    np.testing.assert_allclose(np.asarray(lines(plane)["true"].get_xdata()), mean[:, 1], atol=1e-12)
 
 
 def test_the_band_has_the_asked_width():
     found = infer(gaussian(), 0.0)
     axes = plot.belief_paths(found, 0, deviations=3.0)
     mean, spread = found.marginals().state_mean[:, 0], 3.0 * found.marginals().state_covariance[:, 0, 0].sqrt()
-    corners = axes.collections[0].get_paths()[0].vertices
+    corners = np.asarray(axes.collections[0].get_paths()[0].vertices)
     assert corners[:, 1].min() == pytest.approx(float((mean - spread).min()))
     assert corners[:, 1].max() == pytest.approx(float((mean + spread).max()))
 
