@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...errors import InvalidArgument
 from ...problems.continuous.arrays import root
 from ...runtime.arguments import whole
 from ...runtime.memory import require_room
@@ -141,9 +142,14 @@ class GaussianBlocks:
             seed: an integer, a generator, or None for torch's global generator.
 
         Raises:
-            InvalidArgument: if an argument is invalid; the message names it.
+            InvalidArgument: if an argument is invalid; the message names it. Also for a batch of problems.
         """
         count = whole("num_samples", num_samples)
+        if self.initial_mean.dim() > 1:
+            raise InvalidArgument(
+                "`model` must be one problem to draw trajectories from, but is a batch "
+                f"{tuple(self.initial_mean.shape[:-1])}. Choose one of them: problem[index]."
+            )
         n, m = self.drift.shape[-1], self.offset.shape[-1]
         steps = self.horizon * (n + m) + n
         require_room("num_samples", f"{count:,} trajectories of {steps:,} numbers", count * steps, 8, "Draw fewer.")
