@@ -50,6 +50,7 @@ def test_an_adversary_never_lacks_an_action(seed):
     """With β < 0 the cost of the actions only grows, so that the block is never that of the actions."""
     edge = breakdown(one_step(seed)).neurotic
     assert edge.block in ("dynamics", "start")
+    assert edge.direction is not None
     assert all(math.isfinite(each) for each in edge.direction)
 
 
