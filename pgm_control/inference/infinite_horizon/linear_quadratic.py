@@ -27,13 +27,16 @@ from ...trajectories.gaussian.model import GaussianModel, is_gaussian, one_probl
 from ...trajectories.gaussian.riccati import prepared
 
 _RESIDUAL = 1e-8  # of the equation, relative to P; beyond it there is no answer
+_LESS = 1e-7  # by how much P with β < 0 may be less than that with β = 0, by rounding, relative to the latter
 _EDGE = 1e-9  # how far inside of the unit circle the closed loop must be
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class StationaryPolicy:
-    r"""The limit of the policy of `infer` as the horizon grows: $\pi(a \mid s) = N(-Ks - \kappa, \Sigma)$.
+    r"""The stationary policy $\pi(a \mid s) = N(-Ks - \kappa, \Sigma)$ whose believed closed loop is stable.
+
+    It is the limit of the policy of `infer` as the horizon grows where the cost sees every state that grows.
 
     Attributes:
         gain, offset, policy_covariance: K, κ and Σ.
@@ -41,7 +44,7 @@ class StationaryPolicy:
         transition, drift, noise: the dynamics that it believes in, $N(F z + d, S)$.
         rate: without a discount the growth of the objective with each step, in nats; with one, None.
         true_reward: the expected reward of a step in the long run, under its policy and the true dynamics, in reward
-            units; infinite if the true closed loop is not stable.
+            units; −∞ if the true closed loop is not stable.
         poles: the eigenvalues of the true closed loop A − BK.
         believed_poles: those of the closed loop that it believes in.
         residual: the largest error of the Riccati equation, relative to P.
@@ -71,8 +74,11 @@ def stationary_policy(model: GaussianModel, optimism: OptimismLike) -> Stationar
     $$P = Q + A'\tilde PA - (A'\tilde PB + N)(R + B'\tilde PB)^{-1}(B'\tilde PA + N'), \qquad
         \tilde P = \gamma P (I + \theta W \gamma P)^{-1}$$
 
-    It is solved by `scipy.linalg.solve_discrete_are` [vandooren1981]; the residual is checked, and so is that the noise
-    is bounded and the believed closed loop stable. The horizon, the start and the final reward do not count.
+    It is solved by `scipy.linalg.solve_discrete_are` [vandooren1981], for the solution whose believed closed loop is
+    stable. The residual is checked, and so are that loop, that the noise is bounded, and for β < 0 that P is at least
+    that of β = 0: beyond the breakdown other solutions exist, which are no values. The horizon, the start and the final
+    reward do not count. Where a state that grows costs nothing, `infer` without a final reward may let it grow, and
+    has another limit.
 
     Args:
         model: a linear-quadratic model of one problem, constant in time.
@@ -113,6 +119,10 @@ def stationary_policy(model: GaussianModel, optimism: OptimismLike) -> Stationar
     factor, failed = torch.linalg.cholesky_ex(whole[n:, n:])
     if not bool(ahead.is_finite) or bool(failed):
         raise _none(Optimism.of(optimism), "the solution of the Riccati equation has unbounded noise or actions")
+    if theta < 0:
+        clamped = _solution(F.numpy(), L.numpy(), H.numpy(), 0.0, gamma, Optimism.of(optimism))
+        if float(torch.linalg.eigvalsh(P - clamped)[0]) < -_LESS * float(clamped.abs().max()):
+            raise _none(Optimism.of(optimism), "it is beyond the breakdown: the Riccati equation has no such value")
     K = torch.cholesky_solve(whole[n:, :n], factor)
     new = whole[:n, :n] - whole[:n, n:] @ K
     residual = float((new - P).abs().max() / P.abs().max().clamp(min=torch.finfo(P.dtype).tiny))

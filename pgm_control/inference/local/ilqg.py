@@ -35,7 +35,7 @@ class ILQGStatus(Status):
     converged = "The mean path and the gains around it stopped changing."
     no_progress = (
         "No step, however small, improves the mean path. Its rewards may have no second derivative there; a natural "
-        "gradient averages over the noise."
+        "gradient averages over the noise. With β < 0 the adversary may be unbounded: then no path is best."
     )
     out_of_steps = "`num_steps` was reached before the mean path and the gains around it stopped changing. Raise it."
     interrupted = "Interrupted by Ctrl-C."

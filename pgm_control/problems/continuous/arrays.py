@@ -98,13 +98,21 @@ def covariance(name: str, value: Tensor, error: Refusal = InvalidProblem, regula
 
 
 def root(matrix: Tensor) -> Tensor:
-    """A root L of a covariance W, L L' = W: the Cholesky factor, or that of the eigenvalues where W is singular."""
-    found, failed = torch.linalg.cholesky_ex(matrix)
+    """A root L of a covariance W, L L' = W: the Cholesky factor, or that of the eigenvalues where W is singular.
+
+    Eigenvalues that are 0 but for rounding count as 0; their roots, of some 1e-8, would be directions of noise. They
+    are those of the correlations, so that the units of the components do not matter.
+    """
+    found, info = torch.linalg.cholesky_ex(matrix)
+    least, scale = 2 * matrix.shape[-1] * torch.finfo(matrix.dtype).eps, matrix.diagonal(dim1=-2, dim2=-1)
+    failed = (info > 0) | (found.detach().diagonal(dim1=-2, dim2=-1).square() <= least * scale.detach()).any(-1)
     if not bool(failed.any()):
         return found
-    eigenvalues, vectors = torch.linalg.eigh(matrix)
-    spectral = vectors * eigenvalues.clamp(min=0.0).sqrt()[..., None, :]
-    return torch.where((failed > 0)[..., None, None], spectral, found)
+    scale = torch.where(scale > 0, scale, 1.0).sqrt()
+    eigenvalues, vectors = torch.linalg.eigh(matrix / (scale[..., :, None] * scale[..., None, :]))
+    sizes = torch.where(eigenvalues > least, eigenvalues, 0.0).sqrt()
+    spectral = scale[..., :, None] * vectors * sizes[..., None, :]
+    return torch.where(failed[..., None, None], spectral, found)
 
 
 def together(time: int, axes: dict[str, tuple[Tensor, int, bool]]) -> dict[str, Tensor]:

@@ -142,13 +142,13 @@ class GaussianBlocks:
             seed: an integer, a generator, or None for torch's global generator.
 
         Raises:
-            InvalidArgument: if an argument is invalid; the message names it.
+            InvalidArgument: if an argument is invalid; the message names it. Also for a batch of problems.
         """
         count = whole("num_samples", num_samples)
         if self.initial_mean.dim() > 1:
             raise InvalidArgument(
-                f"`num_samples` can be drawn from one problem only, but these are a batch of "
-                f"{tuple(self.initial_mean.shape[:-1])}. Solve problem[index], and sample from that."
+                "`model` must be one problem to draw trajectories from, but is a batch "
+                f"{tuple(self.initial_mean.shape[:-1])}. Choose one of them: problem[index]."
             )
         n, m = self.drift.shape[-1], self.offset.shape[-1]
         steps = self.horizon * (n + m) + n

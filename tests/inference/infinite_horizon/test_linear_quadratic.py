@@ -81,3 +81,13 @@ def test_random_models_agree_with_their_own_equation():
         Has = C[n:, :n] + B.T @ ahead @ A
         P = C[:n, :n] + A.T @ ahead @ A - Has.T @ np.linalg.solve(C[n:, n:] + B.T @ ahead @ B, Has)
     assert np.allclose(stationary_policy(model, 1.0).value_hessian.numpy(), P, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("beta", [-0.5, -1.0, -5.0])
+def test_beyond_the_breakdown_another_solution_of_the_equation_is_no_policy(beta):
+    """The Riccati equation has a stabilising solution there with P < 0, although the cost is positive."""
+    problem = LinearQuadratic.from_cost(1.2, 0.2, 1.0, 1.0, 0.3, horizon=100, initial_mean=0.0)
+    with pytest.raises(OptimismBreakdown):
+        infer(LinearQuadraticModel(problem), beta)
+    with pytest.raises(OptimismBreakdown, match="beyond the breakdown"):
+        stationary_policy(LinearQuadraticModel(problem), beta)

@@ -26,7 +26,7 @@ from ....problems.continuous.arrays import root
 from ....runtime.arguments import flag, shown
 from ....text.wording import amount
 from ....trajectories.gaussian.model import GaussianModel, is_gaussian, one_problem
-from ....trajectories.gaussian.riccati import ACTIONS, FINE, Prepared, Swept, backward_sweep, prepared
+from ....trajectories.gaussian.riccati import ACTIONS, DYNAMICS, FINE, Prepared, Swept, backward_sweep, prepared
 from ....trajectories.gaussian.sweep import rough_sweep
 
 _DOUBLINGS = 100.0  # the largest and smallest |θ| that is tried, relative to its natural scale, in powers of 2
@@ -153,10 +153,27 @@ def _edge_of(model: GaussianModel, given: Prepared, sign: float, initial: bool) 
             low, high = refined(0.0, math.inf, all_sizes, rough=False)
     if not math.isfinite(high):
         return BreakdownEdge(sign * math.inf, sign * math.inf, None, None, None)
-    at = _failures(model, given, sign * torch.tensor([high], dtype=torch.float64), initial)
-    reason, time = int(at.reason), int(at.time)
+    # The one beyond the edge; a few more, for rounding depends on how many are swept side by side.
+    beyond = high * (1 + torch.tensor([0.0, 1e-13, 1e-11, 1e-9, 1e-7], dtype=torch.float64))
+    at = _failures(model, given, sign * beyond, initial)
+    first = int((at.reason != FINE).to(torch.int8).argmax())
+    reason, time = int(at.reason[first]), int(at.time[first])
+    # P̃ only grows as θ falls: with θ < 0 a failure of the actions is rounding at the edge of the dynamics.
+    reason = DYNAMICS if sign < 0 and reason == ACTIONS else reason
     direction = _direction(model, given, sign * low, reason, time)
     return BreakdownEdge(sign * low * tau if tau > 0 else sign * math.nan, sign * low, time, direction, _BLOCKS[reason])
+
+
+def _edge_of_start(model: GaussianModel, swept: Swept, sign: float) -> BreakdownEdge:
+    """The edge of β of the start, where that of the dynamics is given: 1 + θλ = 0 for an eigenvalue λ of L'PL."""
+    L = root(model.problem.initial_covariance)
+    values, vectors = torch.linalg.eigh(L.mT @ swept.P[0] @ L)
+    at = 0 if sign > 0 else -1
+    if not sign * float(values[at]) < 0:
+        return BreakdownEdge(sign * math.inf, sign * math.inf, None, None, None)
+    risk = -1.0 / float(values[at])
+    beta = risk * model.temperature if model.temperature > 0 else sign * math.nan
+    return BreakdownEdge(beta, risk, -1, _unit(L @ vectors[:, at]), "start")
 
 
 _START = 3
@@ -184,6 +201,8 @@ def _direction(model: GaussianModel, given: Prepared, theta: float, reason: int,
     """The direction along which the objective is unbounded, from the last θ at which it is bounded."""
     swept = backward_sweep(given, torch.tensor(theta, dtype=torch.float64))
     if reason == ACTIONS:
+        if not bool(swept.policy_covariance[time].isfinite().all()):  # by rounding this one is beyond the edge
+            swept = backward_sweep(given, torch.tensor(theta * (1 - 1e-9), dtype=torch.float64))
         values, vectors = torch.linalg.eigh(swept.policy_covariance[time])
         return _unit(vectors[:, int(values.argmax())])
     L = root(model.problem.initial_covariance) if reason == _START else given.noise_root[time]
@@ -240,8 +259,16 @@ def refuse_breakdown(model: Any, optimism: Optimism, dynamics: float, initial: f
         if int(clamped.reason) != FINE:
             time = int(clamped.time)
             raise OptimismBreakdown(_not_convex(time), beta, None, time, None)
-        sign = 1.0 if (dynamics or initial) > 0 else -1.0
-        edge = _edge_of(model, given, sign, initial == dynamics)
+        of_start = int(swept.reason) == FINE and initial != dynamics
+        if of_start:
+            beta = initial * model.temperature if model.temperature > 0 else math.nan
+        sign = 1.0 if (initial if of_start else dynamics) > 0 else -1.0
+        edge = _edge_of_start(model, swept, sign) if of_start else _edge_of(model, given, sign, initial == dynamics)
+    if abs(initial if of_start else dynamics) < abs(edge.risk):
+        raise OptimismBreakdown(
+            f"`optimism` {optimism} leads to numbers beyond those of float64. Choose a β nearer to 0, or other units.",
+            beta, None, -1, None,
+        )  # fmt: skip
     kind = "euphoric: log p(O) is infinite" if sign > 0 else "neurotic: the adversary is unbounded"
     limit = f"β* = {amount(edge.optimism)}" if model.temperature > 0 else f"θ* = {amount(edge.risk)}"
     beyond = f" Its limit is {limit}, at {_place(edge)}." if edge.time is not None else ""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ....chance.optimism import Optimism
 from ....errors import InvalidArgument
+from ....problems.continuous.arrays import no_truth_values
 from ....runtime.arguments import shown, whole_number
 from ....text.wording import amount
 from ....trajectories.gaussian.blocks import ContinuousTrajectories, GaussianBlocks, GaussianMarginals
@@ -79,13 +80,25 @@ class GaussianPosterior:
     def v(self, t: int, state: Float[Tensor, "*draws state"]) -> Float[Tensor, "*draws"]:
         """The value $V_t(s)$ of states, in reward units, t = 0 … T.
 
+        Args:
+            t: the step.
+            state: the states, one vector each; for a batch of problems with its axes last before that of the vector.
+
         Raises:
-            InvalidArgument: if there is no such step.
+            InvalidArgument: if there is no such step, or the states do not fit.
         """
         steps, found = self.model.problem.horizon, whole_number(t)
         if found is None or not 0 <= found <= steps:
             raise InvalidArgument(f"`t` must be a step, a whole number from 0 to {steps}, but is {shown(t)}.")
         P, p, v = self.value_hessian, self.value_gradient, self.value_constant
+        state = no_truth_values("state", state, InvalidArgument).to(P)
+        front, batch = tuple(state.shape[:-1]), tuple(p.shape[:-2])
+        fits = all(i == j or 1 in (i, j) for i, j in zip(front[::-1], batch[::-1], strict=False))
+        if state.shape[-1:] != p.shape[-1:] or not fits:
+            also = f", with axes in front that fit the batch {batch}" if batch else ""
+            raise InvalidArgument(
+                f"`state` must be vectors of {p.shape[-1]} numbers{also}, but has shape {tuple(state.shape)}."
+            )
         linear = 0.5 * (P[..., found, :, :] @ state[..., None])[..., 0] + p[..., found, :]
         return -(linear * state).sum(-1) - v[..., found]
 

@@ -59,13 +59,14 @@ def infer_gaussian(model: GaussianModel, optimism: OptimismLike) -> GaussianPost
 
     Raises:
         OptimismBreakdown: if the objective is unbounded at this optimism.
-        InvalidArgument: if `optimism` does not fit the model.
+        InvalidArgument: if `optimism` does not fit the model, or a singular covariance needs gradients.
 
     References:
         [jacobson1973], [whittle1981], [watson2019]
     """
     beta = Optimism.of(optimism)
     theta = Thetas.of(model, beta)
+    _require_derivatives(model)
     found = optimum(model, prepared(model), *(torch.tensor(each, dtype=torch.float64) for each in theta))
     if not bool(found.is_finite.all()):
         refuse_breakdown(model, beta, theta.dynamics, theta.initial, found.swept)
@@ -79,6 +80,17 @@ def infer_gaussian(model: GaussianModel, optimism: OptimismLike) -> GaussianPost
         value=value if value.dim() or value.requires_grad else value.item(),
         **{each.name: getattr(found.blocks, each.name) for each in fields(found.blocks)},
     )
+
+
+def _require_derivatives(model: GaussianModel) -> None:
+    """Refuse gradients in a singular covariance, of which the root, through which the graph goes, has none."""
+    for name in ("W", "initial_covariance") if torch.is_grad_enabled() else ():
+        each: Tensor = getattr(model.problem, name)
+        if each.requires_grad and bool(torch.linalg.cholesky_ex(each.detach()).info.any()):
+            raise InvalidArgument(
+                f"`{name}` must be positive definite where it needs gradients, but is singular. "
+                "soft_values(model, optimism).objective has them; or infer within torch.no_grad()."
+            )
 
 
 class Optimum(NamedTuple):
@@ -123,7 +135,7 @@ def optimum(
         torch.where(theta == 0, problem.W, noise),
     )
     value = -((0.5 * times(start.P, mean) + start.p) * mean).sum(-1) - start.v
-    return Optimum(swept, blocks, value, (swept.reason == FINE) & start.is_finite)
+    return Optimum(swept, blocks, value, (swept.reason == FINE) & start.is_finite & value.isfinite())
 
 
 def start_equivalent(swept: Swept, start_root: Tensor, theta: Tensor) -> GaussianEquivalent:

@@ -139,7 +139,7 @@ class _Value(torch.autograd.Function):
         value = -((0.5 * times(start.P, mean) + start.p) * mean).sum(-1) - start.v
         ctx.given, ctx.arrays, ctx.shapes = given, arrays, [each.shape for each in inputs[:14]]
         ctx.save_for_backward(dynamics, initial, mean, start_root, *swept[:6], *start[:4])
-        finite = (swept.reason == FINE) & start.is_finite
+        finite = (swept.reason == FINE) & start.is_finite & value.isfinite()
         ctx.mark_non_differentiable(*swept, finite)
         return (value, *swept, finite)
 

@@ -108,7 +108,7 @@ def test_a_batch_is_its_problems():
             assert torch.allclose(found.gain, torch.stack([one.gain for one in each]), rtol=1e-13)
     assert "batch (3,)" in repr(many)
     long = infer(LinearQuadraticModel(scalar(initial_mean=torch.arange(6.0)[:, None])), 0.0)  # as many as steps
-    with pytest.raises(InvalidArgument, match=r"a batch of \(6,\). Solve problem\[index\]"):
+    with pytest.raises(InvalidArgument, match=r"a batch \(6,\). Choose one of them"):
         long.sample(2)
 
 
