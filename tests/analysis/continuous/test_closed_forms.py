@@ -1,6 +1,7 @@
 """Evaluation of linear-quadratic models: known answers, samples, and identities on random models."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -261,6 +262,11 @@ def test_batches_and_other_sizes_are_refused():
         evaluate(model, infer(LinearQuadraticModel(scalar(horizon=3)), 0.0))
 
 
+def _rounded(value):
+    """The text of a result with ten digits: numbers with a graph are not from the compiled sweep."""
+    return re.sub(r"-?\d+\.\d+(e-?\d+)?", lambda each: f"{float(each.group()):.10g}", repr(value))
+
+
 def test_matrices_with_a_graph_give_the_same_numbers():
     cost = torch.ones(1, 1, dtype=torch.float64, requires_grad=True)
     model = LinearQuadraticModel(scalar(), 1.0, cost)
@@ -273,4 +279,4 @@ def test_matrices_with_a_graph_give_the_same_numbers():
         lambda m: objective(m, infer(m, 0.5)),
         lambda m: explain(m, flip=False),
     ):
-        assert repr(call(model)) == repr(call(plain))
+        assert _rounded(call(model)) == _rounded(call(plain))
