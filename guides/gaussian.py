@@ -18,7 +18,7 @@ from pgm_control.inference.exact.gaussian.solve import infer_gaussian
 from pgm_control.inference.exact.grid.infer_planar import HasPlane
 from pgm_control.inference.local.around import around
 from pgm_control.inference.local.expectations import Points
-from pgm_control.inference.local.vector_model import VectorModel, vector_model_of
+from pgm_control.inference.local.vector_model import VectorModel, dtype_of, vector_model_of
 from pgm_control.inference.variational.parameters import announce_parameters
 from pgm_control.programs.changed import run_changed
 from pgm_control.programs.own_parameters import keeps_parameters
@@ -59,12 +59,14 @@ class GaussianGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
 
         Raises:
             InvalidArgument: if the model is of another kind, or parts of `optimism` do not fit.
+            InvalidProblem: if the action prior, or another distribution that the guide may change, has bounds.
         """
         super().__init__()
         if is_gaussian(model):
             base, self._is_affine = prior_blocks(model), True
         elif (vectors := vector_model_of(model)) is not None:
-            base, self._is_affine = _affine_prior(vectors)
+            betas = Optimism.of(optimism).at(model.temperature).numbers("a Gaussian guide")
+            base, self._is_affine = _affine_prior(vectors, (betas[1] != 0, betas[0] != 0))
         else:
             raise InvalidArgument(
                 "`model` must be a LinearQuadraticModel, or a model over vectors such as ContinuousModel or "
@@ -176,17 +178,17 @@ class GaussianGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
         match = _SITE.fullmatch(site)
         if match is None:
             return None
-        t, is_action = int(match[2]), match[1] == "action"
+        t, is_action, dtype = int(match[2]), match[1] == "action", dtype_of(distribution)
         if is_action:
-            return self._of("policy_factor", t, values[f"state_{t}"])
+            return self._of("policy_factor", t, values[f"state_{t}"], dtype)
         if t == 0:
-            return self._of("start_factor", 0, None)
+            return self._of("start_factor", 0, None, dtype)
         given = values[f"state_{t - 1}"], values[f"action_{t - 1}"]
-        return self._of("dynamics_factor", t - 1, given)
+        return self._of("dynamics_factor", t - 1, given, dtype)
 
     def policy(self, t: int, state: Float[Tensor, "*batch state"]) -> Any:
         """π_t(a|s), a distribution with the batch shape of the states."""
-        return self.policy_factor.distribution(t, state, self.policy_factor.parts())
+        return self.policy_factor.distribution(t, state, self.policy_factor.parts(), state.dtype)
 
     @keeps_parameters
     def forward(self) -> None:
@@ -200,7 +202,7 @@ class GaussianGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
             finally:
                 self._ready = None
 
-    def _of(self, name: str, t: int, given: Any) -> Any:
+    def _of(self, name: str, t: int, given: Any, dtype: torch.dtype) -> Any:
         factor = getattr(self, name)
         if factor is None:
             return None
@@ -208,10 +210,10 @@ class GaussianGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
             state, action = given
             batch = torch.broadcast_shapes(state.shape[:-1], action.shape[:-1])
             given = torch.cat([each.expand(*batch, each.shape[-1]) for each in (state, action)], -1)
-        return factor.distribution(t, given, factor.parts() if self._ready is None else self._ready[name])
+        return factor.distribution(t, given, factor.parts() if self._ready is None else self._ready[name], dtype)
 
 
-def _affine_prior(model: VectorModel) -> tuple[GaussianBlocks, bool]:
+def _affine_prior(model: VectorModel, free: tuple[bool, bool]) -> tuple[GaussianBlocks, bool]:
     """The affine-Gaussian approximation of a model over vectors at its own marginals, and whether it is exact."""
     try:
         state = model.start().mean
@@ -221,5 +223,5 @@ def _affine_prior(model: VectorModel) -> tuple[GaussianBlocks, bool]:
             "`start` must be a distribution with a known mean, such as dist.Normal(…).to_event(1), for a Gaussian "
             "guide."
         ) from problem
-    found = around(model, None, (False, False), Points.quasi_random(_POINTS, sizes, _SEED))
+    found = around(model, None, free, Points.quasi_random(_POINTS, sizes, _SEED))
     return found.blocks.replace(noise=torch.stack([each.noise for each in found.moves])), found.is_exact

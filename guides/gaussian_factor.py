@@ -87,11 +87,14 @@ class GaussianFactor(torch.nn.Module):
         half = self.root @ self.factor()
         return half @ half.mT
 
-    def distribution(self, t: int, given: Float[Tensor, "*draws given"] | None, parts: Any) -> Any:
-        """The Gaussian of step t; `parts` are those of `parts()`."""
+    def distribution(
+        self, t: int, given: Float[Tensor, "*draws given"] | None, parts: Any, dtype: torch.dtype = torch.float64
+    ) -> Any:
+        """The Gaussian of step t, with draws of this dtype; `parts` are those of `parts()`."""
         matrix, vector, factor = parts
-        mean = vector[t] if given is None else (matrix[t] @ given[..., None])[..., 0] + vector[t]
-        return tilted_normal(mean, self.root[t], factor[t], self.inside[t] if self._is_singular else None)
+        mean = vector[t] if given is None else (matrix[t] @ given.to(matrix)[..., None])[..., 0] + vector[t]
+        mean, root, factor = mean.to(dtype), self.root[t].to(dtype), factor[t].to(dtype)
+        return tilted_normal(mean, root, factor, self.inside[t] if self._is_singular else None)
 
     def parts(self) -> tuple[Tensor, Tensor, Tensor]:
         """The matrix and the vector of the mean, and C, computed once for all steps."""

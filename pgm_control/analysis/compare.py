@@ -9,6 +9,7 @@ from typing import Any, final, overload
 
 import torch
 
+from ..errors import InvalidArgument
 from ..guides import ClampedGuide, FreeGuide
 from ..inference.exact.gaussian.posterior import GaussianPosterior
 from ..inference.exact.infer import infer
@@ -16,7 +17,7 @@ from ..inference.exact.posterior import Posterior
 from ..inference.variational.fitting.fit import fit
 from ..inference.variational.fitting.fit_result import Fit, FitStatus
 from ..runtime.arguments import called, whole
-from ..runtime.files import write_whole
+from ..runtime.files import path_of, write_whole
 from ..runtime.progress import Progress, require_progress, silent
 from ..runtime.randomness import require_seed
 from ..runtime.versions import versions
@@ -122,8 +123,12 @@ class Comparison:
         return _plain(found)
 
     def save(self, path: str | Path) -> None:
-        """Write `to_dict()` as JSON; the file is written completely or not at all."""
-        write_whole(path, (json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n").encode())
+        """Write `to_dict()` as JSON; the file is written completely or not at all.
+
+        Raises:
+            InvalidArgument: if the path does not end in .json.
+        """
+        _save(self.to_dict(), path)
 
     def _fit_facts(self, name: str) -> dict[str, Any]:
         fitted = self.fits[name]
@@ -205,8 +210,12 @@ class ContinuousComparison:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write `to_dict()` as JSON; the file is written completely or not at all."""
-        write_whole(path, (json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n").encode())
+        """Write `to_dict()` as JSON; the file is written completely or not at all.
+
+        Raises:
+            InvalidArgument: if the path does not end in .json.
+        """
+        _save(self.to_dict(), path)
 
     def __str__(self) -> str:
         """The text of the scorecard and of the explanation."""
@@ -320,6 +329,16 @@ def _continuous(model: GaussianModel, name: str, command: str | None) -> Continu
 def _counted_on(progress: Progress, guide: str, before: int) -> Progress:
     """The progress of one of several fits: step numbers start after `before`, metrics carry the guide's name."""
     return lambda step, metrics: progress(before + step, {f"{guide}_{name}": value for name, value in metrics.items()})
+
+
+def _save(found: dict[str, Any], path: str | Path) -> None:
+    """Write a comparison as JSON."""
+    if path_of(path).suffix.lower() != ".json":
+        raise InvalidArgument(
+            f"`path` must end in .json, but is {str(path)!r}: this file holds numbers. Pictures of them are in "
+            "pgm_control.plot."
+        )
+    write_whole(path, (json.dumps(found, indent=2, allow_nan=False) + "\n").encode())
 
 
 def _plain(value: Any) -> Any:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from ..chance.log_space import expect, relative, weighted
 from ..chance.optimism import Optimism, OptimismLike
-from ..errors import InvalidArgument
+from ..errors import InvalidArgument, InvalidGuide
+from ..inference.exact.gaussian.output_feedback import OutputFeedback
 from ..inference.exact.infer import infer
 from ..inference.variational.elbo import elbo, objective_of
 from ..models.tabular import TabularModel, hard_model
@@ -61,10 +62,16 @@ def evaluate(
             world.
 
     Raises:
-        InvalidGuide: if the factors do not fit the model or are not log-probabilities.
+        InvalidGuide: if the factors do not fit the model or are not log-probabilities, or the guide does not see the
+            state.
         InvalidArgument: if the model is not tabular, or `world` differs in states, actions or horizon.
         InvalidProblem: if the model is a batch of linear-quadratic problems.
     """
+    if isinstance(guide, OutputFeedback):
+        raise InvalidGuide(
+            "`guide` must see the state, but is an OutputFeedback, whose policy sees observations. It has been "
+            "evaluated: .true_return and .objective; .sample(100) draws trajectories."
+        )
     if is_gaussian(model) or is_exact_here(model, guide):
         return _continuous(model, guide, world)
     model = require_model(model, timed=True)

@@ -21,7 +21,7 @@ from ..text.wording import above_rounding
 from ..trajectories.action_measure import evidence_name
 from ..trajectories.blocks import MarkovModel, require_model
 from ..trajectories.gaussian.blocks import HasGaussianBlocks
-from ..trajectories.gaussian.model import GaussianModel, is_gaussian
+from ..trajectories.gaussian.model import GaussianModel, is_gaussian, one_problem
 from ..trajectories.gaussian.terms import is_exact_here, require_nats
 from ..trajectories.program import is_program
 from ..trajectories.steps import is_plain, temperature_at
@@ -195,8 +195,11 @@ def scorecard(
     Raises:
         InvalidArgument: if `guides` is empty, one is named "best policy", or the temperature is 0.
         InvalidGuide: if a guide's factors do not fit the model.
+        InvalidProblem: if the model is a batch of linear-quadratic problems.
     """
     guides = named("guides", guides)
+    if is_gaussian(model):
+        one_problem(model, "a scorecard")
     if num_samples is None and all(is_exact_here(model, guide) for guide in guides.values()):
         require_seed(seed)
         return _continuous(model, guides)

@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
 
 from ..errors import InvalidArgument
+from ..inference.local.vector_model import is_vector_model
 from ..problems.gymnasium_envs import made, time_limit
 from ..runtime.arguments import flag, shown, whole, whole_or_none
 from ..runtime.memory import require_room
@@ -23,10 +24,11 @@ from ..runtime.programs import require_callable
 from ..runtime.progress import Progress, require_progress, silent
 from ..text.one_line import one_line
 from ..trajectories.blocks import Blocks, HasBlocks
+from ..trajectories.gaussian.assignable import GaussianAssignable
 from ..trajectories.gaussian.blocks import GaussianBlocks, HasGaussianBlocks
 from ..trajectories.policy import TabularPolicy, policy_in, two_seeds
 from .checked import Checked, CheckedVector, require_environment
-from .continuous.player import GaussianPlayer, HasStepPolicy, StepPlayer
+from .continuous.player import GaussianPlayer, GuidePolicy, HasPlayedModel, HasStepPolicy, StepPlayer
 from .copies import autoreset_mode, vector_time_limit
 
 _SIGNATURE = (
@@ -55,6 +57,7 @@ Actor = (
     TabularPolicy
     | HasBlocks
     | HasGaussianBlocks
+    | HasPlayedModel
     | Blocks
     | GaussianBlocks
     | Predictor
@@ -120,8 +123,9 @@ def rollout(
             (its arguments, wrappers and time limit), so they do not contain later changes to the object. An environment
             without a spec is run itself, as the only copy. Environments passed in are never closed.
         policy: a guide, a posterior, `Blocks`, a `TabularPolicy` or its table; `GaussianBlocks`, or the posterior or a
-            guide of a linear-quadratic model; a posterior whose `policy(t, state)` is a distribution; or an object with
-            the `predict` of Stable-Baselines3.
+            guide of a linear-quadratic model; a posterior, or a guide of a model over vectors such as
+            `ClampedNeuralGuide`, whose `policy(t, state)` is a distribution; or an object with the `predict` of
+            Stable-Baselines3.
         num_episodes: the number of episodes of all copies together.
         num_envs: the number of copies; default: 16, or the number of episodes if that is smaller.
         seed: an integer, a generator, or None for torch's global generator. The same integer gives the same episodes:
@@ -209,12 +213,28 @@ def _actor(policy: object, seed: int) -> TabularPolicy | Predictor:
         takes = ("the observations", "the state", "where episodes start", "deterministic")
         require_callable("policy.predict", policy.predict, *takes, remedy=_SIGNATURE)
         return policy
+    if isinstance(policy, GaussianAssignable) and not isinstance(policy, type):
+        return GaussianPlayer(policy.factors(), seed)  # of a model whose own dynamics may not be affine
     blocks = policy.blocks() if _has_blocks(policy) else policy
     if isinstance(blocks, GaussianBlocks):
         return GaussianPlayer(blocks, seed)
     if isinstance(policy, HasStepPolicy) and not isinstance(policy, TabularPolicy | Blocks | HasBlocks | type):
         return StepPlayer(policy, seed)
+    if _is_guide_of_vectors(policy):
+        return StepPlayer(GuidePolicy(policy), seed)
+    guide = None if isinstance(policy, type) else getattr(policy, "guide", None)
+    if isinstance(guide, GaussianBlocks) or (guide is not None and _has_blocks(guide)) or _is_guide_of_vectors(guide):
+        raise InvalidArgument(
+            f"`policy` must be a policy, but is a result, {type(policy).__name__}. Pass its attribute `.guide`."
+        )
     return policy_in("policy", policy, seed)
+
+
+def _is_guide_of_vectors(policy: object) -> TypeGuard[HasPlayedModel]:
+    """Whether an object has a policy by step, and a model with a start and a horizon."""
+    if isinstance(policy, type | TabularPolicy | Blocks) or not isinstance(policy, HasPlayedModel):
+        return False
+    return is_vector_model(policy.model) or getattr(policy.model, "num_members", None) is not None
 
 
 def _has_blocks(policy: object) -> TypeGuard[HasBlocks]:

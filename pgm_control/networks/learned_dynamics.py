@@ -22,6 +22,7 @@ from ..runtime.arguments import fraction, positive, shown, whole
 from ..runtime.array_like import ArrayLike, numbers
 from ..runtime.randomness import generator_of
 from ..runtime.status import Status
+from ..trajectories.gaussian.blocks import ContinuousTrajectories
 from .mixture_of_gaussians import MixtureOfGaussians
 from .parallel_networks import ParallelNetworks
 
@@ -108,9 +109,9 @@ class LearnedDynamics:
 
 
 def learn_dynamics(
-    states: ArrayLike,
-    actions: ArrayLike,
-    next_states: ArrayLike,
+    states: ArrayLike | ContinuousTrajectories,
+    actions: ArrayLike | None = None,
+    next_states: ArrayLike | None = None,
     *,
     ensemble_size: int = 1,
     hidden: Sequence[int] = (64, 64),
@@ -137,7 +138,8 @@ def learn_dynamics(
         True
 
     Args:
-        states, actions, next_states: one row for each transition, at least 10.
+        states, actions, next_states: one row for each transition, at least 10. Or `ContinuousTrajectories` alone, such
+            as `posterior.true_blocks().sample(100)`, whose transitions are taken.
         ensemble_size: the number of members.
         hidden: the number of units of each hidden layer.
         num_epochs: the largest number of passes over the data.
@@ -156,7 +158,7 @@ def learn_dynamics(
     References:
         [chua2018], [lakshminarayanan2017]
     """
-    data = _Data.of(states, actions, next_states)
+    data = _Data.of(*_transitions(states, actions, next_states))
     members, num_epochs = whole("ensemble_size", ensemble_size), whole("num_epochs", num_epochs)
     batch_size, patience = whole("batch_size", batch_size), whole("patience", patience)
     learning_rate, held_out = positive("learning_rate", learning_rate), fraction("held_out", held_out)
@@ -217,6 +219,26 @@ class _Data:
 
     def rows(self, index: Int[Tensor, " row"]) -> "_Data":
         return _Data(self.inputs[index], self.changes[index], self.input_mean, self.input_scale, self.change_scale)
+
+
+def _transitions(states: Any, actions: Any, next_states: Any) -> tuple[Any, Any, Any]:
+    """Rows of states, actions and next states, from three tables or from trajectories."""
+    if not isinstance(states, ContinuousTrajectories):
+        return states, actions, next_states
+    if actions is not None or next_states is not None:
+        raise InvalidArgument(
+            "`actions` and `next_states` must be None beside ContinuousTrajectories, which hold them. Pass "
+            "learn_dynamics(trajectories)."
+        )
+    path, acts = (
+        numbers(name, each, InvalidArgument) for name, each in zip(("states", "actions"), states, strict=True)
+    )
+    if path.ndim != 3 or acts.ndim != 3 or path.shape[:2] != (acts.shape[0], acts.shape[1] + 1):
+        raise InvalidArgument(
+            f"`states` must be ContinuousTrajectories with states (N, T + 1, n) and actions (N, T, m), but have "
+            f"{tuple(path.shape)} and {tuple(acts.shape)}."
+        )
+    return path[:, :-1].flatten(0, 1), acts.flatten(0, 1), path[:, 1:].flatten(0, 1)
 
 
 def _spread(table: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..analysis.compare import Comparison
+from ..analysis.compare import Comparison, ContinuousComparison
 from ..errors import MissingExtra
 from ..runtime.arguments import instance
 from ..runtime.files import path_of, write_whole
@@ -64,7 +64,13 @@ def picture(comparison: Comparison, path: str | Path | None = None) -> "Figure":
     Raises:
         MissingExtra: without matplotlib, with the command that installs it.
     """
-    instance("comparison", comparison, Comparison, "Pass compare(model).")
+    remedy = "Pass compare(model)."
+    if isinstance(comparison, ContinuousComparison):
+        remedy = (
+            "Of a linear-quadratic model plot.belief_paths draws the states, plot.gain_by_optimism the policies and "
+            "plot.ledger_over_time a ledger."
+        )
+    instance("comparison", comparison, Comparison, remedy)
     path = None if path is None else path_of(path)
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # an extra, and slow to import

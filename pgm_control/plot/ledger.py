@@ -143,7 +143,7 @@ def ledger_bars(account: Ledger, *, max_states: int = 10, ax: "Axes | None" = No
         MissingExtra: without matplotlib.
     """
     max_states = whole("max_states", max_states, remedy="It counts states.")
-    sizes, parts, mdp = style_of(style), by_state(account), account.mdp
+    parts, sizes, mdp = by_state(account), style_of(style), account.mdp
     total = np.sum(list(parts.values()), axis=0)
     order = [int(s) for s in np.argsort(-np.abs(total), kind="stable") if total[s] != 0 or mdp.num_states <= max_states]
     shown, rest = (order, []) if len(order) <= max_states else (order[: max_states - 1], order[max_states - 1 :])
@@ -184,7 +184,10 @@ def ledger_bars(account: Ledger, *, max_states: int = 10, ax: "Axes | None" = No
 
 def by_state(account: Ledger) -> dict[str, Float[np.ndarray, " state"]]:
     """Return the gap by block and state, summed over the episode, in nats; survival counts at the state reached."""
-    account = instance("account", account, Ledger, _REMEDY)
+    remedy = _REMEDY
+    if isinstance(account, ContinuousLedger):
+        remedy = "States that are vectors are not counted; ledger_over_time draws this ledger by step and block."
+    account = instance("account", account, Ledger, remedy)
     tables = {
         "initial": account.initial_by_state,
         "policy": account.policy_by_state.sum(0),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..analysis.compare import Comparison
+from ..analysis.compare import Comparison, ContinuousComparison
 from ..analysis.return_distribution import ReturnDistribution
 from ..analysis.scorecard import Score, Scorecard
 from ..analysis.scores.evaluation import Evaluation
@@ -24,7 +24,7 @@ _TRUE: Mapping[str, Any] = {"marker": "D", "markerfacecolor": "black", "markered
 
 
 def imagined_and_true(
-    rows: "Comparison | Scorecard | Mapping[str, Evaluation | Score]",
+    rows: "Comparison | ContinuousComparison | Scorecard | Mapping[str, Evaluation | Score]",
     *,
     ax: "Axes | None" = None,
     style: str = "paper",
@@ -44,7 +44,7 @@ def imagined_and_true(
         InvalidArgument: if an argument is invalid; the message names it.
         MissingExtra: without matplotlib.
     """
-    found = rows.scorecard if isinstance(rows, Comparison) else rows
+    found = rows.scorecard if isinstance(rows, Comparison | ContinuousComparison) else rows
     scores: Any = found.scores if isinstance(found, Scorecard) else found
     if not isinstance(scores, Mapping) or not scores:
         raise InvalidArgument(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..analysis.compare import Comparison
+from ..analysis.compare import Comparison, ContinuousComparison
 from ..analysis.explain import explain
 from ..analysis.frontier import frontier
 from ..analysis.ledgers.ledger import ledger
@@ -151,6 +151,11 @@ def report_page(
     called("command", "" if command is None else command)
     for key, value in named("settings", {} if settings is None else settings, least=0, what="value").items():
         called(f"settings[{key!r}]", f"{key}{value}")
+    if isinstance(found, ContinuousComparison):
+        raise InvalidArgument(
+            "`found` must be a tabular model or a comparison of one, but is a ContinuousComparison. Print it, or show "
+            "it in a notebook; plot.belief_paths, plot.gain_by_optimism and plot.ledger_over_time draw its posteriors."
+        )
     if isinstance(found, Comparison):
         if guides is not None:
             raise InvalidArgument("`guides` must be left out with a comparison, which has its own. Or pass its model.")

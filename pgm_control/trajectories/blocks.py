@@ -17,7 +17,7 @@ from ..runtime.memory import require_room
 from ..runtime.moving import Place, moved_copy, moved_log_probability, place_of
 from ..runtime.programs import without_condition
 from .by_step import StepBlocks, sampled
-from .gaussian.model import is_gaussian
+from .gaussian.kinds import what_takes
 from .protocol_checks import MembersOnce
 from .samples import Occupancy, Trajectories, Trajectory
 from .steps import require_plain, temperature_at
@@ -271,11 +271,8 @@ def require_model(
         kind = shown(model) if model is None or isinstance(model, type) else f"a {type(model).__name__}"
         why = None if isinstance(model, type) else getattr(model, "why_clamped", None)
         reason = f" {why()}" if callable(why) else ""
-        if is_gaussian(model):
-            reason = (
-                " For a linear-quadratic model there are infer, evaluate, ledger, scorecard, frontier, explain and "
-                "compare in closed form, and estimate and smc by sampling."
-            )
+        if (there_is := what_takes(model)) is not None:
+            reason = f" {there_is}"
         elif not isinstance(model, type) and without_condition(model)[1]:
             reason = " Only infer takes `pyro.condition` of one. Pass the model itself."
         elif callable(model) and not isinstance(model, type) and not reason:

@@ -11,10 +11,12 @@ from pyro.infer import Trace_ELBO
 from pgm_control import (
     InvalidArgument,
     InvalidGuide,
+    InvalidProblem,
     LinearQuadratic,
     LinearQuadraticModel,
     Optimism,
     estimate,
+    fit,
     infer,
     log_weights,
     scorecard,
@@ -252,6 +254,59 @@ def test_wrong_types_are_refused():
         ClampedGaussianGuide(3)
     with pytest.raises(InvalidGuide, match="`blocks` must be GaussianBlocks"):
         ClampedGaussianGuide(START).assign(3)
+
+
+def mixing(prior, dtype):
+    """The model of the guides' cards, with matrices of one dtype and a final reward."""
+    origin, mix = torch.zeros(2, dtype=dtype), torch.tensor([[1.0, 0.2], [0.0, 1.0]], dtype=dtype)
+    return ContinuousModel(
+        start=dist.Normal(origin, 1.0).to_event(1),
+        dynamics=lambda t, s, a: dist.Normal(s + a @ mix, 0.5).to_event(1),
+        reward=lambda t, s, a, s_next: -s_next.square().sum(-1),
+        horizon=3,
+        action_prior=prior(origin).to_event(1),
+        final_reward=lambda s: -s.sum(-1),
+    )
+
+
+def wide(origin):
+    return dist.Normal(origin, 1.0)
+
+
+@pytest.mark.parametrize("family", [ClampedGaussianGuide, FreeGaussianGuide, OpenLoopGaussianGuide])
+def test_a_model_in_single_precision_has_the_same_guide(family):
+    found = {}
+    for dtype in (torch.float32, torch.float64):
+        model = mixing(wide, dtype)
+        guide = family(model)
+        found[dtype] = fit(model, guide, method="natural_gradient").remeasured
+        sampled = estimate(model, guide, 400, seed=0).elbo
+        assert abs(sampled.mean - found[dtype]) <= 4.0 * sampled.standard_error + 1e-4
+        assert guide.policy(0, torch.zeros(4, 2, dtype=dtype)).sample().dtype == dtype
+        fit(model, guide, num_steps=2, seed=0)
+    assert found[torch.float32] == pytest.approx(found[torch.float64], abs=1e-4)
+
+
+def test_bounds_are_refused():
+    def within(origin):
+        return dist.Uniform(origin - 1.0, origin + 1.0)
+
+    for make in (ClampedGaussianGuide, lambda model: GaussianDialGuide(model, 0.5)):
+        with pytest.raises(
+            InvalidProblem, match=r"`action_prior` must be a distribution without bounds.*ClampedNeural"
+        ):
+            make(mixing(within, torch.float32))
+    origin = torch.zeros(1, dtype=torch.float64)
+    model = ContinuousModel(
+        start=within(origin).to_event(1),
+        dynamics=lambda t, s, a: dist.Normal(s + a, 0.5).to_event(1),
+        reward=lambda t, s, a, s_next: -s_next.square().sum(-1),
+        horizon=2,
+        action_prior=wide(origin).to_event(1),
+    )
+    ClampedGaussianGuide(model)  # it keeps the start
+    with pytest.raises(InvalidProblem, match="`start` must be a distribution without bounds"):
+        FreeGaussianGuide(model)
 
 
 def _half_noisy(t, state, action):

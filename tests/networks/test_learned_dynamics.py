@@ -7,6 +7,7 @@ import torch
 
 from pgm_control.errors import InvalidArgument
 from pgm_control.networks.learned_dynamics import DynamicsStatus, learn_dynamics
+from pgm_control.trajectories.gaussian.blocks import ContinuousTrajectories
 
 
 def linear(count, seed=0):
@@ -115,3 +116,22 @@ def test_what_does_not_fit_is_refused(changed, message):
 def test_there_must_be_transitions():
     with pytest.raises(InvalidArgument, match="at least 10 rows, but has 5"):
         learn_dynamics(*curved(5))
+
+
+def test_trajectories_are_taken_apart():
+    """Two trajectories of ten steps are the same as their twenty transitions."""
+    draw = torch.Generator().manual_seed(0)
+    path = ContinuousTrajectories(
+        torch.randn(2, 11, 2, generator=draw).double(), torch.randn(2, 10, 1, generator=draw).double()
+    )
+    rows = [
+        torch.cat([path.states[i, :-1] for i in (0, 1)]),
+        torch.cat([path.actions[i] for i in (0, 1)]),
+        torch.cat([path.states[i, 1:] for i in (0, 1)]),
+    ]
+    found, due = learn_dynamics(path, seed=0, num_epochs=3), learn_dynamics(*rows, seed=0, num_epochs=3)
+    assert found.held_out_log_likelihood.tolist() == due.held_out_log_likelihood.tolist()
+    with pytest.raises(InvalidArgument, match="`actions` and `next_states` must be None beside"):
+        learn_dynamics(path, rows[1])
+    with pytest.raises(InvalidArgument, match="`states` must be ContinuousTrajectories with states"):
+        learn_dynamics(ContinuousTrajectories(path.states[:, 1:], path.actions))

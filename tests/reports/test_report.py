@@ -3,6 +3,7 @@
 import html
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,8 @@ from pgm_control import (
     FitStatus,
     FreeGuide,
     InvalidArgument,
+    LinearQuadratic,
+    LinearQuadraticModel,
     TabularModel,
     compare,
     explain,
@@ -168,3 +171,10 @@ def test_the_page_fits_wide_and_narrow_windows_light_and_dark(browser, tmp_path,
     context.close()
     assert not said
     assert all(each.startswith(("file:", "data:")) for each in asked)
+
+
+def test_a_continuous_comparison_has_no_page():
+    problem = LinearQuadratic.from_cost(0.9, 0.5, 1.0, 0.2, 0.3, horizon=2, initial_mean=1.0)
+    found: Any = compare(LinearQuadraticModel(problem, 1.0, 1.0))
+    with pytest.raises(InvalidArgument, match=r"`found` must be a tabular model .* plot\.belief_paths"):
+        report_page(found)

@@ -17,6 +17,7 @@ from ...text.wording import amount
 from .worlds import Vector, World
 
 _MODES = ("ansi",)
+_ROUNDING = 1e-6  # relative distance beyond a bound that counts as rounding
 
 
 @final
@@ -26,6 +27,9 @@ class ContinuousEnv(gymnasium.Env[Any, Any]):
     The observation is the state, with `observe_time` followed by the time t. After T steps the episode is `truncated`,
     or with `observe_time` `terminated`, because the observation then says that it is over. The final reward, if the
     problem has one, is paid with the last step, times the discount. A discount γ < 1 is left to the learner.
+
+    Actions have the bounds of the action prior of a program, if these depend neither on the state nor on the time; an
+    action beyond them is refused.
 
     Attributes:
         world: the problem, step by step.
@@ -50,7 +54,7 @@ class ContinuousEnv(gymnasium.Env[Any, Any]):
         if self.observe_time:
             low, high = np.append(low, 0.0), np.append(high, float(world.horizon))
         self.observation_space = Box(low, high, dtype=np.float64)
-        self.action_space = Box(-np.inf, np.inf, (world.num_actions,), dtype=np.float64)
+        self.action_space = Box(*world.bounds, dtype=np.float64)
         self.time, self.state = 0, None
         self._history: Any = None
         self._over, self._last = True, None
@@ -84,7 +88,7 @@ class ContinuousEnv(gymnasium.Env[Any, Any]):
             Observation, reward (reward units), terminated, truncated, and no information.
 
         Raises:
-            InvalidArgument: if the action is not a vector of finite numbers of the right size.
+            InvalidArgument: if the action is not a vector of finite numbers of the right size within the bounds.
             ResetNeeded: before the first reset and after the end of an episode.
         """
         if self.state is None or self._over:
@@ -122,7 +126,13 @@ class ContinuousEnv(gymnasium.Env[Any, Any]):
                 f"`action` must be {self.world.num_actions} finite numbers in an array of shape "
                 f"{self.action_space.shape}, but is {shown(action)}."
             )
-        return chosen
+        low, high = self.world.bounds
+        if (chosen < low - _ROUNDING * (1 + abs(low))).any() or (chosen > high + _ROUNDING * (1 + abs(high))).any():
+            raise InvalidArgument(
+                f"`action` must lie within the bounds of the action prior, {_numbers(low)} to {_numbers(high)}, but is "
+                f"{shown(action)}. Clip it: numpy.clip(action, env.action_space.low, env.action_space.high)."
+            )
+        return np.clip(chosen, low, high)
 
     def _observation(self) -> Vector:
         assert self.state is not None

@@ -83,6 +83,38 @@ class HasStepPolicy(Protocol):
         ...
 
 
+@runtime_checkable
+class HasPlayedModel(Protocol):
+    """A guide of a model over vectors, such as `ClampedNeuralGuide`, whose policy is a distribution at each step."""
+
+    model: Any
+
+    def policy(self, t: int, state: Any) -> Any:
+        """π_t(a | s), a distribution of Pyro."""
+        ...
+
+
+@final
+class GuidePolicy:
+    """The policy of a guide, as that of a posterior.
+
+    Attributes:
+        horizon: T.
+    """
+
+    def __init__(self, guide: HasPlayedModel) -> None:
+        """Take the guide."""
+        self._guide, self.horizon = guide, int(guide.model.horizon)
+
+    def initial(self) -> Any:
+        """The start of the model, whose states have the size and the dtype that the policy takes."""
+        return self._guide.model.start()
+
+    def policy(self, t: int, state: Any) -> Any:
+        """π_t(a | s)."""
+        return self._guide.policy(t, state)
+
+
 @final
 class StepPlayer:
     """A policy that is a distribution at each step, with the `predict` of Stable-Baselines3; it counts the steps.

@@ -10,12 +10,15 @@ from jaxtyping import Float
 from ...errors import InvalidProblem
 from ...problems.continuous.arrays import root
 from ...problems.continuous.linear_quadratic import LinearQuadratic
+from ...problems.continuous.support import box_of
 from ...programs.roles import roles_of, temperature_of
 from ...programs.run import Site, run_with, undisturbed
 from ...runtime.arguments import shown
 from ...runtime.randomness import seeded
 
 Vector = Float[np.ndarray, " component"]
+
+_RUNS = 8  # of a program, over which the bounds of its actions must be the same
 
 
 class Moved(NamedTuple):
@@ -32,6 +35,7 @@ class World(Protocol):
     horizon: int
     num_states: int
     num_actions: int
+    bounds: tuple[Vector, Vector]  # the lowest and the highest action
 
     def start(self, random: np.random.Generator) -> tuple[Any, Vector]:
         """The history of a new episode, and its first state."""
@@ -59,6 +63,7 @@ class LinearQuadraticWorld:
             )
         self.problem, self.horizon = problem, problem.horizon
         self.num_states, self.num_actions = problem.num_states, problem.num_actions
+        self.bounds = np.full(self.num_actions, -np.inf), np.full(self.num_actions, np.inf)
         self._F, self._d, self._L = (each.detach().numpy() for each in (problem.F, problem.d, problem.noise_root))
         self._C, self._c, self._k = (each.detach().numpy() for each in (problem.C, problem.c, problem.k))
         self._end = tuple(each.detach().numpy() for each in (problem.final_P, problem.final_p, problem.final_v))
@@ -88,6 +93,7 @@ class LinearQuadraticWorld:
 class ProgramWorld:
     r"""The world of a Pyro program whose actions are vectors: chance is drawn by the program, actions are given.
 
+    Actions have the bounds of their prior if these are the same at all times and in several runs, and none otherwise.
     The state is the last site of the role state before an action, and the reward τ times the log-factors of optimality
     between an action and the next. Each step runs the program from its start, with what has been drawn so far.
     """
@@ -115,6 +121,7 @@ class ProgramWorld:
                 raise InvalidProblem(f"`mdp` must have {what} of one size, but has {[sizes[name] for name in names]}.")
         self.num_states, self.num_actions = sizes[states[0]], sizes[self._actions[0]]
         self._like = sites[self._actions[0]].value
+        self.bounds = self._bounds()
 
     def start(self, random: np.random.Generator) -> tuple[Any, Vector]:
         """What has been drawn before the first action, and the first state."""
@@ -142,6 +149,17 @@ class ProgramWorld:
         logs = [reached[name].log_probability for name in new if "optimality" in self._roles(name)]
         reward = self._temperature * float(sum(logs)) if last is not None else 0.0
         return drawn, Moved(drawn[states[-1]].detach().double().reshape(-1).numpy(), reward)
+
+    def _bounds(self) -> tuple[Vector, Vector]:
+        """The bounds of the action prior, infinite where they depend on what was drawn or on the time."""
+        with undisturbed(), seeded(1), torch.no_grad():
+            runs = [run_with(self.program, {}) for _ in range(_RUNS)]
+        size, priors = self.num_actions, [run[name].distribution for run in runs for name in self._actions]
+        boxes = torch.stack([torch.stack(box_of(each, size)) for each in priors])
+        low, high = boxes.amin(0)[0], boxes.amax(0)[1]
+        varies = (boxes != boxes[0]).any(0)
+        low, high = torch.where(varies[0], -torch.inf, low), torch.where(varies[1], torch.inf, high)
+        return low.numpy(), high.numpy()
 
     def _size(self, name: str, site: Site) -> int:
         value = site.value

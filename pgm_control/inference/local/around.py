@@ -15,9 +15,15 @@ from ...trajectories.gaussian.blocks import GaussianBlocks
 from ...trajectories.gaussian.model import GaussianPrior
 from ...trajectories.gaussian.objective import objective_of
 from .expectations import Points, Quadratic, jacobian
-from .vector_model import VectorModel, is_gaussian_distribution, moments, payoff
-
-_AFFINE = 1e-9  # relative difference of a mean from an affine one, and of covariances, by rounding
+from .vector_model import (
+    VectorModel,
+    accuracy_of,
+    is_gaussian_distribution,
+    log_density,
+    moments,
+    payoff,
+    require_everywhere,
+)
 
 
 @final
@@ -137,10 +143,10 @@ class Around:
         problem, prior = self.local.problem, self.local.action_prior
         if prior is not None and not self.priors[t].is_exact:
             own = _normal(state @ prior.gain[t].mT + prior.offset[t], prior.covariance[t], action)
-            found = found + self.model.action_prior(t, state).log_prob(action) - own
+            found = found + log_density(self.model.action_prior(t, state), action) - own
         if beta != 0 and not self.moves[t].is_exact:
             own = _normal(y[:, n:] @ problem.F[t].mT + problem.d[t], problem.W[t], ahead)
-            found = found + (self.model.dynamics(t, state, action).log_prob(ahead) - own) / beta
+            found = found + (log_density(self.model.dynamics(t, state, action), ahead) - own) / beta
         return found
 
 
@@ -161,9 +167,12 @@ def around(
         known: an earlier approximation of this model, to save derivatives where it is exact here too.
 
     Raises:
-        InvalidProblem: if a distribution of the model has no known moments.
+        InvalidProblem: if a distribution of the model has no known moments, or one that the guide may change has
+            bounds.
     """
-    given = model.start()
+    given, accuracy = model.start(), accuracy_of(model)
+    if free[0]:
+        require_everywhere("start", given)
     start = moments("start", given, torch.Size())
     first = start if guide is None or not free[0] else (guide.initial_mean, guide.initial_covariance)
     first = tuple(each.detach().double() for each in first)
@@ -173,7 +182,9 @@ def around(
     n = len(mean)
     for t in range(model.horizon):
         states = points.at(mean, spread)
-        prior = _linear("action_prior", partial(model.action_prior, t), states, known and known.priors[t])
+        prior = _linear(
+            "action_prior", partial(model.action_prior, t), states, known and known.priors[t], accuracy, True
+        )
         if guide is None:
             K, kappa, own = -prior.matrix, -prior.vector, prior.covariance
         else:
@@ -183,7 +194,7 @@ def around(
         covariance = torch.cat((torch.cat((spread, cross), 1), torch.cat((cross.mT, own - K @ cross), 1)))
         both = points.at(z, covariance)
         step = partial(_dynamics, model, t, n)
-        move = _linear("dynamics", step, both, known and known.moves[t])
+        move = _linear("dynamics", step, both, known and known.moves[t], accuracy, free[1])
         if guide is None or not free[1]:
             F, d, W = move[:3]
         else:
@@ -225,19 +236,28 @@ def _dynamics(model: VectorModel, t: int, n: int, both: Tensor) -> Any:
 
 
 def _linear(
-    name: str, function: Callable[[Tensor], Any], points: Float[Tensor, "point given"], known: Linear | None
+    name: str,
+    function: Callable[[Tensor], Any],
+    points: Float[Tensor, "point given"],
+    known: Linear | None,
+    accuracy: float,
+    is_free: bool,
 ) -> Linear:
     """A conditional distribution as a Gaussian with an affine mean, with the same two moments over the points."""
     if known is not None and known.is_exact and len(points) > 1:  # one point shows no slope
         with torch.no_grad():
             found = function(points)
             mean, covariance = moments(name, found, points.shape[:-1])
-        if _is_affine(found, mean - points @ known.matrix.mT - known.vector, mean, covariance, known.covariance):
+        if _is_affine(
+            found, mean - points @ known.matrix.mT - known.vector, mean, covariance, known.covariance, accuracy
+        ):
             return known
     kept: list[Any] = []
 
     def mean_of(x: Tensor) -> Tensor:
         kept.append(function(x))
+        if is_free:
+            require_everywhere(name, kept[0])
         return moments(name, kept[0], x.shape[:-1])[0]
 
     values, slopes = jacobian(mean_of, points)
@@ -247,18 +267,18 @@ def _linear(
     vector = values.mean(0) - matrix @ points.mean(0)
     left = values - points @ matrix.mT - vector
     noise = covariance.mean(0)
-    if _is_affine(kept[0], left, values, covariance, noise):
+    if _is_affine(kept[0], left, values, covariance, noise, accuracy):
         return Linear(matrix, vector, noise, True, noise)
     return Linear(matrix, vector, noise + left.mT @ left / len(points), False, noise)
 
 
-def _is_affine(found: Any, left: Tensor, values: Tensor, covariance: Tensor, noise: Tensor) -> bool:
+def _is_affine(found: Any, left: Tensor, values: Tensor, covariance: Tensor, noise: Tensor, accuracy: float) -> bool:
     """Whether a distribution is Gaussian with an affine mean and a constant covariance at all points."""
     if not is_gaussian_distribution(found) and bool((noise != 0).any()):
         return False
     size = 1.0 + values.abs().amax()
-    is_same = (covariance - noise).abs().amax() <= _AFFINE * noise.abs().amax()
-    return bool(left.abs().amax() <= _AFFINE * size) and bool(is_same)
+    is_same = (covariance - noise).abs().amax() <= accuracy * noise.abs().amax()
+    return bool(left.abs().amax() <= accuracy * size) and bool(is_same)
 
 
 def _length(vectors: Tensor, covariance: Tensor) -> Tensor:

@@ -105,7 +105,7 @@ def ilqg(
 
     Raises:
         InvalidArgument: if an argument is invalid; the message names it.
-        InvalidProblem: if a distribution of the model has no known moments.
+        InvalidProblem: if a distribution of the model has no known moments, or one that may change has bounds.
 
     References:
         [todorov2005]
@@ -121,7 +121,7 @@ def ilqg(
         raise InvalidArgument(f"`tolerance` must be a number of nats, 0 or more, but is {shown(tolerance)}.")
     numbers = Optimism.of(optimism).at(vectors.temperature).numbers("iLQG")
     beta, points = (numbers[0], numbers[1]), Points(None)
-    now: Around = prior_around(vectors, points)
+    now: Around = prior_around(vectors, points, (beta[1] != 0, beta[0] != 0))
     objective = now.objective(points, *beta)
     history = list[float]()
     loop = Loop(ILQGStatus.out_of_steps, limit=num_steps, progress=progress)

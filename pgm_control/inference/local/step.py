@@ -189,6 +189,6 @@ def _smaller(found: GaussianBlocks, n: int, size: int) -> GaussianBlocks:
     )
 
 
-def prior_around(model: VectorModel, points: Points) -> Around:
-    """The model without its rewards, and the approximation around it."""
-    return around(model, None, (False, False), points)
+def prior_around(model: VectorModel, points: Points, free: tuple[bool, bool] = (False, False)) -> Around:
+    """The model without its rewards, and the approximation around it; for a guide that may change these blocks."""
+    return around(model, None, free, points)

@@ -9,8 +9,12 @@ from torch import Tensor
 
 from ...errors import InvalidProblem
 from ...problems.continuous.planar import Planar
+from ...problems.continuous.support import is_everywhere
 from ...runtime.arguments import shown
 from ...trajectories.gaussian.distributions import SingularNormal, gaussian
+
+_AFFINE = 1e-9  # relative difference of numbers in double precision that are equal but for rounding
+_ROUNDINGS = 100  # the same in another precision, in units of its own rounding
 
 
 @runtime_checkable
@@ -50,9 +54,18 @@ def is_vector_model(model: object) -> "TypeGuard[VectorModel]":
 
 
 def vector_model_of(model: object) -> VectorModel | None:
-    """The model, or a problem in the plane as a model over vectors; None for any other."""
+    """The model, or a problem in the plane as a model over vectors; None for any other.
+
+    It takes and gives vectors in double precision: a model in another one is wrapped.
+    """
     if is_vector_model(model):
-        return model
+        start = model.start()
+        try:
+            state, action = start.mean.dtype, model.action_prior(0, start.mean).mean.dtype
+        except (NotImplementedError, AttributeError):
+            return model  # refused by `moments`
+        is_double = state == action == torch.float64
+        return model if is_double else InDouble(model, state, action)
     if not isinstance(model, type) and isinstance(getattr(model, "problem", None), Planar):
         return PlanarVectors(model)
     return None
@@ -67,6 +80,74 @@ def payoff(model: VectorModel, t: int, state: Tensor, action: Tensor, ahead: Ten
     return found
 
 
+def accuracy_of(model: VectorModel) -> float:
+    """The relative difference of two numbers of a model that counts as rounding."""
+    return model.accuracy if isinstance(model, InDouble) else _AFFINE
+
+
+def log_density(distribution: Any, value: Tensor) -> Tensor:
+    """The log-density of vectors in double precision, in the precision of the distribution itself."""
+    return distribution.log_prob(value.to(dtype_of(distribution))).double()
+
+
+def dtype_of(distribution: Any) -> torch.dtype:
+    """The dtype of the draws; that of double precision if the distribution has no known mean."""
+    try:
+        return distribution.mean.dtype
+    except (NotImplementedError, AttributeError):
+        return torch.float64
+
+
+def require_everywhere(name: str, distribution: Any) -> None:
+    """Refuse a distribution with bounds, within which no Gaussian stays, with InvalidProblem."""
+    if not is_everywhere(distribution):
+        raise InvalidProblem(
+            f"`{name}` must be a distribution without bounds, such as dist.Normal(…).to_event(1), for a Gaussian "
+            f"guide and for ilqg, but is {shown(distribution)}. Take ClampedNeuralGuide or FreeNeuralGuide, which stay "
+            "within bounds."
+        )
+
+
+@final
+class InDouble:
+    """A model over vectors in single precision that takes vectors, and gives rewards, in double precision.
+
+    Its functions run in the precision of its start and its action prior, and so do their errors of rounding.
+
+    Attributes:
+        accuracy: the relative difference of two numbers that counts as rounding.
+    """
+
+    def __init__(self, model: VectorModel, state: torch.dtype, action: torch.dtype) -> None:
+        """Take the model, and the dtypes of its states and actions."""
+        self._model, self._state, self._action = model, state, action
+        self.horizon, self.temperature = model.horizon, model.temperature
+        final = getattr(model.problem, "final_reward", None)
+        self.problem = _Rewards(None if final is None else lambda last: final(last.to(state)).double())
+        self.accuracy = _ROUNDINGS * max(torch.finfo(state).eps, torch.finfo(action).eps)
+
+    def __call__(self) -> None:
+        """Run the model as a Pyro program."""
+        self._model()
+
+    def start(self) -> Any:
+        """p(s_0)."""
+        return self._model.start()
+
+    def action_prior(self, t: int, state: Tensor) -> Any:
+        """ρ_t(a|s)."""
+        return self._model.action_prior(t, state.to(self._state))
+
+    def dynamics(self, t: int, state: Tensor, action: Tensor) -> Any:
+        """p_t(s'|s, a)."""
+        return self._model.dynamics(t, state.to(self._state), action.to(self._action))
+
+    def log_factor(self, t: int, state: Tensor, action: Tensor, next_state: Tensor) -> Float[Tensor, "*batch"]:
+        """r_t/τ, in nats."""
+        given = state.to(self._state), action.to(self._action), next_state.to(self._state)
+        return self._model.log_factor(t, *given).double()
+
+
 @final
 class PlanarVectors:
     """A problem in the plane, such as `PlanarModel`, as a model over vectors."""
@@ -74,7 +155,7 @@ class PlanarVectors:
     def __init__(self, model: Any) -> None:
         """Take its problem, its temperature and the covariance of its action prior."""
         self.problem, self.temperature, self.horizon = (
-            _PlanarRewards(model.problem.final_reward_at),
+            _Rewards(model.problem.final_reward_at),
             model.temperature,
             model.problem.horizon,
         )
@@ -105,7 +186,7 @@ class PlanarVectors:
         return self._model.problem.reward_at(t + 1, next_state) / self.temperature
 
 
-class _PlanarRewards(NamedTuple):
+class _Rewards(NamedTuple):
     """What `payoff` reads of a problem."""
 
     final_reward: Any
@@ -129,7 +210,7 @@ def moments(name: str, distribution: Any, batch: torch.Size) -> tuple[Tensor, Te
             f"`{name}` must be a distribution with a known mean and covariance, such as dist.Normal(…).to_event(1), "
             f"for a Gaussian guide, but is {shown(distribution)}. Networks, such as ClampedNeuralGuide, take any."
         )
-    n = mean.shape[-1]
+    n, mean, covariance = mean.shape[-1], mean.double(), covariance.double()
     return mean.expand(*batch, n), covariance.expand(*batch, n, n)
 
 

@@ -51,8 +51,8 @@ def recorded(trajectories: Any, n: int, m: int, horizon: int, name: str = "demon
     """
     if not isinstance(trajectories, ContinuousTrajectories):
         raise InvalidArgument(
-            f"`{name}` must be ContinuousTrajectories(states, actions), such as posterior.sample(100), but is "
-            f"{shown(trajectories)}."
+            f"`{name}` must be ContinuousTrajectories(states, actions), of tensors (trajectory, time, component), but "
+            f"is {shown(trajectories)}. posterior.true_blocks().sample(100) makes them from a posterior."
         )
     found: list[Array] = []
     for part, given in zip(("states", "actions"), trajectories, strict=True):

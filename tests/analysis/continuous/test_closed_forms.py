@@ -23,6 +23,7 @@ from pgm_control import (
     frontier,
     infer,
     objective,
+    output_feedback,
     return_moments,
     scorecard,
 )
@@ -280,3 +281,17 @@ def test_matrices_with_a_graph_give_the_same_numbers():
         lambda m: explain(m, flip=False),
     ):
         assert _rounded(call(model)) == _rounded(call(plain))
+
+
+def test_a_batch_has_no_scorecard():
+    batch = LinearQuadraticModel(scalar(initial_mean=[[1.0], [2.0]]), 1.0, 1.0)
+    guides = {"clamped": infer(batch, 0.0)}
+    for number in (None, 20):
+        with pytest.raises(InvalidProblem, match=r"`model` must be one problem for a scorecard.*problem\[index\]"):
+            scorecard(batch, guides, num_samples=number)
+
+
+def test_a_policy_of_observations_is_evaluated_already():
+    model = LinearQuadraticModel(scalar(initial_covariance=0.5), 1.0, 1.0)
+    with pytest.raises(InvalidGuide, match=r"OutputFeedback.*\.true_return and \.objective; \.sample"):
+        evaluate(model, output_feedback(model, [[1.0]], [[0.5]]))

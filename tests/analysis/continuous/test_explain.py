@@ -147,3 +147,13 @@ def test_a_posterior_with_terms_is_evaluated():
         evaluate(Other(), guide)
     with pytest.raises(InvalidArgument, match="`model`"):
         scorecard(model, {"x": guide})
+
+
+def test_a_comparison_is_saved_as_json_only(tmp_path):
+    found = compare(noisy())
+    for name in ("found.png", "found"):
+        with pytest.raises(InvalidArgument, match=r"`path` must end in \.json"):
+            found.save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+    found.save(tmp_path / "found.json")
+    assert json.loads((tmp_path / "found.json").read_text())["name"] == "this problem"

@@ -23,10 +23,13 @@ from pgm_control import (
     infer,
     ledger,
     objective,
+    return_moments,
     rollout,
     scorecard,
+    soft_values,
     to_gymnasium,
 )
+from pgm_control.models.continuous_zoo import continuous_zoo
 
 STEPS, NOISE, PRIOR = 3, 0.1, 0.5
 
@@ -126,12 +129,30 @@ def test_the_explanation_of_a_line_says_where_it_believes_to_be():
 
 
 def test_what_needs_gaussian_factors_is_refused():
-    wrong: Any = planar()
-    guide = infer(wrong, 0.0)
-    for call in (lambda: ledger(wrong, guide), lambda: compare(wrong)):
-        with pytest.raises(InvalidArgument, match="`model` must be a tabular model"):
-            call()
+    plane: Any = planar()
+    guide = infer(plane, 0.0)
+    walk: Any = LineModel(Line(lambda s: -0.5 * s**2, 2, lambda s, a: 0.3 + 0.0 * a), 1.0, PRIOR)
+    for model, where in ((plane, "in the plane"), (walk, "on a line")):
+        for call in (
+            lambda model: ledger(model, guide),
+            lambda model: compare(model),
+            lambda model: return_moments(model, guide),
+            lambda model: soft_values(model, 0.0),
+        ):
+            with pytest.raises(
+                InvalidArgument, match=f"`model` must be a tabular model.*{where} there are infer, eval"
+            ):
+                call(model)
     with pytest.raises(InvalidArgument, match="`target` must be left out"):
-        frontier(wrong, [0.0], target=1.0)
+        frontier(plane, [0.0], target=1.0)
     with pytest.raises(OptimismBreakdown):
         frontier(LinearQuadraticModel(scalar()), [-4.0])
+
+
+def test_a_model_over_vectors_has_no_exact_posterior():
+    vectors: Any = continuous_zoo()["windy_pendulum"].model(2)
+    for call in (lambda: infer(vectors, 1.0), lambda: explain(vectors), lambda: compare(vectors)):
+        with pytest.raises(
+            InvalidArgument, match=r'not solved exactly: .*ClampedNeuralGuide.*"natural_gradient".*ilqg'
+        ):
+            call()

@@ -12,9 +12,23 @@ from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 from linear_quadratics import double_integrator, scalar
 
-from pgm_control import InvalidArgument, InvalidProblem, LinearQuadraticModel, evaluate, infer, rollout, to_gymnasium
+from pgm_control import (
+    ContinuousModel,
+    InvalidArgument,
+    InvalidProblem,
+    LinearQuadraticModel,
+    estimate,
+    evaluate,
+    fit,
+    infer,
+    rollout,
+    to_gymnasium,
+)
 from pgm_control.environments.continuous.continuous_env import ContinuousEnv
 from pgm_control.environments.continuous.worlds import ProgramWorld
+from pgm_control.guides import ClampedGaussianGuide, ClampedNeuralGuide
+from pgm_control.inference.local.ilqg import ilqg
+from pgm_control.models.continuous_zoo import continuous_zoo
 
 
 def short():
@@ -139,3 +153,59 @@ def test_a_policy_by_step_acts_too():
     assert (again.returns == played.returns).all()
     with pytest.raises(InvalidArgument, match="`deterministic` must be False"):
         rollout(to_gymnasium(model), Stepwise(posterior), 2, seed=0, deterministic=True)
+
+
+def swinging(prior, dtype=torch.float64):
+    """Curved dynamics in one dimension."""
+    one = torch.ones(1, dtype=dtype)
+    return ContinuousModel(
+        dist.Normal(one, 0.5).to_event(1),
+        lambda t, s, a: dist.Normal(s + 0.3 * s.sin() + 0.5 * a, 0.3).to_event(1),
+        lambda t, s, a, ahead: -(ahead**2).sum(-1),
+        3,
+        action_prior=prior,
+    )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("family", [ClampedNeuralGuide, ClampedGaussianGuide])
+def test_a_guide_of_a_model_over_vectors_acts(family, dtype):
+    model = swinging(dist.Normal(torch.zeros(1, dtype=dtype), 1.0).to_event(1), dtype)
+    guide = family(model, seed=0) if family is ClampedNeuralGuide else family(model)
+    if family is ClampedGaussianGuide:
+        fit(model, guide, method="natural_gradient")
+    sampled = estimate(model, guide, 500, seed=0).true_return
+    for observe_time in (False, True):
+        played = rollout(to_gymnasium(model, observe_time), guide, 200, seed=0)
+        assert abs(played.mean - sampled.mean) < 4.0 * (played.standard_error + sampled.standard_error)
+
+
+def test_a_result_is_not_a_policy_but_has_one():
+    model = swinging(dist.Normal(torch.zeros(1).double(), 1.0).to_event(1))
+    found = ilqg(model, num_steps=2)
+    with pytest.raises(InvalidArgument, match=r"`policy` must be a policy, but is a result, ILQG.*`\.guide`"):
+        rollout(to_gymnasium(model), found, 2, seed=0)  # pyright: ignore[reportArgumentType]
+    assert rollout(to_gymnasium(model), found.guide, 2, seed=0).lengths.tolist() == [3, 3]
+
+
+def test_actions_have_the_bounds_of_their_prior():
+    env = to_gymnasium(continuous_zoo()["windy_pendulum"].model(4))
+    assert env.action_space == gymnasium.spaces.Box(-6.0, 6.0, (1,), dtype=np.float64)
+    env.reset(seed=0)
+    with pytest.raises(InvalidArgument, match=r"`action` must lie within the bounds .* \(-6\) to \(6\)"):
+        env.step(np.array([6.1]))
+    env.step(np.array([6.0 + 1e-7]))
+    env.step(env.action_space.sample())
+
+
+def test_bounds_that_depend_on_the_state_are_left_out():
+    def prior(t, state):
+        return dist.Uniform(-torch.ones_like(state), 1.0 + state.exp()).to_event(1)
+
+    space = to_gymnasium(swinging(prior)).action_space
+    assert space.low.tolist() == [-1.0]
+    assert space.high.tolist() == [np.inf]
+    positive = dist.LogNormal(torch.zeros(1).double(), 1.0).to_event(1)
+    space = to_gymnasium(swinging(positive)).action_space
+    assert space.low.tolist() == [0.0]
+    assert space.high.tolist() == [np.inf]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from ledge import ledge
 
-from pgm_control import InvalidArgument, LinearQuadratic, LinearQuadraticModel, infer
+from pgm_control import InvalidArgument, InvalidProblem, LinearQuadratic, LinearQuadraticModel, infer
 from pgm_control.guides import ClampedGaussianGuide
 from pgm_control.inference.local.expectations import Points
 from pgm_control.inference.local.ilqg import ILQGStatus, ilqg
@@ -79,6 +79,35 @@ def test_the_plane_is_a_model_over_vectors():
     assert one.objective == pytest.approx(other.objective, abs=1e-4)
     assert one.status is ILQGStatus.out_of_steps
     assert "out" not in repr(one)
+
+
+def test_a_model_in_single_precision_has_the_same_path():
+    def model(dtype):
+        one = torch.ones(1, dtype=dtype)
+
+        def wide(mean, deviation):
+            return dist.Normal(mean, deviation).to_event(1)
+
+        return ContinuousModel(
+            wide(one, 0.5),
+            lambda t, s, a: wide(s + 0.3 * (2.0 * s).sin() + 0.5 * a @ one[:, None], 0.3),
+            lambda t, s, a, ahead: -0.5 * (s**2 + 0.2 * a**2).sum(-1),
+            6,
+            action_prior=wide(0.0 * one, 1.0),
+        )
+
+    single, double = ilqg(model(torch.float32), tolerance=1e-4), ilqg(model(torch.float64))
+    assert single.objective == pytest.approx(double.objective, abs=1e-4)
+    assert single.guide.gain.dtype == torch.float64
+    torch.testing.assert_close(single.guide.gain, double.guide.gain, atol=1e-2, rtol=1e-2)
+
+
+def test_bounds_are_refused():
+    model, bounded = vectors(), dist.Uniform(-torch.ones(1).double(), 1.0).to_event(1)
+    problem = model.problem
+    model = ContinuousModel(problem.start, problem.dynamics, problem.reward, 6, 1.0, bounded)
+    with pytest.raises(InvalidProblem, match=r"`action_prior` must be a distribution without bounds.*ClampedNeural"):
+        ilqg(model)
 
 
 def test_what_does_not_fit_is_refused():

@@ -339,3 +339,9 @@ def test_intervals_of_optimism_cover_the_truth(beta):
     assert bool((held >= 34).all())  # 38 are expected; 33 or fewer have probability 1%
     spread = np.std(off, axis=0)
     assert bool(((spread > 0.7) & (spread < 1.4)).all())
+
+
+@pytest.mark.wrong_types
+def test_arrays_are_not_demonstrations():
+    with pytest.raises(InvalidArgument, match=r"`demonstrations` must be Cont.*posterior\.true_blocks\(\)\.sample"):
+        inverse(road(), (torch.zeros(1), torch.zeros(1)))

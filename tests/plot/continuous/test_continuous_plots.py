@@ -16,9 +16,12 @@ from pgm_control import (
     Planar,
     PlanarModel,
     breakdown,
+    compare,
     infer,
+    ledger,
     plot,
 )
+from pgm_control.plot.comparison import picture
 
 
 def gaussian():
@@ -157,6 +160,8 @@ def test_plane_paths_take_the_paths_of_a_posterior():
         (lambda: plot.gain_by_optimism(gaussian(), [1.0, 0.0]), "`optimisms` must be finite numbers in rising order"),
         (lambda: plot.gain_by_optimism(gaussian(), [-9.0, -8.0]), "`optimisms` must have two values"),
         (lambda: plot.gain_by_optimism(gaussian(), t=8), "`t` must be a step, 0 to 7"),
+        (lambda: plot.ledger_bars(ledger(gaussian(), infer(gaussian(), 0.0))), "ledger_over_time draws this ledger"),
+        (lambda: picture(compare(gaussian())), "plot.belief_paths draws the states"),
         (lambda: plot.plane_paths(gaussian().problem, STATES), "`problem` must be a Planar"),
         (lambda: plot.plane_paths(PLANE, {}), "`paths` must map names"),
         (lambda: plot.plane_paths(PLANE, {"a": torch.rand(4, 2)}), "`paths` must hold finite states of shape"),
@@ -173,3 +178,11 @@ def test_errors_name_the_argument(call, words):
     with pytest.raises(InvalidArgument) as problem:
         call()
     assert words in str(problem.value)
+
+
+def test_imagined_and_true_takes_a_comparison():
+    found = compare(gaussian())
+    axes = plot.imagined_and_true(found)
+    ends = {line.get_label(): list(line.get_xdata()) for line in axes.lines}
+    for name, score in found.scorecard.scores.items():
+        assert ends[f"delusion of {name}"] == [score.true_return, score.imagined_return]
