@@ -33,7 +33,7 @@ def ill(seed, horizon, condition=1e8, n=3, m=2):
 
 @pytest.mark.parametrize(
     ("seed", "horizon"),
-    [(0, 60), (1, 60), *(pytest.param(seed, 500, marks=pytest.mark.slow) for seed in range(2, 5))],
+    [(0, 60), (1, 60), *(pytest.param(seed, 500, marks=pytest.mark.slow) for seed in (2,))],
 )
 def test_the_objective_has_nine_digits(seed, horizon):
     model = ill(seed, horizon)
