@@ -57,7 +57,7 @@ Actor = (
     TabularPolicy
     | HasBlocks
     | HasGaussianBlocks
-    | HasPlayedModel
+    | torch.nn.Module
     | Blocks
     | GaussianBlocks
     | Predictor
