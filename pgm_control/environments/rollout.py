@@ -54,8 +54,7 @@ class Predictor(Protocol):
 
 
 Actor = (
-    TabularPolicy
-    | HasBlocks
+    HasBlocks
     | HasGaussianBlocks
     | torch.nn.Module
     | Blocks
@@ -63,7 +62,7 @@ Actor = (
     | Predictor
     | Num[Tensor, "..."]
     | Num[np.ndarray, "..."]
-)  # what `rollout` takes as a policy
+)  # what `rollout` takes as a policy; a TabularPolicy is a Predictor
 
 
 @final
