@@ -54,16 +54,15 @@ class Predictor(Protocol):
 
 
 Actor = (
-    TabularPolicy
-    | HasBlocks
+    HasBlocks
     | HasGaussianBlocks
-    | HasPlayedModel
+    | torch.nn.Module
     | Blocks
     | GaussianBlocks
     | Predictor
     | Num[Tensor, "..."]
     | Num[np.ndarray, "..."]
-)  # what `rollout` takes as a policy
+)  # what `rollout` takes as a policy; a TabularPolicy is a Predictor
 
 
 @final
