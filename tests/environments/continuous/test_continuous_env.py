@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -202,10 +203,10 @@ def test_bounds_that_depend_on_the_state_are_left_out():
     def prior(t, state):
         return dist.Uniform(-torch.ones_like(state), 1.0 + state.exp()).to_event(1)
 
-    space = to_gymnasium(swinging(prior)).action_space
+    space: Any = to_gymnasium(swinging(prior)).action_space
     assert space.low.tolist() == [-1.0]
     assert space.high.tolist() == [np.inf]
     positive = dist.LogNormal(torch.zeros(1).double(), 1.0).to_event(1)
-    space = to_gymnasium(swinging(positive)).action_space
+    space: Any = to_gymnasium(swinging(positive)).action_space
     assert space.low.tolist() == [0.0]
     assert space.high.tolist() == [np.inf]

@@ -344,4 +344,4 @@ def test_intervals_of_optimism_cover_the_truth(beta):
 @pytest.mark.wrong_types
 def test_arrays_are_not_demonstrations():
     with pytest.raises(InvalidArgument, match=r"`demonstrations` must be Cont.*posterior\.true_blocks\(\)\.sample"):
-        inverse(road(), (torch.zeros(1), torch.zeros(1)))
+        inverse(road(), (torch.zeros(1), torch.zeros(1)))  # pyright: ignore[reportCallIssue]
