@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -16,6 +16,7 @@ _ENDLESS = 1e6  # units: where rewards are a million temperatures, a likelihood 
 _STARTS = 8  # searches, if the likelihood may have several optima
 
 
+@runtime_checkable
 class Minimised(Protocol):
     """A function to be minimised: the negative sum of log-likelihood and log-prior per demonstration."""
 
