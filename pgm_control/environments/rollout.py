@@ -1,7 +1,7 @@
 """Episodes of a policy in an environment."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeGuard, final, runtime_checkable
@@ -56,13 +56,13 @@ class Predictor(Protocol):
 Actor = (
     HasBlocks
     | HasGaussianBlocks
-    | torch.nn.Module
+    | Callable[..., Any]
     | Blocks
     | GaussianBlocks
     | Predictor
     | Num[Tensor, "..."]
     | Num[np.ndarray, "..."]
-)  # what `rollout` takes as a policy; a TabularPolicy is a Predictor
+)  # what `rollout` takes as a policy; a TabularPolicy is a Predictor, a guide or posterior over vectors a program
 
 
 @final

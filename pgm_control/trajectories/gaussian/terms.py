@@ -198,7 +198,7 @@ def _knows_itself(model: object, guide: object) -> bool:
     return not isinstance(guide, type) and isinstance(guide, HasTerms) and guide.model is model
 
 
-def require_nats(model: GaussianModel) -> None:
+def require_nats(model: Any) -> None:
     """Require a positive temperature.
 
     Raises:

@@ -128,6 +128,7 @@ def test_the_explanation_of_a_line_says_where_it_believes_to_be():
     assert f"At t = {found.state.time} it expects the state at {found.state.mean[0]:.4g}" in str(found)
 
 
+@pytest.mark.wrong_types
 def test_what_needs_gaussian_factors_is_refused():
     plane: Any = planar()
     guide = infer(plane, 0.0)

@@ -144,6 +144,7 @@ class Stepwise:
         return dist.Normal(-state @ q.gain[t].mT - q.offset[t], q.policy_covariance[t].diagonal().sqrt()).to_event(1)
 
 
+@pytest.mark.wrong_types
 def test_a_policy_by_step_acts_too():
     model = short()
     posterior = infer(model, 1.0)
@@ -181,6 +182,7 @@ def test_a_guide_of_a_model_over_vectors_acts(family, dtype):
         assert abs(played.mean - sampled.mean) < 4.0 * (played.standard_error + sampled.standard_error)
 
 
+@pytest.mark.wrong_types
 def test_a_result_is_not_a_policy_but_has_one():
     model = swinging(dist.Normal(torch.zeros(1).double(), 1.0).to_event(1))
     found = ilqg(model, num_steps=2)

@@ -101,6 +101,7 @@ def test_a_batch_is_not_sampled():
         found.sample(6, seed=1)
 
 
+@pytest.mark.wrong_types
 def test_values_take_numbers_of_any_kind():
     found = infer(regulator(), 1.0)
     exact = float(found.v(0, torch.tensor([2.0], dtype=torch.float64)))
