@@ -16,7 +16,6 @@ from ..inference.exact.posterior import Posterior
 from ..problems.continuous.line import Line
 from ..problems.continuous.planar import Planar
 from ..runtime.arguments import flag
-from ..text.html import bullets, heading
 from ..trajectories.beliefs import Event, tilted_events
 from ..trajectories.betas import at_temperatures
 from ..trajectories.blocks import MarkovModel, require_model
@@ -28,12 +27,13 @@ from .continuous.grid_explanation import GridExplanation, explain_on_a_mesh
 from .critical_optimism import CriticalOptimism, critical_optimism
 from .evaluate import evaluate
 from .scores.evaluation import Evaluation
+from .scores.explained import Explained
 from .sentences import Choice
 
 
 @final
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Explained):
     """The result of `explain`: sentences and the numbers in them. Printing it prints the sentences.
 
     Attributes:
@@ -60,28 +60,6 @@ class Explanation:
     free: Evaluation
     clamped: Evaluation
     optimism: float = 1.0
-
-    @property
-    def price_of_optimism(self) -> float:
-        """True return of the clamped guide minus that of the explained guide, in reward units."""
-        return self.clamped.true_return - self.free.true_return
-
-    @property
-    def gap(self) -> float:
-        """ELBO of the explained guide minus that of the clamped guide, in nats; never negative for the free guide."""
-        return self.free.elbo - self.clamped.elbo
-
-    def __str__(self) -> str:
-        """The sentences, one per line."""
-        return "\n".join(self.sentences)
-
-    def __repr__(self) -> str:
-        """The sentences of the explanation, one per line."""
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        """The headline and the sentences as HTML, for a notebook."""
-        return heading(f"{self.headline}.") + bullets(self.sentences)
 
 
 @overload

@@ -17,7 +17,6 @@ from torch import Tensor
 from ..chance.risk import beta_of
 from ..problems.mdp import TabularMDP
 from ..runtime.arguments import instance
-from ..text.wording import listed
 from ..trajectories.blocks import MarkovModel
 from .demonstrations import Demonstrations
 from .demonstrators import BoltzmannDemonstrator, ClampedDemonstrator, Demonstrator, DialDemonstrator
@@ -25,6 +24,7 @@ from .laplace import second_derivatives
 from .objective import RewardFunction
 from .rewards import RewardModel
 from .search.optima import TIE
+from .search.words import largest, of_flat_directions
 
 _SCALED = 1.1  # any factor but 1
 _AT_ONCE = 4_000_000  # values in memory at a time
@@ -103,27 +103,15 @@ class Identification:
         for directions, what in groups:
             if len(directions):
                 number, said = len(directions), what if len(directions) > 1 else _singular(what)
-                lines.append(f"No demonstrations identify these directions: {number} {said} ({self._of(directions)}).")
-        if len(self.unobserved):
-            lines.append(
-                f"These demonstrations do not identify further directions: {len(self.unobserved)} "
-                f"({self._of(self.unobserved)})."
-            )
-        if self.scale_trades:
-            lines.append("The temperature trades against the scale of the reward: only their ratio is identified.")
-        if self.optimism_deviation == float("inf"):
-            lines.append("These demonstrations do not identify the optimism β.")
+                lines.append(
+                    f"No demonstrations identify these directions: {number} {said} ({largest(directions, self.names)})."
+                )
+        lines += of_flat_directions(self.unobserved, self.names, self.scale_trades, self.optimism_deviation)
         return "\n".join(lines)
 
     def __repr__(self) -> str:
         """The result in sentences, as `str` gives it."""
         return str(self)
-
-    def _of(self, directions: Tensor) -> str:
-        """The names of the parameters with the largest weight in these directions, largest first."""
-        weight = directions.square().sum(0)
-        chosen = [self.names[i] for i in weight.argsort(descending=True).tolist() if weight[i] > 1e-3]
-        return listed(chosen)
 
 
 @runtime_checkable

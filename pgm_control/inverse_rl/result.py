@@ -18,12 +18,11 @@ from .demonstrators import Behaviour, Demonstrator
 from .identification import Identification, identification
 from .objective import RewardFunction, tables
 from .rewards import RewardModel
-from .search.optima import RunnerUp, tie
+from .search.optima import RunnerUp
 from .search.status import InverseStatus
+from .search.words import fastest, of_optima, tied
 
-_SHOWN = 3  # runners-up in a print
 _MOST_IDENTIFIED = 300  # parameters; printing the identification takes a second derivative of each
-_AS_FAST = 0.1
 
 
 class InverseStep(NamedTuple):
@@ -108,13 +107,12 @@ class Inverse:
     @cached_property
     def ties(self) -> tuple[RunnerUp, ...]:
         """The runners-up that explain the demonstrations as well as the result, to 10⁻⁹ nats or rounding."""
-        least = -tie(self.log_likelihood + self.log_prior)
-        return tuple(each for each in self.runners_up if each.difference >= least)
+        return tied(self.runners_up, self.log_likelihood + self.log_prior)
 
     @property
     def unbounded_names(self) -> tuple[str, ...]:
         """The names of the parameters that grow without bound, the fastest first."""
-        return () if self.direction is None else _names_of(self.direction, self._function.names)
+        return fastest(self.direction, self._function.names)
 
     @cached_property
     def _function(self) -> RewardFunction:
@@ -126,20 +124,7 @@ class Inverse:
         lines = [self.status.message]
         if self.direction is not None:
             lines.append(f"It grows without bound: {listed(self.unbounded_names)}.")
-        if self.ties:
-            count = "Another reward explains" if len(self.ties) == 1 else f"{len(self.ties)} other rewards explain"
-            lines.append(
-                f"{count} the demonstrations equally well, to within 1e-9 nats; the result is the one nearest to the "
-                "start of the search."
-            )
-        for each in self.runners_up[:_SHOWN]:
-            values = zip(names, each.parameters.tolist(), strict=True)
-            lines.append(
-                f"Runner-up, Δ log-likelihood {each.difference:.4g} nats: "
-                f"{listed([f'{name} = {value:.6g}' for name, value in values])}."
-            )
-        if len(self.runners_up) > _SHOWN:
-            lines.append(f"{len(self.runners_up) - _SHOWN} more runners-up are in `runners_up`.")
+        lines += of_optima(self.ties, self.runners_up, names)
         if len(names) > _MOST_IDENTIFIED:
             lines.append(
                 f"What the demonstrations identify is not computed here, for {len(names)} parameters: see "
@@ -162,10 +147,3 @@ class Inverse:
             f"{len(self.objective_history) - 1} steps from the best of {searches}, {self.seconds:.2f} s, "
             f"{self.status.name}, runners-up: {len(self.runners_up)})"
         )
-
-
-def _names_of(direction: Float[Tensor, " parameter"], names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the names of the parameters that change at least a tenth as fast as the fastest."""
-    sizes = direction.abs()
-    order = sizes.argsort(descending=True).tolist()
-    return tuple(names[i] for i in order if sizes[i] >= _AS_FAST * sizes.max())

@@ -8,7 +8,7 @@ from torch import Tensor
 from ...text.wording import amount
 from ...trajectories.gaussian.blocks import GaussianBlocks
 from ...trajectories.gaussian.model import GaussianModel
-from ...trajectories.gaussian.terms import divergences
+from ...trajectories.gaussian.objective import gaussian_terms
 
 _LEAST = 1e-9  # nats: beliefs that cost less are rounding
 
@@ -56,7 +56,7 @@ class BelievedStart(NamedTuple):
 def believed_noise(model: GaussianModel, blocks: GaussianBlocks, most: int = 5) -> tuple[BelievedNoise, ...]:
     """The noise of the steps that the guide tilts most, one component a step, the largest KL first; empty if none."""
     problem, found = model.problem, blocks.marginals()
-    tilts = divergences(model, blocks).dynamics
+    tilts = gaussian_terms(model, blocks).dynamics
     slope, shift = blocks.transition - problem.F, blocks.drift - problem.d
     mean = (slope @ found.mean[..., None])[..., 0] + shift
     square = mean.square() + (slope @ found.covariance @ slope.mT).diagonal(dim1=-2, dim2=-1).clamp(min=0.0)
@@ -74,7 +74,7 @@ def believed_noise(model: GaussianModel, blocks: GaussianBlocks, most: int = 5) 
 def believed_start(model: GaussianModel, blocks: GaussianBlocks) -> BelievedStart | None:
     """The component of the start that the guide tilts most; None if it keeps the start."""
     problem = model.problem
-    tilt = float(divergences(model, blocks).initial)
+    tilt = float(gaussian_terms(model, blocks).initial)
     if not tilt > _LEAST:
         return None
     deviation, true = _deviations(blocks.initial_covariance), _deviations(problem.initial_covariance)

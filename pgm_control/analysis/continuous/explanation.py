@@ -10,10 +10,10 @@ from torch import Tensor
 from ...inference.exact.gaussian.breakdown import Breakdown, breakdown
 from ...inference.exact.gaussian.posterior import GaussianPosterior
 from ...inference.exact.infer import infer
-from ...text.html import bullets, heading
 from ...text.wording import amount
 from ...trajectories.gaussian.model import GaussianModel
 from ..scores.evaluation import Evaluation
+from ..scores.explained import Explained
 from .beliefs import BelievedNoise, BelievedStart, believed_noise, believed_start, noise_phrase, start_phrase
 from .closed_form import evidence_name
 
@@ -39,7 +39,7 @@ class PolicyChange(NamedTuple):
 
 @final
 @dataclass(frozen=True)
-class ContinuousExplanation:
+class ContinuousExplanation(Explained):
     """The result of `explain` for a linear-quadratic model. Printing it prints the sentences.
 
     Attributes:
@@ -64,28 +64,6 @@ class ContinuousExplanation:
     clamped: Evaluation
     breakdown: Breakdown | None
     optimism: float
-
-    @property
-    def price_of_optimism(self) -> float:
-        """True return of the clamped guide minus that of the explained guide, in reward units."""
-        return self.clamped.true_return - self.free.true_return
-
-    @property
-    def gap(self) -> float:
-        """ELBO of the explained guide minus that of the clamped guide, in nats."""
-        return self.free.elbo - self.clamped.elbo
-
-    def __str__(self) -> str:
-        """The sentences, one per line."""
-        return "\n".join(self.sentences)
-
-    def __repr__(self) -> str:
-        """The sentences of the explanation, one per line."""
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        """The headline and the sentences as HTML, for a notebook."""
-        return heading(f"{self.headline}.") + bullets(self.sentences)
 
 
 def explain_continuous(

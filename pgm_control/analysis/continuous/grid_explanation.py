@@ -7,9 +7,9 @@ from torch import Tensor
 
 from ...inference.exact.grid.moments import StateMoments, state_moments
 from ...inference.exact.grid.posterior import GridPosterior
-from ...text.html import bullets, heading
 from ...text.wording import amount
 from ..scores.evaluation import Evaluation
+from ..scores.explained import Explained
 from .explanation import NOISE, guide_name, headline_sentence, price_sentence, returns_sentence
 
 
@@ -31,7 +31,7 @@ class BelievedState(NamedTuple):
 
 @final
 @dataclass(frozen=True)
-class GridExplanation:
+class GridExplanation(Explained):
     """The result of `explain` for a problem in the plane or on the line. Printing it prints the sentences.
 
     Attributes:
@@ -56,28 +56,6 @@ class GridExplanation:
     clamped: Evaluation
     error: float
     optimism: float
-
-    @property
-    def price_of_optimism(self) -> float:
-        """True return of the clamped guide minus that of the explained guide, in reward units."""
-        return self.clamped.true_return - self.free.true_return
-
-    @property
-    def gap(self) -> float:
-        """ELBO of the explained guide minus that of the clamped guide, in nats."""
-        return self.free.elbo - self.clamped.elbo
-
-    def __str__(self) -> str:
-        """The sentences, one per line."""
-        return "\n".join(self.sentences)
-
-    def __repr__(self) -> str:
-        """The sentences of the explanation, one per line."""
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        """The headline and the sentences as HTML, for a notebook."""
-        return heading(f"{self.headline}.") + bullets(self.sentences)
 
 
 def explain_on_a_mesh(

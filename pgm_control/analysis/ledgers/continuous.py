@@ -12,8 +12,8 @@ from ...inference.exact.infer import infer
 from ...models.linear_quadratic import LinearQuadraticModel
 from ...trajectories.gaussian.blocks import GaussianBlocks
 from ...trajectories.gaussian.model import GaussianModel, one_problem
-from ...trajectories.gaussian.objective import discounts, keeps_dynamics, keeps_start
-from ...trajectories.gaussian.terms import divergences, gaussian_blocks, require_nats, trajectory_terms
+from ...trajectories.gaussian.objective import discounts, gaussian_terms, keeps_dynamics, keeps_start
+from ...trajectories.gaussian.terms import gaussian_blocks, require_nats, trajectory_terms
 from ..continuous.beliefs import believed_noise
 from ..continuous.closed_form import continuous_objective, evidence_name
 from .continuous_ledger import ContinuousLedger
@@ -61,7 +61,7 @@ def _entries(
     They are the divergences of the guide from a model whose prior, dynamics and start are those of the optimum.
     """
     top = LinearQuadraticModel(model.problem, model.temperature).with_prior(best, dynamics=True, initial=True)
-    found, weight = divergences(top, blocks), discounts(model.problem)[:-1]
+    found, weight = gaussian_terms(top, blocks), discounts(model.problem)[:-1]
     of_dynamics, of_start, _ = optimism.numbers("a linear-quadratic model")
     return (
         _charged(found.initial, of_start, keeps_start(model, blocks)),

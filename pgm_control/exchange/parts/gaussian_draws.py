@@ -10,8 +10,8 @@ from ...runtime.randomness import generator_of
 from ...trajectories.gaussian.blocks import ContinuousTrajectories, GaussianBlocks
 from ...trajectories.gaussian.distributions import gaussian
 from ...trajectories.gaussian.model import GaussianModel, one_problem, timed_prior
-from ...trajectories.gaussian.objective import discounts, true_blocks
-from ...trajectories.gaussian.terms import gaussian_blocks, has_density
+from ...trajectories.gaussian.objective import discounts, has_density, true_blocks
+from ...trajectories.gaussian.terms import gaussian_blocks
 
 
 @torch.no_grad()

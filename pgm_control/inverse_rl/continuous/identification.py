@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...text.wording import listed
 from ..search.descent import Vector
 from ..search.optima import TIE
+from ..search.words import largest, of_flat_directions
 from .objective import GaussianObjective
 
 _ROUNDING = 1e-9  # of a derivative, relative to the largest
@@ -64,28 +64,14 @@ class GaussianIdentification:
             lines.append(
                 f"No demonstrations identify these directions: {len(self.indistinguishable)} "
                 f"{'change' if len(self.indistinguishable) > 1 else 'changes'} no action at any state "
-                f"({self._of(self.indistinguishable)})."
+                f"({largest(self.indistinguishable, self.names)})."
             )
-        if len(self.unobserved):
-            lines.append(
-                f"These demonstrations do not identify further directions: {len(self.unobserved)} "
-                f"({self._of(self.unobserved)})."
-            )
-        if self.scale_trades:
-            lines.append("The temperature trades against the scale of the reward: only their ratio is identified.")
-        if self.optimism_deviation == float("inf"):
-            lines.append("These demonstrations do not identify the optimism β.")
+        lines += of_flat_directions(self.unobserved, self.names, self.scale_trades, self.optimism_deviation)
         return "\n".join(lines)
 
     def __repr__(self) -> str:
         """The result in sentences, as `str` gives it."""
         return str(self)
-
-    def _of(self, directions: Tensor) -> str:
-        """The names of the parameters with the largest weight in these directions, largest first."""
-        weight = directions.square().sum(0)
-        chosen = [self.names[i] for i in weight.argsort(descending=True).tolist() if weight[i] > 1e-3]
-        return listed(chosen)
 
 
 def gaussian_identification(

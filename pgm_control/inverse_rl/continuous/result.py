@@ -16,14 +16,13 @@ from ...text.one_line import one_line
 from ...text.wording import listed
 from ...trajectories.gaussian.blocks import ContinuousTrajectories
 from ...trajectories.gaussian.model import GaussianModel
-from ..search.optima import RunnerUp, tie
+from ..search.optima import RunnerUp
 from ..search.status import InverseStatus
+from ..search.words import fastest, of_optima, tied
 from .identification import GaussianIdentification, gaussian_identification
 from .objective import GaussianObjective
 from .rewards import QuadraticCost, QuadraticReward
 
-_SHOWN = 3  # runners-up in a print
-_AS_FAST = 0.1
 _MANY = 12  # parameters in a print
 
 
@@ -156,17 +155,12 @@ class GaussianInverse:
     @cached_property
     def ties(self) -> tuple[RunnerUp, ...]:
         """The runners-up that explain the demonstrations as well as the result, to 10⁻⁹ nats or rounding."""
-        least = -tie(self.log_likelihood + self.log_prior)
-        return tuple(each for each in self.runners_up if each.difference >= least)
+        return tied(self.runners_up, self.log_likelihood + self.log_prior)
 
     @property
     def unbounded_names(self) -> tuple[str, ...]:
         """The names of the parameters that grow without bound, the fastest first."""
-        if self.direction is None:
-            return ()
-        sizes = self.direction.abs()
-        order = sizes.argsort(descending=True).tolist()
-        return tuple(self.names[i] for i in order if sizes[i] >= _AS_FAST * sizes.max())
+        return fastest(self.direction, self.names)
 
     def findings(self) -> list[str]:
         """Return sentences on the status, the parameters, the other optima, and on what is not identified."""
@@ -181,20 +175,7 @@ class GaussianInverse:
             lines.append(
                 f"{self.num_refused} {many} beyond the breakdown, or without a best action: the likelihood is 0 there."
             )
-        if self.ties:
-            count = "Another reward explains" if len(self.ties) == 1 else f"{len(self.ties)} other rewards explain"
-            lines.append(
-                f"{count} the demonstrations equally well, to within 1e-9 nats; the result is the one nearest to the "
-                "start of the search."
-            )
-        for one in self.runners_up[:_SHOWN]:
-            values = zip(self.names, one.parameters.tolist(), strict=True)
-            lines.append(
-                f"Runner-up, Δ log-likelihood {one.difference:.4g} nats: "
-                f"{listed([f'{name} = {value:.6g}' for name, value in values])}."
-            )
-        if len(self.runners_up) > _SHOWN:
-            lines.append(f"{len(self.runners_up) - _SHOWN} more runners-up are in `runners_up`.")
+        lines += of_optima(self.ties, self.runners_up, self.names)
         if self.believed_dynamics is not None:
             lines.append(
                 "A and B are those that explain the actions, or what is believed of the states: not those of the "

@@ -38,6 +38,11 @@ class GaussianTerms(NamedTuple):
     initial: Float[Tensor, "*batch"]
 
 
+def has_density(blocks: GaussianBlocks) -> bool:
+    """Whether the policy draws every action from a density, which at temperature 0 it does not."""
+    return not bool(torch.linalg.cholesky_ex(blocks.policy_covariance.detach()).info.any())
+
+
 def true_blocks(model: GaussianModel, blocks: GaussianBlocks) -> GaussianBlocks:
     """The policy of the blocks with the start and the dynamics of the model."""
     problem = model.problem
@@ -132,7 +137,12 @@ def _quadratic(P: Tensor, p: Tensor, mean: Tensor, covariance: Tensor) -> Tensor
 def policy_divergence(
     model: GaussianModel, blocks: GaussianBlocks, found: GaussianMarginals
 ) -> Float[Tensor, "*batch time"]:
-    """The KL of the policy from the prior by step; with Lebesgue measure minus the entropy of the policy."""
+    """The KL of the policy from the prior by step; with Lebesgue measure minus the entropy of the policy.
+
+    It is infinite for a policy without density, as at temperature 0.
+    """
+    if not has_density(blocks):
+        return torch.full_like(blocks.offset[..., 0], math.inf)
     prior, m = timed_prior(model), blocks.offset.shape[-1]
     if prior is None:
         return -0.5 * (log_det(blocks.policy_covariance) + m * (1 + math.log(2 * math.pi)))

@@ -1,8 +1,7 @@
 """What evaluation asks of a distribution over continuous trajectories: expected rewards and divergences by step."""
 
 import math
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, final, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -13,8 +12,8 @@ from ...problems.continuous.linear_quadratic import LinearQuadratic
 from ...runtime.arguments import shown
 from ...text.one_line import one_line
 from .blocks import GaussianBlocks
-from .model import GaussianModel, GaussianPrior, is_gaussian, log_det, one_problem
-from .objective import GaussianTerms, discounts, expected_rewards, gaussian_terms
+from .model import GaussianModel, is_gaussian, log_det, one_problem
+from .objective import discounts, expected_rewards, gaussian_terms, has_density
 
 _ROUNDING = 1e-9  # nats: a divergence of a block that is the model's
 
@@ -138,33 +137,6 @@ def gaussian_blocks(model: GaussianModel, guide: object) -> GaussianBlocks:
     return GaussianBlocks(**{name: getattr(found, name).detach() for name in due})
 
 
-def has_density(blocks: GaussianBlocks) -> bool:
-    """Whether the policy draws every action from a density, which at temperature 0 it does not."""
-    return not bool(torch.linalg.cholesky_ex(blocks.policy_covariance).info.any())
-
-
-@final
-@dataclass(eq=False)
-class _AnyPrior:
-    """A model with a standard Gaussian prior, in place of one with Lebesgue measure."""
-
-    problem: LinearQuadratic
-    temperature: float
-    action_prior: GaussianPrior | None
-
-    def __call__(self) -> None:
-        raise NotImplementedError
-
-
-def divergences(model: GaussianModel, blocks: GaussianBlocks) -> GaussianTerms:
-    """As `gaussian_terms`, also for a policy without density, which is infinitely far from any prior."""
-    if has_density(blocks):
-        return gaussian_terms(model, blocks)
-    own, m = model.problem, blocks.offset.shape[-1]
-    found = gaussian_terms(_AnyPrior(own, 1.0, GaussianPrior.of(torch.eye(m), own)), blocks)
-    return found._replace(policy=torch.full_like(found.policy, math.inf))
-
-
 def gaussian_trajectory_terms(model: GaussianModel, blocks: GaussianBlocks, world: LinearQuadratic) -> TrajectoryTerms:
     """The terms of checked factors, for a batch too."""
     own, m = model.problem, blocks.offset.shape[-1]
@@ -172,7 +144,7 @@ def gaussian_trajectory_terms(model: GaussianModel, blocks: GaussianBlocks, worl
         initial_mean=world.initial_mean, initial_covariance=world.initial_covariance,
         transition=world.F, drift=world.d, noise=world.W,
     )  # fmt: skip
-    dense, found = has_density(blocks), divergences(model, blocks)
+    dense, found = has_density(blocks), gaussian_terms(model, blocks)
     entropy = torch.full_like(found.policy, -math.inf)
     if dense:
         entropy = 0.5 * log_det(blocks.policy_covariance) + 0.5 * m * (1 + math.log(2 * math.pi))

@@ -18,11 +18,12 @@ from ....problems.continuous.line import Line
 from ....runtime.arguments import positive, shown
 from ....runtime.array_like import numbers
 from .account import Account
+from .comparison import compared, require_inside
 from .line import LineTables, account_of, backward, forward
 from .line_steps import LineSteps
 from .line_tails import action_diverges, breakdown_on_line
 from .mesh import Mesh
-from .posterior import GridPosterior, MeshError
+from .posterior import GridPosterior
 from .solution import Densities, Values
 
 _COARSER, _SCOUT = 1.5, 2.5  # spacings, in that of the finest mesh, of the one for comparison and the one for the box
@@ -127,25 +128,8 @@ def infer_line(model: Any, optimism: OptimismLike, *, spacing: Any = None, box: 
         inner = outer = _Box(*_edges(box, problem), reach)
     rough = _solved(model, (_COARSER * step[0], _COARSER * step[1]), outer, betas)
     fine = _solved(model, step, inner, betas)
-    _require_inside(fine.account.edge_mass, _LOST, beta, "the mesh")
-    tau = model.temperature
-    imagined, true = (
-        abs(float((getattr(fine.account, name) - getattr(rough.account, name)).sum()))
-        for name in ("imagined_rewards", "true_rewards")
-    )
-    change = abs(fine.values.value - rough.values.value) / tau
-    return GridPosterior(
-        model=model,
-        optimism=asked,
-        mesh=fine.tables.mesh,
-        objective=fine.values.value / tau,
-        account=fine.account,
-        error=MeshError(change, imagined, true, fine.account.edge_mass),
-        values=fine.values,
-        believed=fine.believed,
-        true=fine.true,
-        steps=LineSteps(fine.tables, fine.values, *betas),
-    )
+    require_inside(fine.account.edge_mass, _LOST, beta, "the mesh")
+    return compared(model, asked, fine.tables.mesh, fine, rough, LineSteps(fine.tables, fine.values, *betas))
 
 
 def _require_convergence(problem: Line, model: HasLine, beta: float) -> None:
@@ -172,17 +156,6 @@ def _require_convergence(problem: Line, model: HasLine, beta: float) -> None:
             beta,
             time=t,
         )
-
-
-def _require_inside(mass: float, most: float, beta: float, mesh: str) -> None:
-    if mass > most:
-        why = (
-            "an adversary whose optimum lies at the edge has probably broken down: choose an optimism nearer to 0"
-            if beta < 0
-            else "the numbers depend on where it is cut off: give a wider `box`"
-        )
-        said = f"`optimism` {beta:g} puts the probability {mass:.2g} at the edge of {mesh}; {why}."
-        raise OptimismBreakdown(said, beta) if beta < 0 else InvalidArgument(said)
 
 
 def _deviations(problem: Line, variance: float) -> tuple[float, float]:
@@ -241,7 +214,7 @@ def _found_box(
         middle, half = (widest.low + widest.high) / 2, _WIDER * (widest.high - widest.low) / 2
         widest = _Box(middle - half, middle + half, _WIDER * widest.reach)
         found = _solved(model, rough, widest, betas)
-    _require_inside(found.account.edge_mass, _AT_EDGE, betas[0], "the widest mesh that was tried")
+    require_inside(found.account.edge_mass, _AT_EDGE, betas[0], "the widest mesh that was tried")
     states = torch.stack([each > each.max() - _KEPT for one in (found.believed, found.true) for each in one.states])
     part = found.tables.mesh.within(found.tables.mesh.window(states.any(0)))
     more = model.action_prior**0.5

@@ -20,10 +20,11 @@ from ....problems.continuous.planar import Planar
 from ....runtime.arguments import positive, shown
 from ....runtime.array_like import numbers
 from .account import Account, account_of
+from .comparison import compared, require_inside
 from .mesh import Mesh, independent_axes
 from .plane import Plane, backward, forward
 from .plane_steps import PlaneSteps
-from .posterior import GridPosterior, MeshError
+from .posterior import GridPosterior
 from .solution import Densities, Values
 from .tails import breakdown, tail
 
@@ -127,28 +128,9 @@ def infer_planar(model: Any, optimism: OptimismLike, *, spacing: Any = None, box
         low, high = outer = _edges(box)
     rough = _solved(model, axes, _COARSER * step, *outer, beta, beta_of_start)
     fine = _solved(model, axes, step, low, high, beta, beta_of_start)
-    _require_inside(fine.account.edge_mass, _LOST, beta, "the mesh")
-    tau = model.temperature
+    require_inside(fine.account.edge_mass, _LOST, beta, "the mesh")
     steps = PlaneSteps(problem, fine.plane, fine.values, beta, beta_of_start)
-    imagined, true = (
-        float((getattr(fine.account, name) - getattr(rough.account, name)).sum())
-        for name in ("imagined_rewards", "true_rewards")
-    )
-    error = MeshError(
-        abs(fine.values.value - rough.values.value) / tau, abs(imagined), abs(true), fine.account.edge_mass
-    )
-    return GridPosterior(
-        model=model,
-        optimism=asked,
-        mesh=fine.plane.mesh,
-        objective=fine.values.value / tau,
-        account=fine.account,
-        error=error,
-        values=fine.values,
-        believed=fine.believed,
-        true=fine.true,
-        steps=steps,
-    )
+    return compared(model, asked, fine.plane.mesh, fine, rough, steps)
 
 
 def _require_convergence(problem: Planar, model: HasPlane, beta: float, beta_of_start: float) -> None:
@@ -188,17 +170,6 @@ def _require_convergence(problem: Planar, model: HasPlane, beta: float, beta_of_
         beta,
         time=found.time,
     )
-
-
-def _require_inside(mass: float, most: float, beta: float, mesh: str) -> None:
-    if mass > most:
-        why = (
-            "an adversary whose optimum lies at the edge has probably broken down: choose an optimism nearer to 0"
-            if beta < 0
-            else "the numbers depend on where it is cut off: give a wider `box`"
-        )
-        said = f"`optimism` {beta:g} puts the probability {mass:.2g} at the edge of {mesh}; {why}."
-        raise OptimismBreakdown(said, beta) if beta < 0 else InvalidArgument(said)
 
 
 def _solved(
@@ -253,7 +224,7 @@ def _found_box(
         middle, half = (found.plane.mesh.high + found.plane.mesh.low) / 2, found.plane.mesh.high - found.plane.mesh.low
         edges = middle - _WIDER * half / 2, middle + _WIDER * half / 2
         found = _solved(model, axes, _SCOUT * step, *edges, beta, beta_of_start)
-    _require_inside(found.account.edge_mass, _AT_EDGE, beta, "the widest mesh that was tried")
+    require_inside(found.account.edge_mass, _AT_EDGE, beta, "the widest mesh that was tried")
     mesh, more = found.plane.mesh, (found.plane.hand + found.plane.wind).sqrt()
     tables = [each for one in (found.believed, found.true) for part in (one.states, one.places) for each in part]
     kept = torch.stack([each > each.max() - _KEPT for each in tables]).any(0)
