@@ -32,7 +32,7 @@ from .sentences import Choice
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation(Explained):
     """The result of `explain`: sentences and the numbers in them. Printing it prints the sentences.
 

@@ -38,7 +38,7 @@ class PolicyChange(NamedTuple):
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ContinuousExplanation(Explained):
     """The result of `explain` for a linear-quadratic model. Printing it prints the sentences.
 

@@ -30,7 +30,7 @@ class BelievedState(NamedTuple):
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class GridExplanation(Explained):
     """The result of `explain` for a problem in the plane or on the line. Printing it prints the sentences.
 
