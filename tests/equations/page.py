@@ -41,7 +41,8 @@ def page():
 
 def _line(row):
     file, test = row.law.split("::")
-    equation = row.equation.replace(r"\|", r"\Vert ").replace("|", r"\mid ")  # a bar would end the cell
+    equation = row.equation.replace(r"\|", r"\Vert ").replace("|", r"\vert ")  # a bar would end the cell
     shown = row.shown.replace("|", r"\|")
-    picture = f"[{row.picture.replace('_', ' ', 1)}](../../examples/{row.picture}.py)"
+    number, name = row.picture.split("_", 1)
+    picture = f"[{int(number)}, {name.replace('_', ' ')}](../../examples/{row.picture}.py)"
     return f"| ${equation}$ | `{shown}` | {test.removeprefix('test_').replace('_', ' ')} (`{file}`) | {picture} |"
