@@ -9,11 +9,11 @@ from ..models.restaurant import restaurant
 from ..models.tabular import TabularModel
 from .exercise import Asked, Exercise
 
-_BETA = -0.5
+_TEMPERATURE, _BETA = 2.0, -0.5
 
 
 def _model() -> TabularModel:
-    return TabularModel(restaurant())
+    return TabularModel(restaurant(), _TEMPERATURE)
 
 
 def _objective(optimism: float) -> Any:
@@ -28,10 +28,10 @@ DIAL = Exercise(
     chapter=4,
     title="The price of a nat",
     task=(
-        "In `restaurant()` at τ = 1, with a uniform prior: solve for any β by L_β[x] = (1/β) log Σ p exp(βx), "
-        "find where the preferred restaurant changes, and decompose the gap between log p(O) and the ELBO of "
-        "the clamped optimum by block. Everything fits into twenty lines of numpy; the library may check you "
-        "on the way."
+        "In `restaurant()` at τ = 2, with a uniform prior: solve for any β by L_β[x] = (τ/β) log Σ p exp(βx/τ), find "
+        "where the preferred restaurant changes, and decompose the gap between log p(O) and the ELBO of the "
+        "clamped optimum by block. Everything fits into twenty lines of numpy; the library may check you on "
+        "the way."
     ),
     asked=(
         Asked(
@@ -39,10 +39,11 @@ DIAL = Exercise(
             "the optimum of the objective at β = −1/2, where an adversary chooses the outcomes, in nats",
             lambda: _objective(_BETA),
             1e-6,
-            "Each restaurant is worth −2 log Σ p exp(−u/2); V is the soft maximum of the two with prior 1/2.",
+            "Each restaurant is worth −4 log Σ p exp(−u/4); V is their soft maximum with prior 1/2, and J is V/τ.",
             (
                 (lambda: _objective(-_BETA), "This is the optimum at +1/2. With β < 0 it is lower than at β = 0."),
                 (lambda: _objective(0.0), "This is the clamped optimum, β = 0."),
+                (lambda: _TEMPERATURE * _objective(_BETA), "This is the value, in reward units. J is in nats."),
             ),
         ),
         Asked(
@@ -51,6 +52,12 @@ DIAL = Exercise(
             lambda: float(critical_optimism(_model(), "hungry")),
             1e-5,
             "Find the root of L_β[French] − L_β[Italian] in (0, 1), by bisection.",
+            (
+                (
+                    lambda: float(critical_optimism(TabularModel(restaurant()), "hungry")),
+                    "This is the flip at τ = 1. Only θ = β/τ matters to the order of the two, so it moves with τ.",
+                ),
+            ),
         ),
         Asked(
             "dynamics_nats",

@@ -6,13 +6,13 @@ SOLUTIONS = {
 import numpy as np
 from pgm_control.models import risky_path
 
-mdp, tau = risky_path(horizon=3), 2.0
+mdp, tau, rho = risky_path(horizon=5), 3.0, np.array([0.8, 0.2])
 p, successor, r = (each.numpy() for each in (mdp.probability, mdp.successor, mdp.reward))
 v, policies = [np.zeros(4)], []
-for t in reversed(range(3)):
+for t in reversed(range(5)):
     message = (p * np.exp((r + v[0][successor]) / tau)).sum(-1)  # (S, A)
-    total = message.mean(-1)  # the prior is 1/2
-    policies.insert(0, 0.5 * message / total[:, None])
+    total = message @ rho
+    policies.insert(0, rho * message / total[:, None])
     v.insert(0, tau * np.log(total))
 v, policy = np.stack(v), policies[0]
 log_evidence = np.log((mdp.initial.numpy() * np.exp(v[0] / tau)).sum())
@@ -42,7 +42,7 @@ u, p = np.array([-10.0, 6.0, 8.0]), np.array([[0.2, 0.6, 0.2], [0.05, 0.9, 0.05]
 
 
 def worth(beta):
-    return p @ u if beta == 0 else np.log(p @ np.exp(beta * u)) / beta
+    return p @ u / 2 if beta == 0 else np.log(p @ np.exp(beta * u / 2)) / beta  # over τ = 2: in nats
 
 
 def solved(beta):
@@ -58,7 +58,7 @@ for _ in range(60):
     italian, french = worth(flip)
     low, high = (flip, high) if french > italian else (low, flip)
 (free, free_policy), (_, clamped_policy) = solved(1.0), solved(0.0)
-believed = p * np.exp(u)
+believed = p * np.exp(u / 2)
 believed /= believed.sum(-1, keepdims=True)
 dynamics_nats = clamped_policy @ (p * np.log(p / believed)).sum(-1)
 policy_nats = clamped_policy @ np.log(clamped_policy / free_policy)
