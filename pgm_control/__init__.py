@@ -300,7 +300,7 @@ if TYPE_CHECKING:
     from .analysis.continuous.grid_explanation import GridExplanation as GridExplanation
     from .analysis.compare import compare as compare
     from .analysis.compare import Comparison as Comparison
-    from .analysis.compare import ContinuousComparison as ContinuousComparison
+    from .analysis.continuous_comparison import ContinuousComparison as ContinuousComparison
     from .benchmark.bench import bench as bench
     from .benchmark.page import Bench as Bench
     from .benchmark.page import BenchStatus as BenchStatus

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..analysis.compare import Comparison, ContinuousComparison
+from ..analysis.compare import Comparison
+from ..analysis.continuous_comparison import ContinuousComparison
 from ..analysis.return_distribution import ReturnDistribution
 from ..analysis.scorecard import Score, Scorecard
 from ..analysis.scores.evaluation import Evaluation
