@@ -289,7 +289,7 @@ if TYPE_CHECKING:
     from .analysis.ensembles import member_blocks as member_blocks
     from .analysis.ensembles import member_returns as member_returns
     from .analysis.return_distribution import return_distribution as return_distribution
-    from .analysis.return_distribution import ReturnDistribution as ReturnDistribution
+    from .analysis.scores.atoms import ReturnDistribution as ReturnDistribution
     from .analysis.return_distribution import return_moments as return_moments
     from .analysis.return_distribution import Moments as Moments
     from .queries.return_conditioned import condition_on_return as condition_on_return

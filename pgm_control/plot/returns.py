@@ -8,8 +8,8 @@ import numpy as np
 
 from ..analysis.compare import Comparison
 from ..analysis.continuous_comparison import ContinuousComparison
-from ..analysis.return_distribution import ReturnDistribution
 from ..analysis.scorecard import Score, Scorecard
+from ..analysis.scores.atoms import ReturnDistribution
 from ..analysis.scores.evaluation import Evaluation
 from ..errors import InvalidArgument
 from ..text.wording import amount
