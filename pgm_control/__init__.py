@@ -290,6 +290,8 @@ if TYPE_CHECKING:
     from .analysis.ensembles import member_returns as member_returns
     from .analysis.return_distribution import return_distribution as return_distribution
     from .analysis.scores.atoms import ReturnDistribution as ReturnDistribution
+    from .analysis.continuous.returns import GaussianReturns as GaussianReturns
+    from .analysis.continuous.sampled_returns import SampledReturns as SampledReturns
     from .analysis.return_distribution import return_moments as return_moments
     from .analysis.return_distribution import Moments as Moments
     from .queries.return_conditioned import condition_on_return as condition_on_return

@@ -13,6 +13,7 @@ from pgm_control import (
     infer,
     ledger,
     output_feedback,
+    return_distribution,
     to_gymnasium,
 )
 
@@ -83,6 +84,15 @@ add_method("OutputFeedback.sample", lambda: output_feedback(model(), 1.0, 0.1), 
 add("evaluate of a linear-quadratic model", lambda: {"model": model(), "guide": clamped(), "world": problem()})
 add("objective of a linear-quadratic model", lambda: {"model": model(), "guide": clamped(), "optimism": 0.5})
 add("return_moments of a linear-quadratic model", lambda: {"model": model(), "guide": clamped()})
+add("return_distribution of a linear-quadratic model", lambda: {"model": model(), "guide": clamped()})
+_laws = {"GaussianReturns": {}, "SampledReturns": {"num_samples": 50, "seed": 0}}
+for _name, _given in _laws.items():
+    for _method, _argument in (("quantile", "level"), ("cvar", "level"), ("at_least", "target")):
+        add_method(
+            f"{_name}.{_method}",
+            lambda given=_given: return_distribution(model(), clamped(), **given),
+            lambda argument=_argument: {argument: 0.5},
+        )
 add("scorecard of a linear-quadratic model", lambda: {"model": model(), "guides": {"clamped": clamped()}})
 add("ledger of a linear-quadratic model", lambda: {"model": model(), "guide": clamped(), "optimism": 0.5})
 add("frontier of a linear-quadratic model", lambda: {"model": model(), "optimism": [0.0, 1.0]})

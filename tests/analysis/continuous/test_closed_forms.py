@@ -208,8 +208,8 @@ def test_a_frontier_has_the_numbers_of_each_optimum_and_a_named_gap_beyond_the_b
     cold = frontier(LinearQuadraticModel(scalar(), 0.0), [0.0, Risk(-0.5)])
     assert cold.points[0].objective is None
     assert cold.points[0].imagined_return == pytest.approx(infer(LinearQuadraticModel(scalar(), 0.0), 0.0).value)
-    with pytest.raises(InvalidArgument, match="`target` must be left out"):
-        frontier(model, [0.0], target=1.0)
+    with pytest.raises(InvalidArgument, match="`resolution` must be left out"):
+        frontier(model, [0.0], resolution=1.0)
 
 
 def test_a_singular_noise_that_a_guide_leaves_has_no_elbo():
