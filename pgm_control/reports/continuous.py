@@ -152,9 +152,11 @@ def _pictures(
                 lambda each=each, name=name: belief_paths(each, (0, 1), title=f"{name}: believed and true states"),
             )
         if not isinstance(problem, Planar):
-            what = "state" if isinstance(problem, Line) or problem.num_states == 1 else "first component of the state"
+            named = isinstance(problem, LinearQuadratic) and problem.state_names is not None
+            alone = "state" if isinstance(problem, Line) or problem.num_states == 1 else "first component of the state"
+            what = problem.state_name(0) if named else f"The {alone}"
             yield (
-                f"The {what} over time, {name}: what the guide believes and what its policy truly reaches, each with "
+                f"{what} over time, {name}: what the guide believes and what its policy truly reaches, each with "
                 "a band of one standard deviation.",
                 lambda each=each, name=name: belief_paths(each, 0, title=f"{name}: believed and true state"),
             )

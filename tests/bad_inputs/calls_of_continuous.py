@@ -35,7 +35,7 @@ def _started() -> ContinuousEnv:
 
 
 CONTROL = {"A": np.eye(2), "B": [[0.5], [1.0]], "W": 0.3 * np.eye(2), "horizon": 2, "initial_mean": [1.0, 0.0]}
-CONTROL["discount"] = 0.9
+CONTROL |= {"discount": 0.9, "state_names": ["position", "speed"], "action_names": ["push"]}
 START = {"initial_covariance": 0.5 * np.eye(2), "d": [0.1, 0.0]}
 COST = {"Q": np.eye(2), "R": [[0.2]], "N": [[0.1], [0.0]], "final_cost": np.eye(2)}
 TABLES = "A B W C c k d final_cost initial_mean initial_covariance"
@@ -55,9 +55,11 @@ add(
 add(
     "LinearQuadratic.from_continuous",
     lambda: (
-        CONTROL | COST | {"initial_covariance": np.eye(2), "dt": 0.5}
+        CONTROL
+        | COST
+        | {"initial_covariance": np.eye(2), "dt": 0.5, "reference": [0.5, 0.0], "action_reference": 0.1}
     ),
-    differentiable=f"{TABLES} Q R N",
+    differentiable=f"{TABLES} Q R N reference action_reference",
 )  # fmt: skip
 add(
     "GaussianPrior",

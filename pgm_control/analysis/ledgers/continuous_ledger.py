@@ -176,7 +176,7 @@ class ContinuousLedger:
         found = self.noises or self.posterior_noises
         if found and isinstance(self.problem, LinearQuadratic):
             who = "The guide" if self.noises else f"The guide has the true dynamics. The exact {self._best()}"
-            lines = [f"  {noise_phrase(each, self.problem.num_states)}; {amount(each.tilt)} nats" for each in found]
+            lines = [f"  {noise_phrase(each, self.problem)}; {amount(each.tilt)} nats" for each in found]
             notes.append("\n".join([f"{who} believes that", *lines]))
         return notes
 

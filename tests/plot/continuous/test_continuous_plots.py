@@ -187,3 +187,10 @@ def test_imagined_and_true_takes_a_comparison():
     ends = {line.get_label(): list(line.get_xdata()) for line in axes.lines}
     for name, score in found.scorecard.scores.items():
         assert ends[f"delusion of {name}"] == [score.true_return, score.imagined_return]
+
+
+def test_axes_have_the_names_of_the_components():
+    model = gaussian()
+    named = LinearQuadraticModel(model.problem.replace(state_names=("position", "speed")), 1.0, [[4.0]])
+    axes = plot.belief_paths(infer(named, 1.0), (0, 1))
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("position", "speed")
