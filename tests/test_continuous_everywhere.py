@@ -37,6 +37,7 @@ def other_ways(m):
     moments = pc.return_moments(m, q)
     played = pc.rollout(pc.to_gymnasium(m), q, 400, seed=0)
     yield moments.mean, pc.Estimate(played.mean, played.standard_error, 400)
+    yield pc.return_distribution(m, q).cvar(0.2), pc.return_distribution(m, q, num_samples=500, seed=4).cvar(0.2)
     yield moments.mean, pc.Estimate(pc.frontier(m, [0.5]).best.true_return, 0.0, 1)
     yield (
         pc.scorecard(m, {"q": q}).scores["q"].elbo,
@@ -59,6 +60,8 @@ def test_what_is_handled_is_right():
     assert str(pc.explain(m))
     assert repr(pc.compare(m))
     assert pc.render(m, {"q": q})
+    bars = plot.ledger_bars(pc.ledger(m, q))
+    assert sum(bar.get_width() for bar in bars.patches) == pytest.approx(pc.ledger(m, q).gap)
     testing.check_model(m, seed=0)
     testing.check_guide(m, q, seed=0)
 
@@ -66,7 +69,7 @@ def test_what_is_handled_is_right():
 HANDLED = words(
     "ClampedGaussianGuide FreeGaussianGuide GaussianDialGuide OpenLoopGaussianGuide ClampedNeuralGuide "
     "FreeNeuralGuide FlowGuide output_feedback OutputFeedback stationary_policy "
-    "plot:gain_by_optimism "
+    "plot:gain_by_optimism plot:ledger_bars report return_distribution "
     "LinearQuadraticModel GaussianPosterior breakdown infer soft_values log_weights iwae_bound smc conditional_smc "
     "evaluate objective estimate estimate_elbo scorecard ledger diagnose frontier return_moments explain compare "
     "render rollout to_gymnasium with_optimism exchange:save exchange:to_xarray exchange:to_arviz testing:check_model "
@@ -100,15 +103,13 @@ MODELS = {
     "auxiliary_elbo": lambda m: pc.auxiliary_elbo(m, pc.infer(m, 0.0)),
     "critical_optimism": lambda m: pc.critical_optimism(m, 0, 0),
     "temperature_for": lambda m: pc.temperature_for(m, 0.0, share_of_best=0.9),
-    "return_distribution": lambda m: pc.return_distribution(m, pc.infer(m, 0.0)),
     "condition_on_return": lambda m: pc.condition_on_return(m, 1.0),
     "bench": lambda m: pc.bench({"x": m}),
     "explore": lambda m: pc.explore(m),
-    "report": lambda m: pc.report(m, path="report.html"),
     "picture": lambda m: pc.picture(pc.compare(m), "picture.png"),
     "KLBudget": lambda m: pc.infer(m, pc.KLBudget(dynamics=0.1)),
     "evidence": lambda m: pc.infer(m, 1.0, evidence={"state_1": 0}),
-    "frontier with CVaR": lambda m: pc.frontier(m, [0.0], cvar_level=0.2),
+    "frontier with a resolution": lambda m: pc.frontier(m, [0.0], resolution=0.2),
     "MarkovELBO": lambda m: pc.MarkovELBO().loss(m, pc.infer(m, 0.0)),
     "MarkovObjective": lambda m: pc.MarkovObjective(0.5).loss(m, pc.infer(m, 0.0)),
     "MarkovRenyi": lambda m: pc.MarkovRenyi(0.5).loss(m, pc.infer(m, 0.0)),
@@ -124,7 +125,6 @@ MODELS = {
     "plot:outcomes": lambda m: plot.outcomes(m),
     "plot:temperature_sweep": lambda m: plot.temperature_sweep(m),
     "plot:ledger_map": lambda m: plot.ledger_map(pc.ledger(m, pc.infer(m, 0.0))),
-    "plot:ledger_bars": lambda m: plot.ledger_bars(pc.ledger(m, pc.infer(m, 0.0))),
     "plot:value_heatmap": lambda m: plot.value_heatmap(pc.infer(m, 0.0)),
     "inverse_rl:inverse": lambda m: inverse_rl.inverse(m, None),  # pyright: ignore[reportCallIssue]
     "inverse_rl:reward_posterior": lambda m: inverse_rl.reward_posterior(m, None, prior=1.0),

@@ -121,10 +121,12 @@ def _continuous(
     from xarray import DataTree
 
     groups, problem = continuous_groups(model, guide, shape, seed), model.problem
+    names = {"component": problem.state_names, "action_component": problem.action_names}
+    named = {dim: list(each) for dim, each in names.items() if each is not None}
     tree = arviz_base.from_dict(
         groups,
         dims={"state": ["time_and_last", "component"], "action": ["time", "action_component"]},
-        coords={"time": range(problem.horizon), "time_and_last": range(problem.horizon + 1)},
+        coords={"time": range(problem.horizon), "time_and_last": range(problem.horizon + 1), **named},
         check_conventions=False,
         attrs={"/": {"made_by": "pgm_control", "temperature": model.temperature, "horizon": problem.horizon}},
     )

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..analysis.compare import Comparison, ContinuousComparison
+from ..analysis.compare import Comparison
+from ..analysis.continuous_comparison import ContinuousComparison
 from ..analysis.ledgers.continuous_ledger import ContinuousLedger
 from ..analysis.ledgers.ledger_result import Ledger
 from ..analysis.scorecard import Score, Scorecard

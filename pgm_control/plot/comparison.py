@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..analysis.compare import Comparison, ContinuousComparison
+from ..analysis.compare import Comparison
+from ..analysis.continuous_comparison import ContinuousComparison
 from ..errors import MissingExtra
 from ..runtime.arguments import instance
 from ..runtime.files import path_of, write_whole

@@ -127,3 +127,19 @@ def test_draws_have_log_weights():
     )
     cold = LinearQuadraticModel(scalar(), 0.0)
     assert "sample_stats" not in to_arviz(infer(cold, 0.0), num_samples=5, seed=0).children
+
+
+def test_names_are_saved_and_label_arrays(tmp_path):
+    names = {"state_names": ("position", "speed"), "action_names": ("push",)}
+    model = LinearQuadraticModel(double_integrator().replace(**names), 1.0, 4.0)
+    found = infer(model, 0.5)
+    save(found, tmp_path / "saved")
+    assert load(tmp_path / "saved").model.problem.state_names == names["state_names"]
+    assert load(tmp_path / "saved").model.problem.action_names == names["action_names"]
+    data = to_xarray(found)
+    assert float(data["state_mean"].sel(state="speed")[1]) == float(found.marginals().state_mean[1, 1])
+    assert list(to_xarray(model.problem)["input"].values) == ["position", "speed", "push"]
+    drawn = to_arviz(found, num_samples=2, num_chains=1, seed=0)["posterior"]
+    assert list(drawn["state"].coords["component"].values) == ["position", "speed"]
+    same = model.problem.replace(action_names=("speed",))  # a name may be that of a state and of an action
+    assert list(to_xarray(same)["input"].values) == [0, 1, 2]

@@ -19,8 +19,8 @@ def what_takes(model: object) -> str | None:
     if isinstance(problem, Planar | Line):
         where = "in the plane" if isinstance(problem, Planar) else "on a line"
         return (
-            f"For a problem {where} there are infer, evaluate, scorecard, frontier and explain on a mesh, and estimate "
-            "and smc by sampling."
+            f"For a problem {where} there are infer, evaluate, ledger, scorecard, frontier, explain and compare "
+            "on a mesh, and estimate and smc by sampling."
         )
     if isinstance(problem, ContinuousProblem):
         return (
