@@ -1,12 +1,12 @@
 """Robust to what? A max-ent policy is the best answer to an adversary of rewards, not to another world.
 
 Exact: what a policy π reaches of the clamped objective is what it earns under the worst rewards r' of the set in which
-E_π Σ τ log Σ_a ρ(a|s) exp((r − r')/τ) ≤ 0 (Eysenbach and Levine, arXiv:2103.06257); the worst are r' = r − τ log π/ρ. So
-V_soft is the best that one can be sure of. That rewards may change says nothing about dynamics: below, policies that are
-planned in one world are lived in another. Each plan has all hard policies that are optimal in it: the first or the last
-of the best actions, or all of them alike. On the lake, planned without slipping, being soft helps where hard policies
-dawdle (γ = 1: they may wait), and with γ = .99 its advantage is gone. On a grid with cells that are blocked later it is
-better than the worst tie, and worse than ties that are shared if two cells are blocked. Printed:
+E_π Σ τ log Σ_a ρ(a|s) exp((r − r')/τ) ≤ 0 (Eysenbach and Levine, arXiv:2103.06257); the worst are r' = r − τ log π/ρ.
+So V_soft is the best that one can be sure of. That rewards may change says nothing about dynamics: below, policies
+that are planned in one world are lived in another. Each plan has all hard policies that are optimal in it: the first
+or the last of the best actions, or all of them alike. On the lake, planned without slipping, being soft helps where
+hard policies dawdle (γ = 1: they may wait), and with γ = .99 its advantage is gone. On a grid with cells that are
+blocked later it is better than the worst tie, and worse than ties that are shared if two cells are blocked. Printed:
 
 the identity             V_soft   earned under the worst rewards
 the lake                 0.2070    0.2070
