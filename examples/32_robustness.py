@@ -129,7 +129,7 @@ def main(args: Args) -> None:
         axes.invert_xaxis()
     figure.axes[0].set_ylabel("probability of reaching the goal")
     figure.axes[0].legend(frameon=False)
-    figure.savefig(args.picture, dpi=150)
+    figure.savefig(args.picture, dpi=120)
 
 
 if __name__ == "__main__":
