@@ -11,13 +11,14 @@ import pgm_control
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-pytestmark = pytest.mark.skipif(not (DOCS / "conf.py").is_file(), reason="the site is not shipped with the package")
-if (DOCS / "conf.py").is_file():
-    sys.path.append(str(DOCS / "_ext"))
-    import markdown_docstrings
-    import site_pages
-    from markdown_to_rst import rst
-    from public_names import PACKAGES, areas
+if not (DOCS / "conf.py").is_file():
+    pytest.skip("the site is not shipped with the package", allow_module_level=True)
+sys.path.append(str(DOCS / "_ext"))
+
+import markdown_docstrings  # noqa: E402
+import site_pages  # noqa: E402
+from markdown_to_rst import rst  # noqa: E402
+from public_names import PACKAGES, areas  # noqa: E402
 
 
 @pytest.fixture(scope="module")
