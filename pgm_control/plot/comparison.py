@@ -68,8 +68,8 @@ def picture(comparison: Comparison, path: str | Path | None = None) -> "Figure":
     remedy = "Pass compare(model)."
     if isinstance(comparison, ContinuousComparison):
         remedy = (
-            "Of a linear-quadratic model plot.belief_paths draws the states, plot.gain_by_optimism the policies and "
-            "plot.ledger_over_time a ledger."
+            "Of a continuous model report(comparison) draws everything on one page; plot.belief_paths draws states, "
+            "plot.plane_paths paths in the plane, plot.gain_by_optimism policies and plot.ledger_over_time a ledger."
         )
     instance("comparison", comparison, Comparison, remedy)
     path = None if path is None else path_of(path)

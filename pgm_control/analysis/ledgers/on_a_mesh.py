@@ -13,7 +13,6 @@ from ...inference.exact.grid.comparison import SolvedOnMesh
 from ...inference.exact.grid.posterior import GridPosterior
 from ...inference.exact.grid.solution import expected
 from ...inference.exact.infer import infer
-from ...runtime.arguments import shown
 from ..continuous.meshes import COARSER, solved_together
 from .continuous_ledger import ContinuousLedger
 
@@ -62,9 +61,9 @@ def ledger_on_a_mesh(
     """
     if not isinstance(guide, GridPosterior) or guide.model is not model:
         raise InvalidGuide(
-            "`guide` must be a posterior of this model, such as infer(model, 0.0), for a ledger on a mesh, but is "
-            f"{shown(guide)}. For any other guide, infer(model, 1.0).log_evidence - estimate(model, guide).elbo.mean "
-            "is the gap as a whole."
+            "`guide` must be a posterior of this model, such as infer(model, 0.0), for a ledger on a mesh, but is a "
+            f"{type(guide).__name__}. For any other guide the gap as a whole is infer(model, 1.0).log_evidence - "
+            "estimate(model, guide).elbo.mean."
         )
     best = infer(model, optimism) if best is None else best
     asked = optimism.at(model.temperature)

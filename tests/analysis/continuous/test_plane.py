@@ -208,7 +208,7 @@ def test_what_the_ledger_of_a_mesh_says(tmp_path):
     assert ledger(plane, infer(plane, 0.5), 0.0).gap == math.inf
     assert ledger(plane, infer(plane, 0.5), 0.0).elbo == -math.inf
     other = planar()
-    with pytest.raises(InvalidGuide, match=r"`guide` must be a posterior of this model.*log_evidence - estimate"):
+    with pytest.raises(InvalidGuide, match=r"`guide` must be a posterior of this model.*log_evidence - "):
         ledger(other, infer(plane, 0.0))
 
 

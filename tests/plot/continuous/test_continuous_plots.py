@@ -162,7 +162,7 @@ def test_plane_paths_take_the_paths_of_a_posterior():
         (lambda: plot.gain_by_optimism(gaussian(), [-9.0, -8.0]), "`optimisms` must have two values"),
         (lambda: plot.gain_by_optimism(gaussian(), t=8), "`t` must be a step, 0 to 7"),
         (lambda: plot.ledger_map(ledger(gaussian(), infer(gaussian(), 0.0))), "ledger_over_time and ledger_bars draw"),
-        (lambda: picture(compare(gaussian())), "plot.belief_paths draws the states"),
+        (lambda: picture(compare(gaussian())), "report(comparison) draws everything"),
         (lambda: plot.plane_paths(gaussian().problem, STATES), "`problem` must be a Planar"),
         (lambda: plot.plane_paths(PLANE, {}), "`paths` must map names"),
         (lambda: plot.plane_paths(PLANE, {"a": torch.rand(4, 2)}), "`paths` must hold finite states of shape"),

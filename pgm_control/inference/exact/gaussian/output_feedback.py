@@ -159,7 +159,10 @@ def output_feedback(model: GaussianModel, H: ArrayLike, V: ArrayLike, optimism: 
         6.21835978...
     """
     if not is_gaussian(model):
-        raise InvalidArgument(f"`model` must be a LinearQuadraticModel, but is {shown(model)}.")
+        raise InvalidArgument(
+            f"`model` must be a LinearQuadraticModel, but is {shown(model)}. Of others, infer(model, 0.0) solves the "
+            "problem whose state is observed."
+        )
     problem = one_problem(model, "output feedback")
     used = Optimism.of(optimism).at(model.temperature)
     if not used.is_clamped:
