@@ -38,6 +38,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "markdown_docstrings",
     "markdown_pages",
+    "explorer_page",
     "myst_nb",
     "sphinxcontrib.bibtex",
     "sphinxcontrib.katex",
@@ -63,7 +64,7 @@ nb_execution_raise_on_error = True
 nb_execution_timeout = 120
 nb_execution_cache_path = str(HERE.parent / "build" / "cells")
 nb_merge_streams = True
-nb_output_stderr = "remove-warn"
+nb_output_stderr = "remove"  # a fresh installation says there that it compiles its loops
 
 bibtex_bibfiles = ["../pgm_control/references.bib", "references.bib"]
 bibtex_default_style = "plain"
@@ -102,4 +103,5 @@ def setup(app: "Sphinx") -> dict[str, Any]:
 
     app.add_lexer("csv", TextLexer)
     logging.getLogger(__name__).info("formulas: %s", FORMULAS)
+    app.connect("build-finished", lambda app, error: (Path(app.outdir) / "formulas.txt").write_text(f"{FORMULAS}\n"))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -45,4 +45,6 @@ def double_integrator(horizon: int = 20) -> LinearQuadratic:
         horizon=horizon,
         initial_mean=[2.0, 0.0],
         initial_covariance=[[0.1, 0.0], [0.0, 0.1]],
+        state_names=("position", "speed"),
+        action_names=("push",),
     )

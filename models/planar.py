@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pgm_control.problems.continuous.covariance import covariance
+from pgm_control.problems.continuous.arrays import covariance_of
 from pgm_control.problems.continuous.planar import Planar
 from pgm_control.runtime.arguments import instance, positive
 from pgm_control.runtime.array_like import ArrayLike
@@ -58,7 +58,7 @@ class PlanarModel:
         """
         self.problem = instance("problem", problem, Planar, "Make one: Planar(reward, horizon, noise_covariance).")
         self.temperature = positive("temperature", temperature)
-        self.action_prior = covariance("action_prior", action_prior)
+        self.action_prior = covariance_of("action_prior", action_prior, 2)
 
     def __call__(self) -> None:
         """Run the model as a Pyro program."""

@@ -289,7 +289,9 @@ if TYPE_CHECKING:
     from .analysis.ensembles import member_blocks as member_blocks
     from .analysis.ensembles import member_returns as member_returns
     from .analysis.return_distribution import return_distribution as return_distribution
-    from .analysis.return_distribution import ReturnDistribution as ReturnDistribution
+    from .analysis.scores.atoms import ReturnDistribution as ReturnDistribution
+    from .analysis.continuous.returns import GaussianReturns as GaussianReturns
+    from .analysis.continuous.sampled_returns import SampledReturns as SampledReturns
     from .analysis.return_distribution import return_moments as return_moments
     from .analysis.return_distribution import Moments as Moments
     from .queries.return_conditioned import condition_on_return as condition_on_return
@@ -300,7 +302,7 @@ if TYPE_CHECKING:
     from .analysis.continuous.grid_explanation import GridExplanation as GridExplanation
     from .analysis.compare import compare as compare
     from .analysis.compare import Comparison as Comparison
-    from .analysis.compare import ContinuousComparison as ContinuousComparison
+    from .analysis.continuous_comparison import ContinuousComparison as ContinuousComparison
     from .benchmark.bench import bench as bench
     from .benchmark.page import Bench as Bench
     from .benchmark.page import BenchStatus as BenchStatus

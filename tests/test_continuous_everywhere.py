@@ -1,7 +1,10 @@
 """Every public function that takes a model or a problem handles a linear-quadratic one, or refuses it by name."""
 
 import inspect
+import itertools
+import re
 
+import pyro.distributions as dist
 import pytest
 import torch
 from linear_quadratics import scalar
@@ -37,6 +40,7 @@ def other_ways(m):
     moments = pc.return_moments(m, q)
     played = pc.rollout(pc.to_gymnasium(m), q, 400, seed=0)
     yield moments.mean, pc.Estimate(played.mean, played.standard_error, 400)
+    yield pc.return_distribution(m, q).cvar(0.2), pc.return_distribution(m, q, num_samples=500, seed=4).cvar(0.2)
     yield moments.mean, pc.Estimate(pc.frontier(m, [0.5]).best.true_return, 0.0, 1)
     yield (
         pc.scorecard(m, {"q": q}).scores["q"].elbo,
@@ -59,6 +63,8 @@ def test_what_is_handled_is_right():
     assert str(pc.explain(m))
     assert repr(pc.compare(m))
     assert pc.render(m, {"q": q})
+    bars = plot.ledger_bars(pc.ledger(m, q))
+    assert sum(bar.get_width() for bar in bars.patches) == pytest.approx(pc.ledger(m, q).gap)
     testing.check_model(m, seed=0)
     testing.check_guide(m, q, seed=0)
 
@@ -66,7 +72,7 @@ def test_what_is_handled_is_right():
 HANDLED = words(
     "ClampedGaussianGuide FreeGaussianGuide GaussianDialGuide OpenLoopGaussianGuide ClampedNeuralGuide "
     "FreeNeuralGuide FlowGuide output_feedback OutputFeedback stationary_policy "
-    "plot:gain_by_optimism "
+    "plot:gain_by_optimism plot:ledger_bars report return_distribution "
     "LinearQuadraticModel GaussianPosterior breakdown infer soft_values log_weights iwae_bound smc conditional_smc "
     "evaluate objective estimate estimate_elbo scorecard ledger diagnose frontier return_moments explain compare "
     "render rollout to_gymnasium with_optimism exchange:save exchange:to_xarray exchange:to_arviz testing:check_model "
@@ -100,15 +106,13 @@ MODELS = {
     "auxiliary_elbo": lambda m: pc.auxiliary_elbo(m, pc.infer(m, 0.0)),
     "critical_optimism": lambda m: pc.critical_optimism(m, 0, 0),
     "temperature_for": lambda m: pc.temperature_for(m, 0.0, share_of_best=0.9),
-    "return_distribution": lambda m: pc.return_distribution(m, pc.infer(m, 0.0)),
     "condition_on_return": lambda m: pc.condition_on_return(m, 1.0),
     "bench": lambda m: pc.bench({"x": m}),
     "explore": lambda m: pc.explore(m),
-    "report": lambda m: pc.report(m, path="report.html"),
     "picture": lambda m: pc.picture(pc.compare(m), "picture.png"),
     "KLBudget": lambda m: pc.infer(m, pc.KLBudget(dynamics=0.1)),
     "evidence": lambda m: pc.infer(m, 1.0, evidence={"state_1": 0}),
-    "frontier with CVaR": lambda m: pc.frontier(m, [0.0], cvar_level=0.2),
+    "frontier with a resolution": lambda m: pc.frontier(m, [0.0], resolution=0.2),
     "MarkovELBO": lambda m: pc.MarkovELBO().loss(m, pc.infer(m, 0.0)),
     "MarkovObjective": lambda m: pc.MarkovObjective(0.5).loss(m, pc.infer(m, 0.0)),
     "MarkovRenyi": lambda m: pc.MarkovRenyi(0.5).loss(m, pc.infer(m, 0.0)),
@@ -124,7 +128,6 @@ MODELS = {
     "plot:outcomes": lambda m: plot.outcomes(m),
     "plot:temperature_sweep": lambda m: plot.temperature_sweep(m),
     "plot:ledger_map": lambda m: plot.ledger_map(pc.ledger(m, pc.infer(m, 0.0))),
-    "plot:ledger_bars": lambda m: plot.ledger_bars(pc.ledger(m, pc.infer(m, 0.0))),
     "plot:value_heatmap": lambda m: plot.value_heatmap(pc.infer(m, 0.0)),
     "inverse_rl:inverse": lambda m: inverse_rl.inverse(m, None),  # pyright: ignore[reportCallIssue]
     "inverse_rl:reward_posterior": lambda m: inverse_rl.reward_posterior(m, None, prior=1.0),
@@ -216,3 +219,93 @@ def test_gaussian_guides_are_evaluated_in_closed_form(name):
     for key in ("elbo", "imagined_return", "true_return"):
         each = getattr(sampled, key)
         assert abs(each.mean - getattr(pc.evaluate(m, guide), key)) <= 4.5 * each.standard_error + 1e-9
+
+
+def vectors():
+    zero = torch.zeros(2, dtype=torch.float64)
+    prior = dist.Normal(zero, 1.0).to_event(1)
+    return pc.ContinuousModel(
+        prior, lambda t, s, a: dist.Normal(s + a, 0.3).to_event(1), lambda t, s, a, ahead: -(ahead**2).sum(-1), 2,
+        1.0, prior,
+    )  # fmt: skip
+
+
+def plane():
+    return pc.PlanarModel(pc.Planar(lambda s: -(s**2).sum(-1), 2, 0.3), 1.0, 0.5)
+
+
+def line():
+    return pc.LineModel(pc.Line(lambda s: -(s**2), 2, 0.3), 1.0, 0.5)
+
+
+NEITHER = {  # what a model over vectors without an exact posterior refuses, and the remedy that it names
+    "infer": (lambda m, q: pc.infer(m, 1.0), "ilqg(model) find a policy"),
+    "explain": (lambda m, q: pc.explain(m), "ilqg(model) find a policy"),
+    "compare": (lambda m, q: pc.compare(m), "estimate, scorecard, return_distribution, diagnose and smc sample"),
+    "report": (lambda m, q: pc.report(m, path="report.html"), "scorecard"),
+    "frontier": (lambda m, q: pc.frontier(m, [0.0]), "return_distribution"),
+    "ledger": (lambda m, q: pc.ledger(m, q), "diagnose"),
+    "evaluate": (lambda m, q: pc.evaluate(m, q), "estimate(model, guide) and return_distribution(model, guide) sample"),
+    "objective": (lambda m, q: pc.objective(m, q, 1.0), "estimate(model, guide)"),
+    "return_moments": (lambda m, q: pc.return_moments(m, q), "return_distribution"),
+    "soft_values": (lambda m, q: pc.soft_values(m, 0.0), "ilqg(model)"),
+    "breakdown": (lambda m, q: pc.breakdown(m), "infer(model, β)"),
+    "stationary_policy": (lambda m, q: pc.stationary_policy(m, 0.0), "ilqg"),
+    "save": (lambda m, q: exchange.save(m, "model.pt"), "not functions"),
+}
+SAMPLED = {
+    "estimate": lambda m, q: pc.estimate(m, q, 200, seed=0).true_return,
+    "scorecard": lambda m, q: pc.scorecard(m, {"q": q}, num_samples=200, seed=1).scores["q"].true_return,
+    "return_distribution": lambda m, q: pc.return_distribution(m, q, num_samples=200, seed=2).mean,
+    "rollout": lambda m, q: rolled(m, q),
+}
+
+
+def rolled(m, q):
+    found = pc.rollout(pc.to_gymnasium(m), q, 200, seed=3)
+    return pc.Estimate(found.mean, found.standard_error, 200)
+
+
+@pytest.mark.wrong_types
+@pytest.mark.parametrize("name", NEITHER)
+def test_a_model_over_vectors_refuses_by_name(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call, remedy = NEITHER[name]
+    m = vectors()
+    with pytest.raises((pc.InvalidArgument, pc.InvalidGuide), match=re.escape(remedy)):
+        call(m, pc.ClampedGaussianGuide(m))
+
+
+@pytest.mark.parametrize("build", [vectors, plane])
+def test_models_over_vectors_are_sampled(build):
+    """All estimates are of the same number, each within its error."""
+    m = build()
+    q = pc.ClampedGaussianGuide(m)
+    assert pc.render(m, {"q": q})
+    assert pc.diagnose(m, q, 50, losses={}, seed=0)
+    for one, other in itertools.pairwise(call(m, q) for call in SAMPLED.values()):
+        assert abs(one.mean - other.mean) < 4.5 * (one.standard_error**2 + other.standard_error**2) ** 0.5
+
+
+ON_A_MESH = {  # what a problem on a mesh refuses
+    "evaluate of another guide": (lambda m, q: pc.evaluate(m, q), "estimate(model, guide)"),
+    "ledger of another guide": (lambda m, q: pc.ledger(m, q), "estimate(model, guide).elbo.mean"),
+    "evaluate in another world": (
+        lambda m, q: pc.evaluate(m, pc.infer(m, 0.0), world=m),
+        "rollout(to_gymnasium(world)",
+    ),
+    "return_moments": (lambda m, q: pc.return_moments(m, pc.infer(m, 0.0)), "return_distribution"),
+    "soft_values": (lambda m, q: pc.soft_values(m, 0.0), "infer"),
+    "breakdown": (lambda m, q: pc.breakdown(m), "OptimismBreakdown"),
+    "frontier with a target": (lambda m, q: pc.frontier(m, [0.0], target=1.0), "return_distribution"),
+    "picture": (lambda m, q: pc.picture(pc.compare(m)), "report(comparison)"),
+}
+
+
+@pytest.mark.wrong_types
+@pytest.mark.parametrize("name", ON_A_MESH)
+def test_a_problem_on_a_mesh_refuses_by_name(name):
+    call, remedy = ON_A_MESH[name]
+    for m in (plane(), line()):
+        with pytest.raises((pc.InvalidArgument, pc.InvalidGuide), match=re.escape(remedy)):
+            call(m, lambda: None)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from markdown_docstrings import KNOWN
+from public_names import PACKAGES
 from site_pages import DOCS, for_site
 
 if TYPE_CHECKING:
@@ -33,12 +34,20 @@ def on_tree(app: "Sphinx", tree: "document") -> None:
     if not str(app.env.doc2path(app.env.docname)).endswith(".md"):
         return
     for literal in list(tree.findall(nodes.literal)):
-        full = KNOWN.get(literal.astext().removesuffix("()").removeprefix("pgm_control."))
+        full = _named(literal.astext())
         if full and not _inside(literal, nodes.reference, nodes.title, pending_xref):
             options = {"refdomain": "py", "reftype": "obj", "reftarget": full, "refexplicit": True, "refwarn": True}
             link = pending_xref("", refdoc=app.env.docname, **options)
             literal.replace_self(link)
             link += literal
+
+
+def _named(code: str) -> str | None:
+    """The full name of the public object that code such as `infer`, `infer(model, 0.0)` or `plot.curves` names."""
+    if not (found := re.fullmatch(r"([A-Za-z_][\w.]*)(\(.*\))?", code)):
+        return None
+    package, _, rest = found[1].removeprefix("pgm_control.").partition(".")
+    return KNOWN.get(rest if package in PACKAGES and rest else found[1].removeprefix("pgm_control."))
 
 
 def _inside(node: Any, *kinds: type) -> bool:

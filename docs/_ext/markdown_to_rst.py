@@ -111,9 +111,12 @@ def _spans(text: str, hold: Callable[[str], str], resolve: Resolve) -> str:
         return hold(f":py:obj:`{inner} <{full}>`" if full else f"``{inner}``")
 
     def display(match: re.Match[str]) -> str:
-        pad = " " * _indent(text[: match.start()].rpartition("\n")[2] or match[0])
+        above, _, before = text[: match.start()].rpartition("\n")
+        pad = " " * _indent(before)
+        last = above.rpartition("\n")[2]
+        lead = "" if not before.strip() and _indent(last) < len(pad) else f"\n\n{pad}"  # a term, and its definition
         body = "\n".join(f"{pad}   {line.strip()}" for line in match[1].strip().split("\n"))
-        return hold(f"\n\n{pad}.. math::\n\n{body}\n\n{pad}")
+        return hold(f"{lead}.. math::\n\n{body}\n\n{pad}")
 
     text = _CODE.sub(code, text)
     text = _DISPLAY.sub(display, text)

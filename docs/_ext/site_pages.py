@@ -5,6 +5,7 @@ import os
 import re
 from pathlib import Path
 
+import explorer_page
 from public_names import ROOT, Area, areas
 
 DOCS = ROOT / "docs"
@@ -154,7 +155,8 @@ def gallery() -> dict[str, str]:
             image = f"[![{title}](../../examples/gallery/{path.stem}.png)]({path.stem}.md)"
             cards += [":::{container}", image, "", f"**[{title}]({path.stem}.md)**", "", caption, ":::", ""]
     words = for_site(source.read_text(encoding="utf8").partition("<table>")[0], source, "gallery/index")
-    tree = ["```{toctree}", ":hidden:", "", *names, "```", ""]
+    pages["gallery/explorer.md"] = explorer_page.PAGE
+    tree = ["```{toctree}", ":hidden:", "", *names, "explorer", "```", ""]
     pages["gallery/index.md"] = "\n".join([words, "::::{container} gallery", *cards, "::::", "", *tree])
     return pages
 

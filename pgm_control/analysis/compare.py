@@ -1,7 +1,5 @@
 """Comparison of free and clamped inference on one model: exact, fitted, scored and explained."""
 
-import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,24 +7,23 @@ from typing import Any, final, overload
 
 import torch
 
-from ..errors import InvalidArgument
 from ..guides import ClampedGuide, FreeGuide
-from ..inference.exact.gaussian.posterior import GaussianPosterior
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
 from ..inference.variational.fitting.fit import fit
 from ..inference.variational.fitting.fit_result import Fit, FitStatus
 from ..runtime.arguments import called, whole
-from ..runtime.files import path_of, write_whole
 from ..runtime.progress import Progress, require_progress, silent
 from ..runtime.randomness import require_seed
 from ..runtime.versions import versions
+from ..text.as_json import plain, save_as_json
 from ..text.html import bullets, counted, heading
 from ..text.wording import amount
 from ..trajectories.blocks import HasBlocks, MarkovModel, require_model
 from ..trajectories.gaussian.model import GaussianModel, is_gaussian
 from ..trajectories.steps import is_plain, temperature_words
-from .continuous.explanation import ContinuousExplanation
+from .continuous.meshes import HasMesh, has_mesh
+from .continuous_comparison import ContinuousComparison, continuous_comparison
 from .explain import Explanation, explain
 from .scorecard import Scorecard, scorecard
 
@@ -120,7 +117,7 @@ class Comparison:
             "fits": {name: self._fit_facts(name) for name in self.fits},
             "explanation": explanation,
         }
-        return _plain(found)
+        return plain(found)
 
     def save(self, path: str | Path) -> None:
         """Write `to_dict()` as JSON; the file is written completely or not at all.
@@ -128,7 +125,7 @@ class Comparison:
         Raises:
             InvalidArgument: if the path does not end in .json.
         """
-        _save(self.to_dict(), path)
+        save_as_json(self.to_dict(), path)
 
     def _fit_facts(self, name: str) -> dict[str, Any]:
         fitted = self.fits[name]
@@ -161,79 +158,9 @@ class Comparison:
         return heading(self.name, about) + "".join(pages) + bullets(fits)
 
 
-@final
-@dataclass(frozen=True, eq=False, repr=False)
-class ContinuousComparison:
-    """The result of `compare` for a linear-quadratic model. Printing it prints the scorecard and the explanation.
-
-    Attributes:
-        model: the model.
-        name: the name of the problem in titles.
-        free, clamped: the exact optimum of each guide.
-        scorecard: the exact guides side by side.
-        explanation: why the two guides differ.
-        settings: the settings of the call.
-        command: the command that reproduces this result, or None.
-    """
-
-    model: GaussianModel
-    name: str
-    free: GaussianPosterior
-    clamped: GaussianPosterior
-    scorecard: Scorecard
-    explanation: ContinuousExplanation
-    settings: Mapping[str, Any]
-    command: str | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return all results except matrices, for JSON. Infinities are the strings "inf" and "-inf"."""
-        found = self.explanation
-        explanation = {name: getattr(found, name) for name in ("sentences", "headline", "differs", "optimism")}
-        explanation |= {"gap": found.gap, "price_of_optimism": found.price_of_optimism}
-        explanation |= {"noises": [each._asdict() for each in found.noises]}
-        explanation |= {"start": None if found.start is None else found.start._asdict()}
-        explanation |= {"policy": found.policy._asdict(), "free": asdict(found.free), "clamped": asdict(found.clamped)}
-        edges = found.breakdown
-        if edges is not None:
-            explanation["breakdown"] = {"neurotic": edges.neurotic._asdict(), "euphoric": edges.euphoric._asdict()}
-        return _plain(
-            {
-                "format": _FORMAT,
-                "name": self.name,
-                "model": repr(self.model),
-                "settings": dict(self.settings),
-                "command": self.command,
-                "versions": versions(),
-                **self.scorecard.to_dict(),
-                "explanation": explanation,
-            }
-        )
-
-    def save(self, path: str | Path) -> None:
-        """Write `to_dict()` as JSON; the file is written completely or not at all.
-
-        Raises:
-            InvalidArgument: if the path does not end in .json.
-        """
-        _save(self.to_dict(), path)
-
-    def __str__(self) -> str:
-        """The text of the scorecard and of the explanation."""
-        return f"{self.scorecard}\n\n{self.explanation}"
-
-    def __repr__(self) -> str:
-        """The headline in one line."""
-        return f"ContinuousComparison({self.name}: {self.explanation.headline})"
-
-    def _repr_html_(self) -> str:
-        """The scorecard and the explanation as HTML, for a notebook."""
-        pages = (each._repr_html_() for each in (self.scorecard, self.explanation))
-        return heading(self.name, repr(self.model)) + "".join(pages)
-
-
 @overload
 def compare(
-    model: GaussianModel, *, num_steps: int = 2000, seed: int | torch.Generator | None = None,
+    model: GaussianModel | HasMesh, *, num_steps: int = 2000, seed: int | torch.Generator | None = None,
     progress: Progress = silent, name: str = "this problem", command: str | None = None,
 ) -> ContinuousComparison: ...  # fmt: skip
 @overload
@@ -242,7 +169,7 @@ def compare(
     progress: Progress = silent, name: str = "this problem", command: str | None = None,
 ) -> Comparison: ...  # fmt: skip
 def compare(
-    model: MarkovModel | GaussianModel,
+    model: MarkovModel | GaussianModel | HasMesh,
     *,
     num_steps: int = 2000,
     seed: int | torch.Generator | None = None,
@@ -252,12 +179,14 @@ def compare(
 ) -> Comparison | ContinuousComparison:
     """Compare the free and the clamped guide on a model: exact optima, fits and an explanation of the difference.
 
-    Of a linear-quadratic model the exact optima are compared, and nothing is fitted.
+    Of a linear-quadratic model and of a problem in the plane or on a line the exact optima are compared, and nothing is
+    fitted; the numbers of a mesh have a stated error.
 
     Args:
-        model: a tabular or linear-quadratic model of positive temperature.
+        model: a model of positive temperature: tabular, linear-quadratic, in the plane or on a line.
         num_steps: the maximum number of steps of `fit` for each guide.
-        seed: an integer, the same for both fits; a generator; or None for torch's global generator.
+        seed: an integer, the same for both fits; a generator; or None for torch's global generator. Without fits it
+            is only stored, for the pictures of `report`.
         progress: called after every step with the number of steps of both fits so far and "free_elbo" or
             "clamped_elbo", in nats.
         name: the name of the problem in titles.
@@ -275,8 +204,8 @@ def compare(
     called("name", name)
     called("command", "" if command is None else command)
     num_steps = whole("num_steps", num_steps)
-    if is_gaussian(model):
-        return _continuous(model, name, command)
+    if is_gaussian(model) or has_mesh(model):
+        return continuous_comparison(model, name, command, None if isinstance(seed, torch.Generator) else seed)
     model = require_model(model, in_nats=True, timed=True)
     explanation = explain(model)
     exact = {"free": infer(model, 1.0), "clamped": infer(model, 0.0)}
@@ -310,40 +239,6 @@ def compare(
     )
 
 
-def _continuous(model: GaussianModel, name: str, command: str | None) -> ContinuousComparison:
-    """The comparison of the exact optima of a linear-quadratic model."""
-    explanation, free, clamped = explain(model), infer(model, 1.0), infer(model, 0.0)
-    problem = model.problem
-    return ContinuousComparison(
-        model=model,
-        name=name,
-        free=free,
-        clamped=clamped,
-        scorecard=scorecard(model, {"free, exact": free, "clamped, exact": clamped}),
-        explanation=explanation,
-        settings={"horizon": problem.horizon, "temperature": model.temperature, "discount": problem.discount},
-        command=command,
-    )
-
-
 def _counted_on(progress: Progress, guide: str, before: int) -> Progress:
     """The progress of one of several fits: step numbers start after `before`, metrics carry the guide's name."""
     return lambda step, metrics: progress(before + step, {f"{guide}_{name}": value for name, value in metrics.items()})
-
-
-def _save(found: dict[str, Any], path: str | Path) -> None:
-    """Write a comparison as JSON."""
-    if path_of(path).suffix.lower() != ".json":
-        raise InvalidArgument(
-            f"`path` must end in .json, but is {str(path)!r}: this file holds numbers. Pictures of them are in "
-            "pgm_control.plot."
-        )
-    write_whole(path, (json.dumps(found, indent=2, allow_nan=False) + "\n").encode())
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value

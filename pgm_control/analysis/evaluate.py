@@ -22,7 +22,7 @@ from ..trajectories.action_measure import log_measure
 from ..trajectories.betas import Betas
 from ..trajectories.blocks import Blocks, MarkovModel, require_model
 from ..trajectories.gaussian.model import GaussianModel, is_gaussian
-from ..trajectories.gaussian.terms import is_exact_here, trajectory_terms
+from ..trajectories.gaussian.terms import is_program_of_vectors, trajectory_terms
 from ..trajectories.samples import Occupancy
 from ..trajectories.steps import temperature_at
 from ..trajectories.tabulate import Tabulable, tabulate
@@ -72,7 +72,7 @@ def evaluate(
             "`guide` must see the state, but is an OutputFeedback, whose policy sees observations. It has been "
             "evaluated: .true_return and .objective; .sample(100) draws trajectories."
         )
-    if is_gaussian(model) or is_exact_here(model, guide):
+    if is_gaussian(model) or is_program_of_vectors(model, guide):
         return _continuous(model, guide, world)
     model = require_model(model, timed=True)
     hard = None if world is None else _hard(world, model.mdp)
@@ -185,7 +185,7 @@ def objective(
         InvalidGuide: if the guide does not fit the model.
     """
     continuous = None
-    if is_gaussian(model) or is_exact_here(model, guide):
+    if is_gaussian(model) or is_program_of_vectors(model, guide):
         continuous = model
     else:
         model = require_model(model, in_nats=True, timed=True)

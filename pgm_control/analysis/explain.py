@@ -4,17 +4,12 @@ from dataclasses import dataclass
 from typing import final, overload
 
 import torch
-from typing_extensions import TypeIs
 
 from ..chance.log_space import expect, relative
 from ..chance.optimism import Optimism, OptimismLike
 from ..errors import InvalidArgument
-from ..inference.exact.grid.infer_line import HasLine
-from ..inference.exact.grid.infer_planar import HasPlane
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior
-from ..problems.continuous.line import Line
-from ..problems.continuous.planar import Planar
 from ..runtime.arguments import flag
 from ..trajectories.beliefs import Event, tilted_events
 from ..trajectories.betas import at_temperatures
@@ -24,6 +19,7 @@ from ..trajectories.gaussian.terms import require_nats
 from . import sentences as say
 from .continuous.explanation import ContinuousExplanation, explain_continuous
 from .continuous.grid_explanation import GridExplanation, explain_on_a_mesh
+from .continuous.meshes import HasMesh, has_mesh
 from .critical_optimism import CriticalOptimism, critical_optimism
 from .evaluate import evaluate
 from .scores.evaluation import Evaluation
@@ -65,11 +61,11 @@ class Explanation(Explained):
 @overload
 def explain(model: GaussianModel, optimism: OptimismLike = 1.0, *, flip: bool = True) -> ContinuousExplanation: ...
 @overload
-def explain(model: HasPlane | HasLine, optimism: OptimismLike = 1.0, *, flip: bool = True) -> GridExplanation: ...
+def explain(model: HasMesh, optimism: OptimismLike = 1.0, *, flip: bool = True) -> GridExplanation: ...
 @overload
 def explain(model: MarkovModel, optimism: OptimismLike = 1.0, *, flip: bool = True) -> Explanation: ...
 def explain(
-    model: MarkovModel | GaussianModel | HasPlane | HasLine, optimism: OptimismLike = 1.0, *, flip: bool = True
+    model: MarkovModel | GaussianModel | HasMesh, optimism: OptimismLike = 1.0, *, flip: bool = True
 ) -> Explanation | ContinuousExplanation | GridExplanation:
     r"""Explain the dynamics that a guide believes in, the actions that follow, and their cost in the true world.
 
@@ -98,7 +94,7 @@ def explain(
     remedy = "For others use scorecard(model, {…: infer(model, optimism)})."
     if is_gaussian(model):
         return _continuous(model, Optimism.of(optimism), flip, remedy)
-    if _has_mesh(model):
+    if has_mesh(model):
         beta = Optimism.of(optimism).at(model.temperature).number(remedy)
         posterior, planner = infer(model, beta), infer(model, 0.0)
         return explain_on_a_mesh(beta, posterior, planner, evaluate(model, posterior), evaluate(model, planner))
@@ -155,10 +151,6 @@ def _continuous(model: GaussianModel, optimism: Optimism, flip: bool, remedy: st
     posterior = infer(model, beta)
     free, clamped = evaluate(model, posterior), evaluate(model, infer(model, 0.0))
     return explain_continuous(model, beta, posterior, free, clamped, flip)
-
-
-def _has_mesh(model: object) -> TypeIs[HasPlane | HasLine]:
-    return not isinstance(model, type) and isinstance(getattr(model, "problem", None), Planar | Line)
 
 
 def _choice(free: Posterior, clamped: Posterior, t: int, state: int) -> Choice:

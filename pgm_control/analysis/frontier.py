@@ -8,8 +8,8 @@ Sources:
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, final
 
@@ -28,13 +28,16 @@ from ..text.html import bullets
 from ..text.tables import grid, html_grid, save_records
 from ..text.wording import amount, listed
 from ..trajectories.blocks import MarkovModel, require_model
+from ..trajectories.gaussian.blocks import GaussianBlocks
 from ..trajectories.gaussian.model import GaussianModel, is_gaussian
 from ..trajectories.gaussian.objective import true_blocks
 from ..trajectories.gaussian.terms import gaussian_trajectory_terms, trajectory_terms
 from ..trajectories.program import is_program
 from .continuous.moments import return_variance
+from .continuous.returns import GaussianReturns, return_law
 from .evaluate import evaluate
-from .return_distribution import require_share, return_distribution, return_moments
+from .return_distribution import return_distribution, return_moments
+from .scores.share import require_share
 
 _CVAR = 0.1  # the default share of the worst episodes
 GRID = (-1.0, -0.5, -0.25, -0.1, 0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
@@ -53,8 +56,8 @@ class FrontierPoint:
         cvar: the CVaR of the true return, in reward units; None if no level was given.
         success: the probability of a true return of at least the target; None if no target was given.
 
-    Of a linear-quadratic model the deviation is that of $Σ_t γ^t r_t$, and `cvar` and `success` are None. Of another
-    continuous model the deviation is None too.
+    Of a linear-quadratic model deviation, `cvar` and `success` are those of $Σ_t γ^t r_t$. Of another continuous model
+    all three are None.
     """
 
     optimism: float | Risk | Optimism
@@ -179,14 +182,15 @@ def frontier(
 ) -> Frontier:
     """Evaluate the optimal policy of each β in the true world: exact mean, deviation, CVaR and success rate.
 
-    A linear-quadratic model is solved for all β at once. Its return has a mean and a deviation in closed form; CVaR is
-    left out. A β beyond its breakdown is a gap with a message, and no number.
+    A linear-quadratic model is solved for all β at once. Its return has a mean and a deviation in closed form; CVaR and
+    success come from its characteristic function (see `return_distribution`). A β beyond its breakdown is a gap with a
+    message, and no number. Of another continuous model CVaR is left out.
 
     Args:
         model: the tabular model, a linear-quadratic one, or another continuous one that `infer` solves.
         optimism: the values of β: numbers, `Risk`s or `Optimism`s. At temperature 0 each must be 0 or a `Risk`.
         cvar_level: the share of the worst episodes over which CVaR averages the return; None leaves it out. Of a
-            continuous model it is always left out.
+            problem in the plane or on a line it is always left out.
         target: a return of at least this many reward units is a success; None leaves it out.
         resolution: as in `return_distribution`, for rewards with too many different possible sums.
 
@@ -195,7 +199,8 @@ def frontier(
 
     Raises:
         InvalidArgument: if `optimism` is empty, `cvar_level` is not a share, `target` is not a number, or there are too
-            many different returns; if `target` or another `cvar_level` is given for a continuous model.
+            many different returns; if `resolution` is given for a continuous model, or `target` or another
+            `cvar_level` for one that is not linear-quadratic.
         OptimismBreakdown: if every β is beyond the breakdown.
 
     References:
@@ -212,8 +217,13 @@ def frontier(
     if target is not None:
         target = ordered("target", target, "return")
     if continuous is not None:
-        _require_moments_only(cvar_level, target, resolution)
-        return _gaussian(continuous, dial) if is_gaussian(continuous) else _by_terms(continuous, dial)
+        if is_gaussian(continuous):
+            _require_none({"resolution": resolution}, "a linear-quadratic model, whose returns are not rounded")
+            return _gaussian(continuous, dial, cvar_level, target)
+        other = None if cvar_level == _CVAR else cvar_level
+        given = {"cvar_level": other, "target": target, "resolution": resolution}
+        _require_none(given, "a model without the distribution of its return")
+        return _by_terms(continuous, dial)
     tabular: Any = model
     return Frontier(tuple(_point(tabular, each, cvar_level, target, resolution) for each in dial), cvar_level, target)
 
@@ -247,17 +257,18 @@ def _as_passed(optimism: OptimismLike) -> float | Risk | Optimism:
     return optimism if isinstance(optimism, Risk | Optimism) else Optimism.of(optimism).number("")
 
 
-def _require_moments_only(cvar_level: float | None, target: float | None, resolution: float | None) -> None:
+def _require_none(given: Mapping[str, Any], where: str) -> None:
     """Refuse what needs the distribution of the return."""
-    given = {"cvar_level": None if cvar_level == _CVAR else cvar_level, "target": target, "resolution": resolution}
     if odd := [name for name, value in given.items() if value is not None]:
         raise InvalidArgument(
-            f"`{odd[0]}` must be left out for a continuous model, whose distribution of returns has no closed form. "
-            "The frontier has its mean and deviation; draw returns by rollout(to_gymnasium(model), infer(model, 0.0))."
+            f"`{odd[0]}` must be left out for {where}. return_distribution(model, infer(model, 0.0)) has quantiles and "
+            "CVaR of one policy."
         )
 
 
-def _gaussian(model: GaussianModel, dial: Sequence[OptimismLike]) -> Frontier:
+def _gaussian(
+    model: GaussianModel, dial: Sequence[OptimismLike], cvar_level: float | None, target: float | None
+) -> Frontier:
     """The frontier of a linear-quadratic model, with a named gap for each β beyond its breakdown."""
     betas = [Optimism.of(each) for each in dial]
     found = infer_many(model, betas)
@@ -268,15 +279,24 @@ def _gaussian(model: GaussianModel, dial: Sequence[OptimismLike]) -> Frontier:
     batch = repeated(model.problem, sum(bounded))
     many = LinearQuadraticModel(batch, model.temperature, model.action_prior)
     terms = gaussian_trajectory_terms(many, found.blocks, batch)
-    spread = return_variance(batch, true_blocks(many, found.blocks)).sqrt()
+    acts = true_blocks(many, found.blocks)
+    spread = return_variance(batch, acts).sqrt()
+    laws: list[GaussianReturns | None] = [None] * sum(bounded)
+    if cvar_level is not None or target is not None:
+        each = [{one.name: getattr(acts, one.name)[i] for one in fields(acts)} for i in range(len(laws))]
+        laws = [return_law(model.problem, GaussianBlocks(**blocks)) for blocks in each]
     kept = (each for each, is_bounded in zip(dial, bounded, strict=True) if is_bounded)
     columns = (each.tolist() for each in (found.value, terms.imagined_return, terms.true_return, spread))
     tau = model.temperature
     points = tuple(
-        FrontierPoint(_as_passed(beta), value / tau if tau > 0 else None, imagined, true, deviation, None, None)
-        for beta, value, imagined, true, deviation in zip(kept, *columns, strict=True)
-    )
-    return Frontier(points, None, None, gaps)
+        FrontierPoint(
+            _as_passed(beta), value / tau if tau > 0 else None, imagined, true, deviation,
+            None if law is None or cvar_level is None else law.cvar(cvar_level),
+            None if law is None or target is None else law.at_least(target),
+        )
+        for beta, law, value, imagined, true, deviation in zip(kept, laws, *columns, strict=True)
+    )  # fmt: skip
+    return Frontier(points, cvar_level, target, gaps)
 
 
 def _gap(model: GaussianModel, optimism: OptimismLike) -> FrontierGap:

@@ -1,132 +1,59 @@
 """The exact distribution of the return of a policy in the true world.
 
 Sources:
-    [rockafellar2002] R. T. Rockafellar and S. Uryasev, Conditional value-at-risk for general loss distributions.
-        Journal of Banking & Finance 26(7):1443–1471, 2002. doi:10.1016/S0378-4266(02)00271-6
     [sobel1982] M. J. Sobel, The variance of discounted Markov decision processes. Journal of Applied Probability
         19(4):794–802, 1982. doi:10.2307/3213832
 """
 
-import math
-from dataclasses import dataclass
-from typing import Any, NamedTuple, final
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from ..errors import InvalidArgument
 from ..models import TabularModel
 from ..problems.mdp import TabularMDP
 from ..problems.timed import at_time
-from ..runtime.arguments import number, ordered, positive, shown, whole
-from ..text.tables import grid, html_grid
-from ..text.wording import amount
+from ..runtime.arguments import positive, whole
+from ..runtime.randomness import require_seed
 from ..trajectories.blocks import MarkovModel, require_model
+from ..trajectories.gaussian.blocks import GaussianBlocks, HasGaussianBlocks
 from ..trajectories.gaussian.model import GaussianModel, is_gaussian, one_problem
 from ..trajectories.gaussian.objective import expected_return, true_blocks
-from ..trajectories.gaussian.terms import gaussian_blocks
+from ..trajectories.gaussian.terms import gaussian_blocks, is_exact_here
+from ..trajectories.program import is_program
 from ..trajectories.tabulate import Tabulable, tabulate
 from .continuous.moments import return_variance
+from .continuous.returns import GaussianReturns, return_law
+from .continuous.sampled_returns import SampledReturns, sampled_returns
+from .scores.atoms import ReturnDistribution
 
 _AT_ONCE = 2_000_000  # pairs of a state and a sum that are processed at a time
 _SAME = 1e-10  # times the largest possible return: sums of rewards that differ by less are one atom
 
 
-@final
-@dataclass(frozen=True, eq=False, repr=False)
-class ReturnDistribution:
-    r"""The distribution of $G = \sum_t r_t$ in the true world, with the final reward; atoms in ascending order.
-
-    Attributes:
-        values: the possible returns, in reward units; the first may be −inf.
-        probability: the probability of each return.
-    """
-
-    values: Float[Tensor, " atom"]
-    probability: Float[Tensor, " atom"]
-
-    @property
-    def mean(self) -> float:
-        """The mean, E G, in reward units."""
-        return float((self.probability * self.values).sum())
-
-    @property
-    def variance(self) -> float:
-        """The variance, E (G − E G)², in squared reward units; nan if a return of −inf is possible."""
-        return float((self.probability * (self.values - self.mean) ** 2).sum())
-
-    def quantile(self, level: float) -> float:
-        """The smallest return g with P(G ≤ g) ≥ level, in reward units.
-
-        Raises:
-            InvalidArgument: unless 0 < level ≤ 1.
-        """
-        level = require_share("level", level)
-        below = self.probability.cumsum(0)
-        return float(self.values[int((below < level - 1e-12).sum().clamp(max=len(below) - 1))])
-
-    def cvar(self, level: float) -> float:
-        r"""The conditional value at risk, the mean of the worst `level` share of returns, in reward units.
-
-        $$\mathrm{CVaR}_\alpha = \tfrac1\alpha \int_0^\alpha F^{-1}(u)\, du$$
-
-        An atom that the level splits counts with the part below the level. At level 1 it is the mean.
-
-        Raises:
-            InvalidArgument: unless 0 < level ≤ 1.
-
-        References:
-            [rockafellar2002]
-        """
-        level = require_share("level", level)
-        above = self.probability.cumsum(0) - self.probability
-        share = torch.minimum(self.probability, (level - above).clamp(min=0.0))
-        counted = torch.where(share > 0, self.values, 0.0)
-        return float((share * counted).sum() / share.sum())
-
-    def at_least(self, target: float) -> float:
-        """The probability P(G ≥ target), where a return that misses the target only by rounding counts.
-
-        Raises:
-            InvalidArgument: if `target` is not a number; it may be infinite.
-        """
-        target = ordered("target", target, "return")
-        finite = self.values[self.values.isfinite()].abs()
-        slack = 1e-9 * max(abs(target), float(finite.max()) if len(finite) else 0.0) if math.isfinite(target) else 0.0
-        return float(self.probability[self.values >= target - slack].sum())
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return values and probabilities as lists of Python numbers."""
-        return {"values": self.values.tolist(), "probability": self.probability.tolist()}
-
-    def _rows(self) -> list[tuple[str, str]]:
-        shares = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
-        rows = [("mean", amount(self.mean)), ("standard deviation", amount(math.sqrt(self.variance)))]
-        rows += [(f"{100 * share:g} % quantile", amount(self.quantile(share))) for share in shares]
-        return [*rows, ("CVaR 10 %", amount(self.cvar(0.1)))]
-
-    def __str__(self) -> str:
-        """The table as text, for a terminal."""
-        return grid([("return", "reward")], self._rows())
-
-    def _repr_html_(self) -> str:
-        """The table as HTML, for a notebook."""
-        return html_grid([("return", "reward")], self._rows())
-
-    def __repr__(self) -> str:
-        """The number of atoms, the mean and the CVaR."""
-        return f"ReturnDistribution({len(self.values)} atoms, mean {self.mean:.6g}, 10 % CVaR {self.cvar(0.1):.6g})"
-
-
+@overload
 def return_distribution(
-    model: MarkovModel | TabularMDP,
-    guide: Tabulable,
+    model: GaussianModel, guide: HasGaussianBlocks | GaussianBlocks, *, num_samples: None = None
+) -> GaussianReturns: ...
+@overload
+def return_distribution(
+    model: MarkovModel | TabularMDP, guide: Tabulable, *, resolution: float | None = None, max_atoms: int = 500_000,
+) -> ReturnDistribution: ...  # fmt: skip
+@overload
+def return_distribution(
+    model: Any, guide: Any, *, num_samples: int | None = None, seed: int | torch.Generator | None = None
+) -> SampledReturns: ...
+def return_distribution(
+    model: MarkovModel | TabularMDP | GaussianModel | Any,
+    guide: Tabulable | Any,
     *,
     resolution: float | None = None,
     max_atoms: int = 500_000,
-) -> ReturnDistribution:
+    num_samples: int | None = None,
+    seed: int | torch.Generator | None = None,
+) -> ReturnDistribution | GaussianReturns | SampledReturns:
     r"""The exact distribution of the return of a policy in the true world, by a forward sweep over (state, sum so far).
 
     $$P_{t+1}(s', g) = \sum_{s,a,k} P_t(s, g - r)\, \pi_t(a \mid s)\, p(k \mid s,a)\, [s'(s,a,k) = s']$$
@@ -135,18 +62,31 @@ def return_distribution(
     discount the episode ends after each step with probability 1 − γ, so the mean is `evaluate(…).true_return`. Sums of
     rewards that differ by less than 1e-10 of the largest possible sum are one atom.
 
+    Of a linear-quadratic model the return is a quadratic form of normal noises, and its distribution comes from the
+    characteristic function with bounds of the error (`GaussianReturns`). Of any other continuous model it is sampled.
+
     Args:
-        model: the tabular model, or the MDP alone.
-        guide: as in `evaluate`.
+        model: the tabular model, the MDP alone, or a continuous model.
+        guide: as in `evaluate`; of a continuous model that is sampled, as in `estimate`.
         resolution: rewards are first rounded to multiples of it, in reward units (default: no rounding). This changes
             every return, and so mean, quantiles and CVaR, by at most T/2 times the resolution, (T + 1)/2 times with a
             final reward.
         max_atoms: the maximum number of pairs of a state and a sum.
+        num_samples: of a continuous model, the number of episodes; default: none for a linear-quadratic model and a
+            guide with affine-Gaussian factors, 10,000 for others.
+        seed: of the episodes: an integer, a generator, or None for torch's global generator.
 
     Raises:
-        InvalidArgument: if there are more pairs, or `resolution` or `max_atoms` is not a positive number.
+        InvalidArgument: if there are more pairs, or `resolution` or `max_atoms` is not a positive number; if
+            `num_samples` is given for tables, or `resolution` for a continuous model.
         InvalidGuide: if the policy does not fit the model.
     """
+    if is_gaussian(model) or is_program(model):
+        if resolution is not None:
+            raise InvalidArgument("`resolution` must be left out for a continuous model: its returns are not rounded.")
+        return _continuous(model, guide, num_samples, seed)
+    if num_samples is not None:
+        raise InvalidArgument("`num_samples` must be left out for tables, whose distribution is exact.")
     mdp, policy = _in_the_true_world(model, guide)
     if resolution is not None:
         remedy = "Rewards are rounded to its multiples; None rounds nothing."
@@ -183,6 +123,15 @@ def return_distribution(
     doomed = [lost] if lost > 0 else []
     values, mass = np.append([-np.inf] * len(doomed), done.value), np.append(doomed, done.mass)
     return ReturnDistribution(torch.from_numpy(values), torch.from_numpy(mass / mass.sum()))
+
+
+def _continuous(model: Any, guide: Any, num_samples: int | None, seed: Any) -> GaussianReturns | SampledReturns:
+    require_seed(seed)
+    if is_gaussian(model):
+        one_problem(model, "the distribution of the return")
+        if num_samples is None and is_exact_here(model, guide):
+            return return_law(model.problem, true_blocks(model, gaussian_blocks(model, guide)))
+    return sampled_returns(model, guide, 10_000 if num_samples is None else num_samples, seed)
 
 
 class Moments(NamedTuple):
@@ -314,17 +263,3 @@ def _merged(parts: list[_Atoms], gap: float) -> _Atoms:
     first = np.ones(len(order), dtype=bool)
     first[1:] = (np.diff(state) > 0) | (np.diff(value) > gap)
     return _Atoms(state[first], value[first], np.add.reduceat(mass, np.flatnonzero(first)))
-
-
-def require_share(name: str, value: Any) -> float:
-    """Require a share of the probability, above 0 and at most 1.
-
-    Raises:
-        InvalidArgument: if it is not; the message names the argument.
-    """
-    found = number(value)
-    if not 0 < found <= 1:
-        raise InvalidArgument(
-            f"`{name}` must be a share above 0 and at most 1, but is {shown(value)}; 0.1 is the worst tenth."
-        )
-    return found

@@ -9,6 +9,7 @@ import torch
 
 from ..chance.optimism import Optimism
 from ..errors import InvalidArgument
+from ..inference.exact.grid.posterior import GridPosterior
 from ..inference.exact.infer import infer
 from ..inference.sampling.estimate import require_draws
 from ..models.tabular import hard_model
@@ -176,7 +177,8 @@ def scorecard(
     A linear-quadratic model is scored in closed form if all guides have affine-Gaussian `blocks()`, and another
     continuous one if all have `terms()`, as their exact posteriors do; by sampling otherwise. With a discount the
     reference is the largest ELBO with clamped survival, in place of log p(O). There is no row "best policy" where no
-    action is best at temperature 0.
+    action is best at temperature 0, nor for a problem in the plane or on a line. If guides of such a problem are free
+    posteriors, log p(O) is that of the one with the smallest stated error.
 
     Args:
         model: the tabular model, a continuous one, or any Pyro program with `roles` (see `log_weights`).
@@ -230,7 +232,9 @@ def _continuous(model: Any, guides: Mapping[str, Any]) -> Scorecard:
     """The scorecard of a continuous model, without sampling."""
     _require_free_name(guides)
     require_nats(model)
-    evidence = reference(model)
+    free = [each for each in guides.values() if isinstance(each, GridPosterior) and each.is_free]
+    known = min(free, key=lambda each: each.error.objective, default=None)  # a mesh has been solved already
+    evidence = reference(model) if known is None else known.log_evidence
     best = best_policy(model.problem) if is_gaussian(model) else None
     rows = dict(guides) if best is None else {**guides, BEST: best}
     scores = {each: _score(model, each, guide, evidence) for each, guide in rows.items()}

@@ -17,7 +17,7 @@ from ..reports.explorer.page import explorer_page
 from ..reports.report import report as write_report
 from ..runtime.progress import Progress
 from ..text.terminal import fill, folded, note, wrapped
-from .compare_continuous import compare_continuous
+from .compare_continuous import compare_continuous, report_continuous
 from .named_problem import CONTINUOUS_NAMES, folder_of, named_model, named_problem, own_temperature, sizes
 
 _ALIKE = 0.01  # difference in probability of an action
@@ -64,6 +64,9 @@ def report(
     bar_over: _BarOver,
 ) -> None:
     """Fit, and write the results on one page; the arguments are those of the command."""
+    if name in CONTINUOUS_NAMES:
+        report_continuous(name, horizon, temperature, seed, out, say)
+        return
     found = _compared("report", name, horizon, temperature, num_steps, seed, bar_over)
     path = write_report(found, path=folder_of(name) / "report.html" if out is None else out)
     say(f"{found.explanation.headline}.\n\nReport: {path}")

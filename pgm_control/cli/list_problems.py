@@ -13,7 +13,7 @@ def zoo() -> None:
         size = in_words(each.num_states, each.num_actions, each.settings.horizon)
         print(f"{each.name:<{width}}  {size}, τ = {each.settings.temperature:g}")
         print(wrapped(each.summary, indent=width + 2))
-    print("\nContinuous problems, for `pgm-control compare`:")
+    print("\nContinuous problems, for `pgm-control compare` and `report`:")
     for each in CONTINUOUS:
         print(f"{each.name:<{width}}  {each.state}, T = {each.settings.horizon}, τ = {each.settings.temperature:g}")
         also = "" if each.is_exact else " Not solved exactly: in Python only, by fits of guides."

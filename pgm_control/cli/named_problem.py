@@ -69,7 +69,7 @@ def named_problem(name: str, horizon: int | None) -> "TabularMDP":
     require_name(name)
     if name in CONTINUOUS_NAMES:
         exact = next(each for each in CONTINUOUS if each.name == name).is_exact
-        taken = f"`pgm-control compare {name}` takes it, and other commands do not" if exact else "no command takes it"
+        taken = "the commands compare and report take it, and no others do" if exact else "no command takes it"
         raise InvalidArgument(
             f"{name} is a continuous problem, without tables: {taken}. In Python, continuous_zoo() has it."
         )

@@ -4,8 +4,7 @@ import copy
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, ClassVar, final, overload
+from typing import Any, final, overload
 
 import gymnasium
 import numpy as np
@@ -20,6 +19,7 @@ from ..errors import InvalidArgument, InvalidProblem, UnsupportedEnvironment
 from ..problems.continuous.linear_quadratic import LinearQuadratic
 from ..problems.factored import FactoredMDP
 from ..problems.grid import Cell, grid_of
+from ..problems.gymnasium_envs import Maker
 from ..problems.mdp import TabularMDP, last_reward
 from ..runtime.arguments import flag, one_of
 from ..text.wording import action_label, amount, state_label
@@ -150,7 +150,10 @@ class TabularEnv(gymnasium.Env[Any, Any]):
         self.time, self.state, self._over, self._last = 0, None, True, None
         settings = {"observe_time": self.observe_time, "render_mode": render_mode}
         self._spec: EnvSpec | None = EnvSpec(
-            "pgm_control/Tabular-v0", entry_point=_Maker(mdp), max_episode_steps=mdp.horizon, kwargs=settings
+            "pgm_control/Tabular-v0",
+            entry_point=Maker(TabularEnv, mdp, self.metadata),
+            max_episode_steps=mdp.horizon,
+            kwargs=settings,
         )
 
     def __repr__(self) -> str:
@@ -271,21 +274,6 @@ class TabularEnv(gymnasium.Env[Any, Any]):
         if self._last is not None:
             line += f" (last action: {action_label(self.mdp, self._last[0])}, last reward: {amount(self._last[1])})"
         return line + ("; the episode is over" if self._over else "")
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class _Maker:
-    """An entry point that makes an environment of its problem, and that specs can copy without copying tables."""
-
-    mdp: TabularMDP
-    metadata: ClassVar[dict[str, Any]] = TabularEnv.metadata
-
-    def __call__(self, **arguments: Any) -> TabularEnv:
-        return TabularEnv(self.mdp, **arguments)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "_Maker":
-        return self
 
 
 def _require_finite(mdp: TabularMDP) -> None:

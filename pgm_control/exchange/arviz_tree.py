@@ -1,10 +1,12 @@
 """Sampled trajectories in the data format of ArviZ."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..errors import InvalidArgument, MissingExtra
+from ..inference.exact.grid.posterior import GridPosterior
 from ..inference.exact.posterior import Posterior
 from ..inference.sampling.log_weights import draw_weighted, log_target, returns
 from ..inference.variational.fitting.fit_result import Fit
@@ -17,6 +19,7 @@ from ..trajectories.samples import Trajectories
 from ..trajectories.tabulate import tabulate
 from .labelled import names_of, to_xarray
 from .parts.gaussian_draws import continuous_groups
+from .parts.labelled_grid import grid_groups, require_own
 from .parts.labelled_linear_quadratic import STATE
 from .parts.variables import NATS, REWARD
 
@@ -44,6 +47,9 @@ def to_arviz(
     Of a linear-quadratic model `state` and `action` are vectors, there is no `outcome`, and no `prior` where the action
     prior is Lebesgue measure, which is improper. With a discount there are no weights.
 
+    Of a `GridPosterior`, `posterior` holds draws as it imagines them, `posterior_predictive` those of its policy in the
+    true world, and `constant_data` is `to_xarray(posterior)`.
+
     Draws are independent; they are divided into chains only because ArviZ expects chains. At temperature 0 there are no
     weights. After the discount (below 1) has ended a trajectory, its state is S and its action and outcome are 0.
 
@@ -68,6 +74,10 @@ def to_arviz(
     num_samples, num_chains = whole("num_samples", num_samples), whole("num_chains", num_chains)
     guide = result.guide if isinstance(result, Fit) else result
     own = getattr(guide, "model", None) if model is None else model
+    if isinstance(guide, GridPosterior):
+        require_own(guide, model)
+        problem, groups = guide.model.problem, grid_groups(guide, (num_chains, num_samples), seed)
+        return _of_vectors(groups, problem, guide.model.temperature, to_xarray(guide), {})
     if is_gaussian(own):
         return _continuous(own, guide, (num_chains, num_samples), seed)
     if model is not None:
@@ -117,22 +127,31 @@ def _continuous(
     model: GaussianModel, guide: object, shape: tuple[int, int], seed: int | torch.Generator | None
 ) -> "DataTree":
     """The draws from a guide of a linear-quadratic model."""
+    groups, problem = continuous_groups(model, guide, shape, seed), model.problem
+    names = {"component": problem.state_names, "action_component": problem.action_names}
+    named = {dim: list(each) for dim, each in names.items() if each is not None}
+    return _of_vectors(groups, problem, model.temperature, to_xarray(problem), named)
+
+
+def _of_vectors(
+    groups: Mapping[str, Mapping[str, Any]], problem: Any, temperature: float, constant: Any, named: Mapping[str, Any]
+) -> "DataTree":
+    """The tree of draws of vectors."""
     import arviz_base
     from xarray import DataTree
 
-    groups, problem = continuous_groups(model, guide, shape, seed), model.problem
     tree = arviz_base.from_dict(
-        groups,
+        dict(groups),
         dims={"state": ["time_and_last", "component"], "action": ["time", "action_component"]},
-        coords={"time": range(problem.horizon), "time_and_last": range(problem.horizon + 1)},
+        coords={"time": range(problem.horizon), "time_and_last": range(problem.horizon + 1), **named},
         check_conventions=False,
-        attrs={"/": {"made_by": "pgm_control", "temperature": model.temperature, "horizon": problem.horizon}},
+        attrs={"/": {"made_by": "pgm_control", "temperature": temperature, "horizon": problem.horizon}},
     )
     units = {"total_reward": REWARD, "log_weight": NATS, "lp": NATS, "state": STATE, "action": "units of the action"}
     for group in groups:
         for name, each in tree[group].data_vars.items():
             each.attrs["units"] = units[str(name)]
-    tree["constant_data"] = DataTree(to_xarray(problem))
+    tree["constant_data"] = DataTree(constant)
     return tree
 
 

@@ -8,12 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..analysis.compare import Comparison, ContinuousComparison
+from ..analysis.compare import Comparison
+from ..analysis.continuous_comparison import ContinuousComparison
 from ..analysis.ledgers.continuous_ledger import ContinuousLedger
 from ..analysis.ledgers.ledger_result import Ledger
 from ..analysis.scorecard import Score, Scorecard
 from ..errors import InvalidArgument, MissingExtra
 from ..inference.exact.gaussian.posterior import GaussianPosterior
+from ..inference.exact.grid.posterior import GridPosterior
 from ..inference.exact.posterior import Posterior
 from ..inference.variational.fitting.fit_result import Fit
 from ..problems.continuous.linear_quadratic import LinearQuadratic
@@ -21,6 +23,7 @@ from ..problems.mdp import TabularMDP, last_reward
 from ..trajectories.blocks import Blocks, HasBlocks
 from ..trajectories.gaussian.blocks import GaussianBlocks
 from ..trajectories.policy import TabularPolicy
+from .parts.labelled_grid import of_grid_posterior
 from .parts.labelled_linear_quadratic import (
     of_continuous_ledger,
     of_gaussian_blocks,
@@ -49,6 +52,7 @@ def to_xarray(result: object, mdp: TabularMDP | None = None) -> "Dataset":
     |---|---|
     | a `TabularMDP` | initial, probability, successor, reward, final_reward; row and column, if it has a layout |
     | a `LinearQuadratic` | its matrices |
+    | a `GridPosterior` | values and densities at the nodes of its mesh, moments, rewards and divergences by step |
     | a `GaussianPosterior` | its factors and values; means and covariances of states and actions, believed and true |
     | a guide with affine-Gaussian `blocks()`, or these | factors; means and covariances of states and actions |
     | a `ContinuousLedger` | its entries by step |
@@ -263,6 +267,7 @@ _BUILDERS: dict[Any, Callable[[Any, TabularMDP | None], Built]] = {
     ContinuousComparison: _of_continuous_comparison,
     LinearQuadratic: lambda problem, _: of_linear_quadratic(problem),
     GaussianPosterior: lambda posterior, _: of_gaussian_posterior(posterior),
+    GridPosterior: lambda posterior, _: of_grid_posterior(posterior),
     GaussianBlocks: lambda blocks, _: of_gaussian_blocks(blocks),
     ContinuousLedger: lambda ledger, _: of_continuous_ledger(ledger),
     HasBlocks: _of_guide,  # last: a posterior has blocks too

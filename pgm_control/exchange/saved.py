@@ -85,7 +85,10 @@ def save(
             tensors, facts = form.parts(value)
             write(path, _KIND, tensors, {"type": kind, "content": facts})
             return
-    raise InvalidArgument(f"`value` must be a {', a '.join(_FORMS)}, but is {shown(value)}.")
+    raise InvalidArgument(
+        f"`value` must be a {', a '.join(_FORMS)}, but is {shown(value)}. A file holds numbers, not functions of your "
+        "own: keep the code of a problem that is made of functions, and infer again."
+    )
 
 
 def load(path: str | Path) -> Any:

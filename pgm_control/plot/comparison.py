@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..analysis.compare import Comparison, ContinuousComparison
+from ..analysis.compare import Comparison
+from ..analysis.continuous_comparison import ContinuousComparison
 from ..errors import MissingExtra
 from ..runtime.arguments import instance
 from ..runtime.files import path_of, write_whole
@@ -67,8 +68,8 @@ def picture(comparison: Comparison, path: str | Path | None = None) -> "Figure":
     remedy = "Pass compare(model)."
     if isinstance(comparison, ContinuousComparison):
         remedy = (
-            "Of a linear-quadratic model plot.belief_paths draws the states, plot.gain_by_optimism the policies and "
-            "plot.ledger_over_time a ledger."
+            "Of a continuous model report(comparison) draws everything on one page; plot.belief_paths draws states, "
+            "plot.plane_paths paths in the plane, plot.gain_by_optimism policies and plot.ledger_over_time a ledger."
         )
     instance("comparison", comparison, Comparison, remedy)
     path = None if path is None else path_of(path)

@@ -127,12 +127,16 @@ def ledger_map(
     )
 
 
-def ledger_bars(account: Ledger, *, max_states: int = 10, ax: "Axes | None" = None, style: str = "paper") -> "Axes":
+def ledger_bars(
+    account: Ledger | ContinuousLedger, *, max_states: int = 10, ax: "Axes | None" = None, style: str = "paper"
+) -> "Axes":
     """Draw each state's part of the gap, summed over the episode, in nats, split by block, the largest first.
+
+    States that are vectors are not counted: of a `ContinuousLedger` the bars are those of the steps and of the start.
 
     Args:
         account: from `ledger`.
-        max_states: the largest number of bars; the last one is the sum of the other states.
+        max_states: the largest number of bars; the last one is the sum of the others.
         ax, style: as in `ledger_over_time`.
 
     Returns:
@@ -143,11 +147,17 @@ def ledger_bars(account: Ledger, *, max_states: int = 10, ax: "Axes | None" = No
         MissingExtra: without matplotlib.
     """
     max_states = whole("max_states", max_states, remedy="It counts states.")
-    parts, sizes, mdp = by_state(account), style_of(style), account.mdp
+    sizes = style_of(style)
+    if isinstance(account, ContinuousLedger):
+        parts, row = _by_step(account), "step"
+        names = ["start", *(f"t = {t}" for t in range(len(account.policy_by_step)))]
+    else:
+        parts, row = by_state(account), "state"
+        names = [wrapped(state_label(account.mdp, s), 20, 2) for s in range(account.mdp.num_states)]
     total = np.sum(list(parts.values()), axis=0)
-    order = [int(s) for s in np.argsort(-np.abs(total), kind="stable") if total[s] != 0 or mdp.num_states <= max_states]
+    order = [int(i) for i in np.argsort(-np.abs(total), kind="stable") if total[i] != 0 or len(names) <= max_states]
     shown, rest = (order, []) if len(order) <= max_states else (order[: max_states - 1], order[max_states - 1 :])
-    labels = [wrapped(state_label(mdp, s), 20, 2) for s in shown] + ([f"{len(rest)} others"] if rest else [])
+    labels = [names[i] for i in shown] + ([f"{len(rest)} others"] if rest else [])
     width, height = sizes.inches
     axes = one_panel(ax, sizes, (width, max(0.7 * height, (0.04 * len(labels) + 0.12) * sizes.text)))
     above, below = np.zeros(len(labels)), np.zeros(len(labels))
@@ -173,11 +183,11 @@ def ledger_bars(account: Ledger, *, max_states: int = 10, ax: "Axes | None" = No
     axes.set_ylim(len(labels) - 0.4, -0.6)
     high, low = float(above.max(initial=0.0)), float(below.min(initial=0.0))
     axes.set_xlim(1.05 * low, 1.25 * high + 0.25 * abs(low) or 1.0)
-    name_axes(axes, "part of the gap (nats)", "state", sizes)
+    name_axes(axes, "part of the gap (nats)", row, sizes)
     numbered(axes.xaxis, most=4)
     axes.axvline(0, color=ink(axes), linewidth=sizes.edge)
     axes.spines[["top", "right"]].set_visible(False)
-    headline(axes, f"Gap by state ({_nats(account.gap)} in total)", sizes, axes.get_legend_handles_labels()[0])
+    headline(axes, f"Gap by {row} ({_nats(account.gap)} in total)", sizes, axes.get_legend_handles_labels()[0])
     finish(axes)
     return axes
 
@@ -186,7 +196,7 @@ def by_state(account: Ledger) -> dict[str, Float[np.ndarray, " state"]]:
     """Return the gap by block and state, summed over the episode, in nats; survival counts at the state reached."""
     remedy = _REMEDY
     if isinstance(account, ContinuousLedger):
-        remedy = "States that are vectors are not counted; ledger_over_time draws this ledger by step and block."
+        remedy = "States that are vectors are not counted; ledger_over_time and ledger_bars draw this ledger by step."
     account = instance("account", account, Ledger, remedy)
     tables = {
         "initial": account.initial_by_state,
@@ -195,6 +205,15 @@ def by_state(account: Ledger) -> dict[str, Float[np.ndarray, " state"]]:
         "survival": account.survival_by_state.sum(0),
     }
     return {name: table.detach().double().cpu().numpy() for name, table in tables.items()}
+
+
+def _by_step(account: ContinuousLedger) -> dict[str, Float[np.ndarray, " row"]]:
+    """The gap by block, of the start and of each step, in nats."""
+    steps = np.zeros(len(account.policy_by_step))
+    parts = {"initial": np.append(account.initial, steps)}
+    for name in ("policy", "dynamics"):
+        parts[name] = np.append(0.0, getattr(account, f"{name}_by_step").detach().double().cpu().numpy())
+    return parts
 
 
 def _nats(value: float) -> str:

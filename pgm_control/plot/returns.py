@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..analysis.compare import Comparison, ContinuousComparison
-from ..analysis.return_distribution import ReturnDistribution
+from ..analysis.compare import Comparison
+from ..analysis.continuous_comparison import ContinuousComparison
 from ..analysis.scorecard import Score, Scorecard
+from ..analysis.scores.atoms import ReturnDistribution
 from ..analysis.scores.evaluation import Evaluation
 from ..errors import InvalidArgument
 from ..text.wording import amount

@@ -213,7 +213,9 @@ def _band(found: Frontier, band: str) -> str:
             "pass band='deviation'."
         )
     if band == "auto":
-        return "deviation" if found.cvar_level is None else "cvar"
+        band = "deviation" if found.cvar_level is None else "cvar"
+    if band == "deviation" and all(point.deviation is None for point in found.points):
+        return "none"  # of a problem on a mesh it is not known
     return band
 
 

@@ -1,7 +1,8 @@
 """Gymnasium environments: making them from ids, their names, wrappers and time limits."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, final
 
 import gymnasium
 from gymnasium import wrappers
@@ -18,6 +19,30 @@ _ONLY_WATCHES = (  # a wrapper's step may do anything, so those that do not chan
     wrappers.RenderCollection,
     wrappers.HumanRendering,
 )
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Maker:
+    """An entry point of a spec, which makes an environment of a problem; copies of the spec share the problem.
+
+    Attributes:
+        build: the class of the environment, called with the problem and the settings of the spec.
+        problem: the problem, whose tables are not copied.
+        metadata: those of the class, which Gymnasium reads before it makes an environment.
+    """
+
+    build: Callable[..., gymnasium.Env[Any, Any]]
+    problem: Any
+    metadata: Mapping[str, Any]
+
+    def __call__(self, **arguments: Any) -> gymnasium.Env[Any, Any]:
+        """The environment with these settings."""
+        return self.build(self.problem, **arguments)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Maker":
+        """The same maker."""
+        return self
 
 
 def made(source: str | EnvSpec, **options: Any) -> gymnasium.Env:

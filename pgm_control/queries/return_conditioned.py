@@ -20,7 +20,8 @@ import torch
 from jaxtyping import Float, Int
 
 from ..analysis.evaluate import evaluate
-from ..analysis.return_distribution import ReturnDistribution, return_distribution
+from ..analysis.return_distribution import return_distribution
+from ..analysis.scores.atoms import ReturnDistribution
 from ..errors import InvalidArgument, InvalidProblem
 from ..inference.exact.infer import infer
 from ..inference.exact.posterior import Posterior

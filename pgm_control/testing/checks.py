@@ -24,6 +24,8 @@ from ..trajectories.blocks import MarkovModel, require_model
 from ..trajectories.program import is_program
 from . import laws, program_laws
 
+_LITTLE = 0.1  # the size of the perturbation of a guide of vectors, whose draws have no bounds
+
 
 @final
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ def check_guide(
     Each law is checked at the guide's parameters and, if it is a module, at randomly perturbed ones; the parameters are
     restored afterwards. Any Pyro guide can be checked. If it has `blocks()`, they must be normalised and agree with
     what the program samples. For a guide function, whose parameters are in Pyro's store, a block counts as free only
-    if it already differs from the model.
+    if it already differs from the model. If a guide of a program has `free_blocks`, the blocks that it may change, no
+    other block may differ from the model in what it draws.
 
     Args:
         model: the model of the guide.
@@ -108,9 +111,7 @@ def check_guide(
     """
     require_callable("guide", guide, remedy="Pass a Pyro guide, such as FreeGuide(model).")
     if is_program(model):
-        found = program_laws.guide_laws(model, guide, _integer_of(seed))
-        _raise(found.broken, getattr(guide, "__name__", type(guide).__name__))
-        return GuideReport(tuple(name for name in laws.BLOCKS if name in found.free), found.elbo, None)
+        return _check_guide_of_program(model, guide, _integer_of(seed))
     model = require_model(model, in_nats=True, timed=True)
     broken: list[str] = []
     free: set[str] = set()
@@ -139,6 +140,19 @@ def check_guide(
     return GuideReport(tuple(name for name in laws.BLOCKS if name in free), bounds[0], evidence)
 
 
+def _check_guide_of_program(model: Callable[[], Any], guide: Callable[[], Any], number: int) -> GuideReport:
+    """The report of a guide of a program, at its parameters and, of a module, at perturbed ones."""
+    found = program_laws.guide_laws(model, guide, number)
+    free, broken = set(found.free), list(found.broken)
+    if not broken and isinstance(guide, torch.nn.Module) and any(True for _ in guide.parameters()):
+        with seeded(number), _kept(guide):
+            _move(guide, _LITTLE)
+            moved = program_laws.guide_laws(model, guide, number)
+        free, broken = free | moved.free, moved.broken
+    _raise(broken or program_laws.kept_blocks(guide, free), getattr(guide, "__name__", type(guide).__name__))
+    return GuideReport(tuple(name for name in laws.BLOCKS if name in free), found.elbo, None)
+
+
 def _integer_of(seed: int | torch.Generator | None) -> int:
     """An integer seed that Pyro accepts."""
     return integer_of(seed) % 2**31
@@ -156,11 +170,11 @@ def _kept(guide: object) -> Iterator[None]:
                 guide.load_state_dict(state)
 
 
-def _move(guide: object) -> None:
+def _move(guide: object, size: float = 1.0) -> None:
     if isinstance(guide, torch.nn.Module):
         with torch.no_grad():
             for parameter in guide.parameters():
-                parameter.add_(torch.randn_like(parameter))
+                parameter.add_(size * torch.randn_like(parameter))
 
 
 def _raise(broken: list[str], name: str) -> None:

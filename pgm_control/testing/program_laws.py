@@ -1,7 +1,7 @@
 """The laws for Pyro programs without tables, from the roles of their sites. Each check returns its violations."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import pyro
 import torch
@@ -27,6 +27,16 @@ class GuideOfProgram(NamedTuple):
     free: set[str]
     elbo: float
     broken: list[str]
+
+
+@runtime_checkable
+class HasFreeBlocks(Protocol):
+    """A guide that says which blocks of chance it may change."""
+
+    @property
+    def free_blocks(self) -> tuple[str, ...]:
+        """Their names, out of "member", "initial" and "dynamics"."""
+        ...
 
 
 def model_laws(model: Callable[[], Any], seed: int) -> list[str]:
@@ -103,6 +113,19 @@ def _forbidden(pair: Pair, replay: Replay) -> list[str]:
         if torch.isneginf(replay.log_model[name]).any():
             return [f"it draws values of `{name}` that the model calls impossible: its ELBO is −inf."]
     return []
+
+
+def kept_blocks(guide: object, free: set[str]) -> list[str]:
+    """A guide changes no block that it says to keep."""
+    if not isinstance(guide, HasFreeBlocks):
+        return []
+    said = set(guide.free_blocks)
+    changed = free - said - ({"initial"} if "member" in said else set())  # a member is drawn before the first action
+    return [
+        f"its draws of the block {name!r} differ from the model's, but its `free_blocks` are {tuple(sorted(said))}. "
+        "Name it there, or draw it from the model."
+        for name in sorted(changed)
+    ]
 
 
 def _free_blocks(pair: Pair, replay: Replay) -> set[str]:

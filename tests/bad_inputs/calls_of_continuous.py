@@ -13,6 +13,7 @@ from pgm_control import (
     infer,
     ledger,
     output_feedback,
+    return_distribution,
     to_gymnasium,
 )
 
@@ -34,7 +35,7 @@ def _started() -> ContinuousEnv:
 
 
 CONTROL = {"A": np.eye(2), "B": [[0.5], [1.0]], "W": 0.3 * np.eye(2), "horizon": 2, "initial_mean": [1.0, 0.0]}
-CONTROL["discount"] = 0.9
+CONTROL |= {"discount": 0.9, "state_names": ["position", "speed"], "action_names": ["push"]}
 START = {"initial_covariance": 0.5 * np.eye(2), "d": [0.1, 0.0]}
 COST = {"Q": np.eye(2), "R": [[0.2]], "N": [[0.1], [0.0]], "final_cost": np.eye(2)}
 TABLES = "A B W C c k d final_cost initial_mean initial_covariance"
@@ -54,9 +55,11 @@ add(
 add(
     "LinearQuadratic.from_continuous",
     lambda: (
-        CONTROL | COST | {"initial_covariance": np.eye(2), "dt": 0.5}
+        CONTROL
+        | COST
+        | {"initial_covariance": np.eye(2), "dt": 0.5, "reference": [0.5, 0.0], "action_reference": 0.1}
     ),
-    differentiable=f"{TABLES} Q R N",
+    differentiable=f"{TABLES} Q R N reference action_reference",
 )  # fmt: skip
 add(
     "GaussianPrior",
@@ -83,6 +86,15 @@ add_method("OutputFeedback.sample", lambda: output_feedback(model(), 1.0, 0.1), 
 add("evaluate of a linear-quadratic model", lambda: {"model": model(), "guide": clamped(), "world": problem()})
 add("objective of a linear-quadratic model", lambda: {"model": model(), "guide": clamped(), "optimism": 0.5})
 add("return_moments of a linear-quadratic model", lambda: {"model": model(), "guide": clamped()})
+add("return_distribution of a linear-quadratic model", lambda: {"model": model(), "guide": clamped()})
+_laws = {"GaussianReturns": {}, "SampledReturns": {"num_samples": 50, "seed": 0}}
+for _name, _given in _laws.items():
+    for _method, _argument in (("quantile", "level"), ("cvar", "level"), ("at_least", "target")):
+        add_method(
+            f"{_name}.{_method}",
+            lambda given=_given: return_distribution(model(), clamped(), **given),
+            lambda argument=_argument: {argument: 0.5},
+        )
 add("scorecard of a linear-quadratic model", lambda: {"model": model(), "guides": {"clamped": clamped()}})
 add("ledger of a linear-quadratic model", lambda: {"model": model(), "guide": clamped(), "optimism": 0.5})
 add("frontier of a linear-quadratic model", lambda: {"model": model(), "optimism": [0.0, 1.0]})

@@ -40,7 +40,7 @@ RESULTS = (  # results and types, which a user does not make
     "GridPosterior MeshError Paths Account Densities continuous_zoo "
     "GaussianGuide ILQG ILQGStatus VectorModel "
     "GaussianModel ContinuousEnv ContinuousLedger ContinuousExplanation GridExplanation ContinuousComparison "
-    "FrontierGap "
+    "FrontierGap GaussianReturns SampledReturns "
     "HasGaussianBlocks HasTerms TrajectoryTerms GaussianPosterior GaussianBlocks GaussianMarginals GaussianValues "
     "ContinuousTrajectories Breakdown BreakdownEdge OutputFeedback ObservedTrajectories StationaryPolicy "
     "HasPlane HasLine ContinuousProblem"

@@ -1,6 +1,7 @@
 """The command line: its output, its files, its error messages, and its imports."""
 
 import contextlib
+import html
 import json
 import re
 import shlex
@@ -487,6 +488,20 @@ def test_continuous_problems_are_compared_exactly(capsys, name, horizon):
         == f"pgm-control compare {name} --horizon {horizon} --temperature {model.temperature:g} --seed 0"
     )
     assert (folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
+    assert out.splitlines()[-1] == f"  pgm-control report {name}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "horizon"), [("hurry", 2), ("double_integrator", 4), ("gusty_ledge", 2)])
+def test_continuous_problems_have_a_page(capsys, name, horizon):
+    status, out, _ = run(capsys, "report", name, "--horizon", str(horizon))
+    assert status == 0
+    model: Any = continuous_zoo()[name].model(horizon)
+    page = (Path("pgm-control-out") / name / "report.html").read_text()
+    for sentence in explain(model).sentences:
+        assert html.escape(sentence) in page
+    command = f"pgm-control report {name} --horizon {horizon} --temperature {model.temperature:g} --seed 0"
+    assert command in page
     following = out.splitlines()[-1].split()[-1]
     assert following in continuous_zoo()
     assert following != name
@@ -504,11 +519,11 @@ def test_the_continuous_zoo_is_listed(capsys):
 
 
 def test_other_commands_refuse_a_continuous_problem(capsys):
-    for command in ("report", "explore", "learn-reward"):
+    for command in ("explore", "learn-reward"):
         more = ["--num-episodes", "2"] if command == "learn-reward" else []
         status, _, err = run(capsys, command, "hurry", *more)
         assert status == 2
-        assert "hurry is a continuous problem, without tables: `pgm-control compare hurry` takes it" in err
+        assert "hurry is a continuous problem, without tables: the commands compare and report take it" in err
     status, _, err = run(capsys, "compare", "hurry", "--temperature", "auto")
     assert status == 2
     assert "must be a number for hurry" in err

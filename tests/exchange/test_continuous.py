@@ -10,8 +10,12 @@ from pgm_control import (
     GaussianPrior,
     InvalidArgument,
     InvalidCheckpoint,
+    Line,
     LinearQuadraticModel,
+    LineModel,
     Optimism,
+    Planar,
+    PlanarModel,
     Risk,
     compare,
     evaluate,
@@ -127,3 +131,47 @@ def test_draws_have_log_weights():
     )
     cold = LinearQuadraticModel(scalar(), 0.0)
     assert "sample_stats" not in to_arviz(infer(cold, 0.0), num_samples=5, seed=0).children
+
+
+def test_names_are_saved_and_label_arrays(tmp_path):
+    names = {"state_names": ("position", "speed"), "action_names": ("push",)}
+    model = LinearQuadraticModel(double_integrator().replace(**names), 1.0, 4.0)
+    found = infer(model, 0.5)
+    save(found, tmp_path / "saved")
+    assert load(tmp_path / "saved").model.problem.state_names == names["state_names"]
+    assert load(tmp_path / "saved").model.problem.action_names == names["action_names"]
+    data = to_xarray(found)
+    assert float(data["state_mean"].sel(state="speed")[1]) == float(found.marginals().state_mean[1, 1])
+    assert list(to_xarray(model.problem)["input"].values) == ["position", "speed", "push"]
+    drawn = to_arviz(found, num_samples=2, num_chains=1, seed=0)["posterior"]
+    assert list(drawn["state"].coords["component"].values) == ["position", "speed"]
+    same = model.problem.replace(action_names=("speed",))  # a name may be that of a state and of an action
+    assert list(to_xarray(same)["input"].values) == [0, 1, 2]
+
+
+def test_posteriors_on_a_mesh_become_labelled_arrays_and_draws():
+    plane = PlanarModel(Planar(lambda s: -((s - 1.0) ** 2).sum(-1), 2, 0.2, initial_covariance=0.1), 1.0, 0.5)
+    line = LineModel(Line(lambda s: -(s**2), 2, 0.3, initial_mean=1.0), 1.0, 0.5)
+    for model, axes in ((plane, ("node_x", "node_y")), (line, ("node",))):
+        found = infer(model, 1.0)
+        data = to_xarray(found)
+        assert data["v"].dims == ("time_and_last", *axes)
+        nodes = [data[axis].values for axis in axes]
+        cell = np.prod([np.diff(each)[0] for each in nodes])
+        mass = np.exp(data["log_density"].isel(time_reached=-1)) * cell
+        assert float(mass.sum()) == pytest.approx(1.0, abs=1e-6)
+        mean = float((mass * data[axes[0]]).sum())
+        assert float(data["state_mean"].isel(time_and_last=-1, state=0)) == pytest.approx(mean, abs=1e-6)
+        assert float(data["reward"].sum()) == pytest.approx(found.imagined_return)
+        assert float(data["true_reward"].sum()) == pytest.approx(found.true_return)
+        assert data.attrs["mesh_error"] == found.error.objective
+        tree = to_arviz(found, num_samples=500, num_chains=2, seed=0)
+        size = len(model.problem.initial_mean) if axes[1:] else 1
+        assert tree["posterior"]["state"].shape == (2, 500, 3, size)
+        assert tree["posterior"]["action"].shape == (2, 500, 2, size)
+        for group, due in (("posterior", found.imagined_return), ("posterior_predictive", found.true_return)):
+            total = tree[group]["total_reward"].values.ravel()
+            assert abs(total.mean() - due) < 4.5 * total.std() / 1000**0.5 + 1e-3
+        assert "v" in tree["constant_data"].data_vars
+        with pytest.raises(InvalidArgument, match="`model` must be that of the posterior"):
+            to_arviz(found, LinearQuadraticModel(scalar()))

@@ -3,7 +3,6 @@
 import html
 import re
 from html.parser import HTMLParser
-from typing import Any
 
 import pytest
 
@@ -12,8 +11,12 @@ from pgm_control import (
     FitStatus,
     FreeGuide,
     InvalidArgument,
+    Line,
     LinearQuadratic,
     LinearQuadraticModel,
+    LineModel,
+    Planar,
+    PlanarModel,
     TabularModel,
     compare,
     explain,
@@ -173,8 +176,30 @@ def test_the_page_fits_wide_and_narrow_windows_light_and_dark(browser, tmp_path,
     assert all(each.startswith(("file:", "data:")) for each in asked)
 
 
-def test_a_continuous_comparison_has_no_page():
+def test_the_page_of_a_continuous_comparison():
     problem = LinearQuadratic.from_cost(0.9, 0.5, 1.0, 0.2, 0.3, horizon=2, initial_mean=1.0)
-    found: Any = compare(LinearQuadraticModel(problem, 1.0, 1.0))
-    with pytest.raises(InvalidArgument, match=r"`found` must be a tabular model .* plot\.belief_paths"):
-        report_page(found)
+    plane = Planar(lambda s: -((s - 1.0) ** 2).sum(-1), 2, 0.2)
+    line = Line(lambda s: -(s**2), 2, lambda s, a: 0.3 + 0.0 * a, initial_mean=1.0)
+    for model, pictures in (
+        (LinearQuadraticModel(problem, 1.0, 1.0), ("The gain of the first action", "The state over time, free")),
+        (PlanarModel(plane, 1.0, 0.5), ("Paths of the free and the clamped guide", "ellipses of one standard")),
+        (LineModel(line, 1.0, 0.5), ("The state over time, clamped",)),
+    ):
+        found = compare(model, name="a <problem>", command="say it", seed=4)
+        page = report_page(found)
+        read = Balance(page)
+        assert (read.open, read.wrong) == ([], [])
+        assert len(set(read.ids)) == len(read.ids)
+        assert set(read.pointed) <= set(read.ids)
+        assert "a &lt;problem&gt;" in page
+        for sentence in found.explanation.sentences:
+            assert html.escape(sentence) in page
+        for score in found.scorecard.scores.values():
+            assert f"{score.true_return:.4f}" in page
+        assert f"{ledger(model, found.clamped).gap:.3f}" in page
+        assert all(words in page for words in pictures)
+        assert ("The error of the meshes" in page) is not isinstance(model, LinearQuadraticModel)
+        assert re.search(r"seed</th><td>4<", page)
+        assert report_page(found) == page
+        with pytest.raises(InvalidArgument, match="`guides` must be left out"):
+            report_page(model, {"free": found.free})

@@ -10,7 +10,20 @@ import torch
 from linear_gaussian import optimal_guide, program
 from pyro.infer.autoguide import AutoMultivariateNormal
 
-from pgm_control import InvalidGuide, LawBroken, fit
+from pgm_control import (
+    ClampedGaussianGuide,
+    ClampedNeuralGuide,
+    ContinuousGuide,
+    ContinuousModel,
+    FlowGuide,
+    FreeGaussianGuide,
+    FreeNeuralGuide,
+    InvalidGuide,
+    LawBroken,
+    OpenLoopGaussianGuide,
+    fit,
+)
+from pgm_control.runtime.randomness import seeded
 from pgm_control.testing import check_guide, check_model
 
 
@@ -118,3 +131,59 @@ def test_fit_refuses_a_guide_that_leaves_sites_out():
     with pytest.raises(InvalidGuide, match="A site left out is not clamped"):
         fit(program, guide, num_steps=2)
     pyro.clear_param_store()
+
+
+def windy():
+    """A model over vectors with a start and dynamics that are random."""
+    zero = torch.zeros(2, dtype=torch.float64)
+    return ContinuousModel(
+        dist.Normal(zero, 1.0).to_event(1),
+        lambda t, s, a: dist.Normal(s + a, 0.3).to_event(1),
+        lambda t, s, a, ahead: -(ahead**2).sum(-1),
+        2,
+        1.0,
+        dist.Normal(zero, 1.0).to_event(1),
+    )
+
+
+@pytest.mark.parametrize(
+    ("build", "free"),
+    [
+        (ClampedGaussianGuide, ()),
+        (ClampedNeuralGuide, ()),
+        (OpenLoopGaussianGuide, ()),
+        (FreeGaussianGuide, ("initial", "dynamics")),
+        (FreeNeuralGuide, ("initial", "dynamics")),
+        (FlowGuide, ()),
+    ],
+)
+def test_continuous_guides_change_the_blocks_that_they_say(build, free):
+    """At a guide's first parameters, those of the model, no block differs yet: perturbed ones show what may."""
+    with seeded(0):
+        guide = build(windy())
+    before = {name: each.clone() for name, each in guide.state_dict().items()}
+    assert check_guide(guide.model, guide, seed=0).free == free
+    assert set(guide.free_blocks) == set(free)
+    assert all(torch.equal(each, before[name]) for name, each in guide.state_dict().items())
+
+
+class Cheat(ContinuousGuide):
+    """It says to keep the dynamics, and moves them."""
+
+    free_blocks = ()
+
+    def __init__(self, model):
+        super().__init__(model)
+        self.luck = torch.nn.Parameter(torch.zeros((), dtype=torch.float64))
+
+    def policy_given(self, t, state, given):
+        return given
+
+    def dynamics_given(self, t, state, action, given):
+        return dist.Normal(given.mean + self.luck, given.stddev).to_event(1)
+
+
+def test_a_block_that_a_guide_says_to_keep_is_compared():
+    model = windy()
+    with pytest.raises(LawBroken, match="block 'dynamics' differ from the model's, but its `free_blocks` are"):
+        check_guide(model, Cheat(model), seed=0)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ...problems.continuous.linear_quadratic import LinearQuadratic
 from ...text.wording import amount
 from ...trajectories.gaussian.blocks import GaussianBlocks
 from ...trajectories.gaussian.model import GaussianModel
@@ -85,9 +86,10 @@ def believed_start(model: GaussianModel, blocks: GaussianBlocks) -> BelievedStar
     return BelievedStart(i, *map(float, believed), *map(float, model_s), tilt)  # pyright: ignore[reportCallIssue]
 
 
-def noise_phrase(belief: BelievedNoise, num_states: int) -> str:
+def noise_phrase(belief: BelievedNoise, problem: LinearQuadratic) -> str:
     """What it believes of the noise: `the noise at t = 3 is 0.30 up with deviation 0.10 (truly 0 and 0.22)`."""
-    which = "the noise" if num_states == 1 else f"the noise of component {belief.component} of the state"
+    alone = problem.num_states == 1 and problem.state_names is None
+    which = "the noise" if alone else f"the noise of {problem.state_name(belief.component)}"
     spread = f"deviation {amount(belief.deviation)} (truly 0 and {amount(belief.true_deviation)})"
     text = f"{which} at t = {belief.time} is {_moved(belief.mean)} with {spread}"
     if belief.root_mean_square > 1.5 * abs(belief.mean):
@@ -95,9 +97,12 @@ def noise_phrase(belief: BelievedNoise, num_states: int) -> str:
     return text
 
 
-def start_phrase(belief: BelievedStart, num_states: int) -> str:
+def start_phrase(belief: BelievedStart, problem: LinearQuadratic) -> str:
     """What it believes of the start."""
-    which = "the start" if num_states == 1 else f"component {belief.component} of the start"
+    if problem.state_names is not None:
+        which = f"{problem.state_name(belief.component)} at the start"
+    else:
+        which = "the start" if problem.num_states == 1 else f"component {belief.component} of the start"
     true = f"truly {amount(belief.true_mean)} and {amount(belief.true_deviation)}"
     return f"{which} is {amount(belief.mean)} with deviation {amount(belief.deviation)} ({true})"
 

@@ -41,8 +41,13 @@ def world_of(model: Any, world: object) -> LinearQuadratic:
     Raises:
         InvalidArgument: if it is no linear-quadratic problem, or differs in them.
     """
+    if not is_gaussian(model):
+        raise InvalidArgument(
+            "`world` must be left out for a problem on a mesh, whose policy is evaluated in its own world, but is "
+            f"{shown(world)}. rollout(to_gymnasium(world), guide) plays the policy in another one."
+        )
     found = world.problem if is_gaussian(world) else world
-    if not isinstance(found, LinearQuadratic) or not is_gaussian(model):
+    if not isinstance(found, LinearQuadratic):
         raise InvalidArgument(
             f"`world` must be a LinearQuadratic or a model of one for a linear-quadratic `model`, but is "
             f"{shown(world)}. Pass model.problem.replace(…)."

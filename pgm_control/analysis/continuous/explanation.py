@@ -87,9 +87,9 @@ def explain_continuous(
     noises, start = believed_noise(model, blocks), believed_start(model, blocks)
     change, edges = _policy_change(posterior, planner), breakdown(model) if with_limits else None
     differs = bool(noises) or start is not None
-    states = model.problem.num_states
+    problem = model.problem
     if differs:
-        parts = [noise_phrase(each, states) for each in noises[:2]] + ([start_phrase(start, states)] if start else [])
+        parts = [noise_phrase(each, problem) for each in noises[:2]] + ([start_phrase(start, problem)] if start else [])
         sentences = (
             *_belief(beta, parts),
             _policies(beta, change),

@@ -1,4 +1,4 @@
-"""The ledger of a linear-quadratic model: the result, as numbers, tables and files."""
+"""The ledger of a continuous model: the result, as numbers, tables and files."""
 
 import html
 import json
@@ -13,7 +13,9 @@ from torch import Tensor
 
 from ...chance.optimism import Optimism
 from ...errors import InvalidArgument
+from ...problems.continuous.line import Line
 from ...problems.continuous.linear_quadratic import LinearQuadratic
+from ...problems.continuous.planar import Planar
 from ...runtime.files import path_of, write_whole
 from ...text.csv_table import csv_table
 from ...text.html import heading
@@ -30,7 +32,10 @@ _STEPS = 5  # how many are printed
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class ContinuousLedger:
-    r"""The gap of a guide of a linear-quadratic model by block and step, from `ledger`. Print it.
+    r"""The gap of a guide of a continuous model by block and step, from `ledger`. Print it.
+
+    It is a closed form for a linear-quadratic model. For a problem in the plane or on the line the expectations are
+    sums over the nodes of a mesh, whose error is stated.
 
     Attributes:
         problem: the problem.
@@ -41,13 +46,14 @@ class ContinuousLedger:
         policy_by_step: the entries of the policy, in nats.
         dynamics_by_step: the entries of the dynamics, in nats.
         delusion_by_step: imagined minus true reward of each step and of the last state, in reward units.
-        noises: what the guide believes of the noise where it tilts it most.
+        noises: what the guide believes of the noise where it tilts it most; empty for a mesh.
         posterior_noises: the same of the optimum.
         evidence_name: "log p(O)", "log partition function" with Lebesgue measure, or with a discount "largest ELBO with
             clamped survival".
+        error: by how much the gap changes from a mesh of 1.5 times the spacing, in nats; None for a closed form.
     """
 
-    problem: LinearQuadratic
+    problem: LinearQuadratic | Planar | Line
     optimism: Optimism
     log_evidence: float
     elbo: float
@@ -58,6 +64,7 @@ class ContinuousLedger:
     noises: tuple[BelievedNoise, ...]
     posterior_noises: tuple[BelievedNoise, ...]
     evidence_name: str
+    error: float | None = None
 
     @property
     def totals(self) -> Totals:
@@ -88,6 +95,7 @@ class ContinuousLedger:
             },
             "noises": [each._asdict() for each in self.noises],
             "posterior_noises": [each._asdict() for each in self.posterior_noises],
+            "error": self.error,
         }
 
     def save(self, path: str | Path) -> None:
@@ -131,7 +139,8 @@ class ContinuousLedger:
         return {name: nats for name, nats in self.totals._asdict().items() if name != "survival"}
 
     def _best(self) -> str:
-        free = self.optimism.dynamics == self.optimism.initial == 1.0 and self.problem.discount == 1
+        discount = self.problem.discount if isinstance(self.problem, LinearQuadratic) else 1.0
+        free = self.optimism.dynamics == self.optimism.initial == 1.0 and discount == 1.0
         return "posterior" if free else "optimum"
 
     def _rounding(self) -> float:
@@ -162,10 +171,12 @@ class ContinuousLedger:
         delusion = float(self.delusion_by_step.sum())
         if abs(delusion) > self._rounding():
             notes.append(f"Delusion (imagined − true return): {amount(delusion)} reward units.")
+        if self.error is not None:
+            notes.append(f"On a mesh: the gap changes by {amount(self.error)} nats from a coarser one.")
         found = self.noises or self.posterior_noises
-        if found:
+        if found and isinstance(self.problem, LinearQuadratic):
             who = "The guide" if self.noises else f"The guide has the true dynamics. The exact {self._best()}"
-            lines = [f"  {noise_phrase(each, self.problem.num_states)}; {amount(each.tilt)} nats" for each in found]
+            lines = [f"  {noise_phrase(each, self.problem)}; {amount(each.tilt)} nats" for each in found]
             notes.append("\n".join([f"{who} believes that", *lines]))
         return notes
 

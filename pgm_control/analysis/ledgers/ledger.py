@@ -19,6 +19,7 @@ from ...chance.log_space import expect, relative
 from ...chance.operators import certainty_equivalent, tilt
 from ...chance.optimism import Optimism, OptimismLike
 from ...errors import InvalidArgument
+from ...inference.exact.grid.posterior import GridPosterior
 from ...inference.exact.infer import infer
 from ...inference.exact.posterior import Posterior
 from ...inference.variational.elbo import FREE, objective_of
@@ -33,9 +34,11 @@ from ...trajectories.samples import Occupancy
 from ...trajectories.steps import log_likelihood, temperature_at, temperatures_of
 from ...trajectories.tabulate import Tabulable, tabulate
 from ..clamped import arrivals, continuation, strays
+from ..continuous.meshes import HasMesh, has_mesh
 from .continuous import continuous_ledger
 from .continuous_ledger import ContinuousLedger
 from .ledger_result import Ledger
+from .on_a_mesh import ledger_on_a_mesh
 
 _EVENTS = 5  # the number of random events that are kept
 
@@ -45,10 +48,12 @@ def ledger(
     model: GaussianModel, guide: HasGaussianBlocks | GaussianBlocks, optimism: OptimismLike = FREE
 ) -> ContinuousLedger: ...
 @overload
+def ledger(model: HasMesh, guide: GridPosterior, optimism: OptimismLike = FREE) -> ContinuousLedger: ...
+@overload
 def ledger(model: MarkovModel, guide: Tabulable, optimism: OptimismLike = FREE) -> Ledger: ...
 @torch.no_grad()
 def ledger(
-    model: MarkovModel | GaussianModel,
+    model: MarkovModel | GaussianModel | HasMesh,
     guide: Tabulable | HasGaussianBlocks | GaussianBlocks | Any,
     optimism: OptimismLike = FREE,
 ) -> Ledger | ContinuousLedger:
@@ -71,11 +76,14 @@ def ledger(
     good as any other, and all entries are 0.
 
     For a linear-quadratic model the entries are closed forms by block and step, and survival is clamped in both guides.
+    For a problem in the plane or on the line they are sums over the nodes of a mesh on which the guide and the optimum
+    are solved together, with a stated error.
 
     Args:
-        model: a tabular or linear-quadratic model with a positive temperature.
+        model: a tabular or linear-quadratic model, or one in the plane or on the line, with a positive temperature.
         guide: anything with `blocks()`; for a tabular model also a Pyro function (see `tabulate`), or a policy, which
-            comes with the true start and dynamics (see `evaluate`).
+            comes with the true start and dynamics (see `evaluate`). In the plane and on the line, a posterior of
+            `infer`.
         optimism: β of the objective, a number, a `Risk` or an `Optimism`. The first two leave survival clamped, as in
             `infer`.
 
@@ -92,6 +100,8 @@ def ledger(
     """
     if is_gaussian(model):
         return continuous_ledger(model, guide, Optimism.of(optimism))
+    if has_mesh(model):
+        return ledger_on_a_mesh(model, guide, Optimism.of(optimism))
     model = require_model(model, in_nats=True, timed=True)
     beta, mdp = at_temperatures(Optimism.of(optimism), model.temperature), model.mdp
     tables: Any = guide

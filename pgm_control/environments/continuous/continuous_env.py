@@ -1,8 +1,7 @@
 """A continuous problem as a Gymnasium environment."""
 
 import copy
-from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import Any, final
 
 import gymnasium
 import numpy as np
@@ -11,6 +10,7 @@ from gymnasium.error import ResetNeeded
 from gymnasium.spaces import Box
 
 from ...errors import InvalidArgument
+from ...problems.gymnasium_envs import Maker
 from ...runtime.arguments import flag, one_of, shown
 from ...runtime.array_like import real_array
 from ...text.wording import amount
@@ -60,7 +60,10 @@ class ContinuousEnv(gymnasium.Env[Any, Any]):
         self._over, self._last = True, None
         settings = {"observe_time": self.observe_time, "render_mode": render_mode}
         self._spec: EnvSpec | None = EnvSpec(
-            "pgm_control/Continuous-v0", entry_point=_Maker(world), max_episode_steps=world.horizon, kwargs=settings
+            "pgm_control/Continuous-v0",
+            entry_point=Maker(ContinuousEnv, world, self.metadata),
+            max_episode_steps=world.horizon,
+            kwargs=settings,
         )
 
     @property
@@ -137,21 +140,6 @@ class ContinuousEnv(gymnasium.Env[Any, Any]):
     def _observation(self) -> Vector:
         assert self.state is not None
         return np.append(self.state, float(self.time)) if self.observe_time else np.array(self.state)
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class _Maker:
-    """An entry point that makes an environment of its world, and that specs can copy without copying it."""
-
-    world: World
-    metadata: ClassVar[dict[str, Any]] = ContinuousEnv.metadata
-
-    def __call__(self, **arguments: Any) -> ContinuousEnv:
-        return ContinuousEnv(self.world, **arguments)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "_Maker":
-        return self
 
 
 def _numbers(vector: Vector) -> str:

@@ -31,7 +31,15 @@ def of_linear_quadratic(problem: LinearQuadratic) -> Built:
         "final_v": variable("", problem.final_v, REWARD, "constant cost of the last state"),
         **_start(problem.initial_mean, problem.initial_covariance, "the start"),
     }
-    return variables, {"horizon": problem.horizon, "discount": problem.discount}, {}
+    return variables, {"horizon": problem.horizon, "discount": problem.discount}, component_names(problem)
+
+
+def component_names(problem: LinearQuadratic) -> dict[str, tuple[str, ...] | None]:
+    """The names of the components of states, actions and inputs, by dimension."""
+    states, actions = problem.state_names, problem.action_names
+    both = None if states is None or actions is None or {*states} & {*actions} else states + actions
+    dims = {"state": states, "other_state": states, "from_state": states}
+    return dims | {"action": actions, "other_action": actions, "input": both, "other_input": both}
 
 
 def of_gaussian_blocks(blocks: GaussianBlocks) -> Built:
@@ -55,7 +63,7 @@ def of_gaussian_blocks(blocks: GaussianBlocks) -> Built:
 
 def of_gaussian_posterior(posterior: GaussianPosterior) -> Built:
     """The factors, the values, and the moments that it believes in and the true ones."""
-    variables, _, names = of_gaussian_blocks(posterior.blocks())
+    variables, _, _ = of_gaussian_blocks(posterior.blocks())
     P, p, v = posterior.value_hessian, posterior.value_gradient, posterior.value_constant
     about = "of the value −(½ s'P s + p's + v)"
     problem = posterior.model.problem
@@ -71,7 +79,7 @@ def of_gaussian_posterior(posterior: GaussianPosterior) -> Built:
     attributes |= {"value": float(posterior.value)}
     if posterior.objective is not None:
         attributes["objective"] = float(posterior.objective)
-    return variables, attributes, names
+    return variables, attributes, component_names(problem)
 
 
 def of_continuous_ledger(ledger: ContinuousLedger) -> Built:

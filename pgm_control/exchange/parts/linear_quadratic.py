@@ -11,7 +11,7 @@ from ...inference.exact.gaussian.posterior import GaussianPosterior
 from ...models.linear_quadratic import LinearQuadraticModel
 from ...problems.continuous.linear_quadratic import LinearQuadratic
 from ...runtime.arguments import shown
-from ...runtime.checkpoint_checks import Check, either, fields, nothing, number, require, tensor
+from ...runtime.checkpoint_checks import Check, either, every, fields, nothing, number, require, tensor, text
 from ...trajectories.gaussian.model import GaussianPrior
 from .optimism import OF_OPTIMISM, optimism_of, parts_of_optimism
 
@@ -25,7 +25,7 @@ _PRIOR = "gain", "offset", "covariance"
 def parts_of_linear_quadratic(problem: LinearQuadratic) -> tuple[Parts, Parts]:
     """What a file holds of a problem; what is constant in time or over the batch is written once."""
     tensors = {name: _once(getattr(problem, name)) for name in (*_TIMED, *_OTHERS)}
-    return tensors, {"horizon": problem.horizon, "discount": problem.discount}
+    return tensors, {name: getattr(problem, name) for name in ("horizon", "discount", "state_names", "action_names")}
 
 
 def linear_quadratic(path: Path, tensors: Parts, facts: Parts) -> LinearQuadratic:
@@ -113,7 +113,10 @@ OF_LINEAR_QUADRATIC = fields(
     {name: _numbers(axes + 1) for name, axes in _TIMED.items()}
     | dict(zip(_OTHERS, map(_numbers, (2, 1, 0, 1, 2)), strict=True))
 )
-FACTS_OF_LINEAR_QUADRATIC = fields({"horizon": number(1, whole=True), "discount": number(0, 1)})
+FACTS_OF_LINEAR_QUADRATIC = fields(
+    {"horizon": number(1, whole=True), "discount": number(0, 1)}
+    | dict.fromkeys(("state_names", "action_names"), either(nothing, every(text)))
+)
 OF_GAUSSIAN_MODEL = fields(
     {
         "problem": OF_LINEAR_QUADRATIC,

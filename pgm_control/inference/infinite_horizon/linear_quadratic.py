@@ -98,7 +98,10 @@ def stationary_policy(model: GaussianModel, optimism: OptimismLike) -> Stationar
         1.353929581
     """
     if not is_gaussian(model):
-        raise InvalidArgument(f"`model` must be a LinearQuadraticModel, but is {shown(model)}.")
+        raise InvalidArgument(
+            f"`model` must be a LinearQuadraticModel, but is {shown(model)}. Other continuous problems are solved with "
+            "a horizon: infer, or ilqg."
+        )
     problem = one_problem(model, "a stationary policy")
     given = prepared(model)
     for name, each in zip(("F", "d", "W", "C", "c", "k"), given[:6], strict=True):

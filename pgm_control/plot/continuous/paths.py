@@ -9,6 +9,7 @@ from ...errors import InvalidArgument
 from ...inference.exact.gaussian.posterior import GaussianPosterior
 from ...inference.exact.grid.moments import StateMoments, state_moments
 from ...inference.exact.grid.posterior import GridPosterior
+from ...problems.continuous.linear_quadratic import LinearQuadratic
 from ...runtime.arguments import positive, shown, whole_number
 from ...trajectories.gaussian.blocks import GaussianMarginals
 from ..canvas import FREE, TRUE, Style, ink, one_panel, style_of
@@ -63,7 +64,9 @@ def belief_paths(
         colour = ink(axes) if name == "true" else look.color
         draw = _over_time if len(chosen) == 1 else _in_the_plane
         draw(axes, found, chosen, width, sizes, {"color": colour, "linestyle": look.line, "label": name})
-    names = [f"state {i}" for i in chosen]
+    problem = posterior.model.problem
+    known = problem.state_names if isinstance(problem, LinearQuadratic) else None
+    names = [f"state {i}" if known is None else known[i] for i in chosen]
     name_axes(axes, *(("time step", names[0]) if len(chosen) == 1 else (names[0], names[1])), sizes)
     numbered(axes.xaxis, whole=len(chosen) == 1)
     numbered(axes.yaxis)

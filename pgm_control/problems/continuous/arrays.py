@@ -87,7 +87,8 @@ def covariance(name: str, value: Tensor, error: Refusal = InvalidProblem, regula
     if regular and bool((least <= 0).any()):
         raise error(
             f"`{name}` must be a positive definite covariance, but has the eigenvalue {float(least.min()):.3g}. "
-            "Variances must be positive; these are not standard deviations."
+            "Variances must be positive; these are not standard deviations. Where there must be a density, add a small "
+            "variance."
         )
     if bool((least < -_NEGATIVE * most).any()) or bool(((most == 0) & (least < 0)).any()):
         raise error(
@@ -95,6 +96,41 @@ def covariance(name: str, value: Tensor, error: Refusal = InvalidProblem, regula
             "Pass L L' of a matrix L of noise."
         )
     return found
+
+
+def covariance_of(name: str, value: Any, size: int, may_be_zero: bool = False) -> Tensor:
+    """A positive definite covariance without a graph, of one variance, of `size` variances or of a matrix.
+
+    Args:
+        name: the name of the argument, for messages.
+        value: the value of the argument.
+        size: the number of dimensions.
+        may_be_zero: whether the zero matrix is allowed, of a value that is known for sure.
+
+    Raises:
+        InvalidProblem: if it is not symmetric and positive definite; the message names it.
+    """
+    given = numbers_without_graph(name, value)
+    shapes = {0: (), 1: (size,), 2: (size, size)}
+    if given.ndim not in shapes or tuple(given.shape) != shapes[given.ndim] or not bool(given.isfinite().all()):
+        raise InvalidProblem(
+            f"`{name}` must be a variance, {size} variances, or a {size}×{size} covariance matrix of finite numbers, "
+            f"but has shape {tuple(given.shape)}: {given.tolist()}."
+        )
+    matrix = torch.diag(given.expand(size)) if given.ndim < 2 else given
+    if may_be_zero and not bool(matrix.any()):
+        return matrix.clone()
+    return covariance(name, matrix, regular=True).clone()
+
+
+def numbers_without_graph(name: str, value: Any) -> Tensor:
+    """The value as a tensor of float64 that requires no gradient; truth values are not numbers.
+
+    Raises:
+        InvalidProblem: if it holds anything else; the message names it.
+    """
+    numbers(name, value, InvalidProblem)  # a graph would be lost
+    return no_truth_values(name, value).to(torch.float64)
 
 
 def root(matrix: Tensor) -> Tensor:

@@ -18,7 +18,6 @@ from ...runtime.array_like import ArrayLike
 from .. import checks
 from .arrays import (
     array,
-    blocked,
     covariance,
     final_quadratic,
     root,
@@ -26,7 +25,8 @@ from .arrays import (
     symmetric,
     together,
 )
-from .sampled_time import sampled_cost, sampled_dynamics
+from .sampled_time import sampled_problem
+from .tracking import regulator
 
 _FIELDS = ("A", "B", "d", "W", "C", "c", "k", "final_P", "final_p", "final_v", "initial_mean", "initial_covariance")
 
@@ -57,6 +57,7 @@ class LinearQuadratic:
         discount: γ, the probability of surviving each step. The marginals of a posterior are those of survivors.
         batch_shape: the batch axes.
         num_states, num_actions: n and m.
+        state_names, action_names: the names of the components of states and actions, or None.
     """
 
     def __init__(
@@ -74,6 +75,8 @@ class LinearQuadratic:
         d: ArrayLike | None = None,
         final_cost: ArrayLike | Sequence[Any] | None = None,
         discount: float = 1.0,
+        state_names: Sequence[str] | None = None,
+        action_names: Sequence[str] | None = None,
     ) -> None:
         """Define the problem.
 
@@ -90,6 +93,7 @@ class LinearQuadratic:
             d: the drift of the state, (n); default: zeros.
             final_cost: the matrix P_T of the cost of the last state, or (P_T, p_T, v_T); default: no final reward.
             discount: γ in (0, 1].
+            state_names, action_names: the names of the components, for sentences, pictures and files; default: none.
 
         Raises:
             InvalidProblem: if an argument does not fit; the message names it and the remedy.
@@ -122,6 +126,8 @@ class LinearQuadratic:
         self.C, self.c, self.k = (found[name] for name in ("C", "c", "k"))
         self.final_P, self.final_p, self.final_v = (found[name] for name in ("final_P", "final_p", "final_v"))
         self.initial_mean, self.initial_covariance = found["initial_mean"], found["initial_covariance"]
+        self.state_names = checks.names("state_names", state_names, n)
+        self.action_names = checks.names("action_names", action_names, m)
 
     @classmethod
     def from_cost(
@@ -141,6 +147,8 @@ class LinearQuadratic:
         reference: ArrayLike | None = None,
         action_reference: ArrayLike | None = None,
         discount: float = 1.0,
+        state_names: Sequence[str] | None = None,
+        action_names: Sequence[str] | None = None,
     ) -> "LinearQuadratic":
         r"""A regulator, or a tracker of a reference, from the matrices of its cost.
 
@@ -162,38 +170,16 @@ class LinearQuadratic:
             reference: the state to be tracked, (n), or by time and last, (T + 1, n); default: zeros.
             action_reference: the action that costs nothing, (m), or by time; default: zeros.
             discount: γ in (0, 1].
+            state_names, action_names: the names of the components; default: none.
 
         Raises:
             InvalidProblem: if an argument does not fit; the message names it.
         """
         horizon = checks.horizon("horizon", horizon)
-        B = array("B", B, (None, None), timed=True)
-        n, m = B.shape[-2:]
-        Q = symmetric("Q", array("Q", Q, (n, n), timed=True))
-        R = symmetric("R", array("R", R, (m, m), timed=True))
-        N = Q.new_zeros(1, n, m) if N is None else array("N", N, (n, m), timed=True)
-        C = blocked(Q, N, R)
-        states = Q.new_zeros(1, n) if reference is None else array("reference", reference, (n,), timed=True)
-        if states.shape[-2] not in (1, horizon + 1):
-            raise InvalidProblem(
-                f"`reference` must have one entry, or {horizon + 1} for T = {horizon} steps and the last state, but "
-                f"has {states.shape[-2]}."
-            )
-        actions = Q.new_zeros(1, m)
-        if action_reference is not None:
-            actions = array("action_reference", action_reference, (m,), timed=True)
-        now, last = (states[..., :-1, :] if states.shape[-2] > 1 else states), states[..., -1, :]
-        batch = torch.broadcast_shapes(now.shape[:-1], actions.shape[:-1])
-        target = torch.cat((now.expand(*batch, n), actions.expand(*batch, m)), -1)
-        c = -(C @ target[..., None])[..., 0]
-        end: tuple[Any, ...] | None = None
-        if final_cost is not None:
-            P = symmetric("final_cost", array("final_cost", final_cost, (n, n), timed=False))
-            p = -(P @ last[..., None])[..., 0]
-            end = P, p, -0.5 * (p * last).sum(-1)
+        given = regulator(B, Q, R, N, final_cost, reference, action_reference, horizon)
         return cls(
-            A, B, W, C, horizon=horizon, initial_mean=initial_mean, initial_covariance=initial_covariance,
-            c=c, k=-0.5 * (c * target).sum(-1), d=d, final_cost=end, discount=discount,
+            A, B, W, horizon=horizon, initial_mean=initial_mean, initial_covariance=initial_covariance, d=d,
+            discount=discount, state_names=state_names, action_names=action_names, **given,
         )  # fmt: skip
 
     @classmethod
@@ -211,15 +197,20 @@ class LinearQuadratic:
         initial_mean: ArrayLike,
         initial_covariance: ArrayLike | None = None,
         final_cost: ArrayLike | None = None,
+        reference: ArrayLike | None = None,
+        action_reference: ArrayLike | None = None,
         discount: float = 1.0,
+        state_names: Sequence[str] | None = None,
+        action_names: Sequence[str] | None = None,
     ) -> "LinearQuadratic":
         r"""The problem in discrete time of one in continuous time, with actions held constant for `dt`.
 
         $$dx = (Ax + Bu)\,dt + dW_t, \quad E[dW dW'] = W\,dt, \qquad
-            \text{cost } \int \tfrac12 (x'Qx + 2x'Nu + u'Ru)\,dt$$
+            \text{cost } \int \tfrac12 (y'Qy + 2y'Nv + v'Rv)\,dt$$
 
-        Dynamics, noise and cost are exact: the integrals of matrix exponentials of [vanloan1978], among them the
-        constant cost of the noise within a step.
+        with $y = x - \bar x$ and $v = u - \bar u$, the distances from a reference, which is held during a step like
+        the action. Dynamics, noise and cost are exact: the integrals of matrix exponentials of [vanloan1978], among
+        them the constant cost of the noise within a step.
 
         Args:
             A: the rate of change of the state, (n, n), in 1/time.
@@ -232,8 +223,11 @@ class LinearQuadratic:
             horizon: T, the number of actions.
             initial_mean: m_0, (n).
             initial_covariance: S_0, (n, n); default: zeros.
-            final_cost: the matrix of the final reward; default: none.
+            final_cost: the matrix of the final reward, as in `from_cost`; default: none.
+            reference: the state to be tracked, (n), or by step and last, (T + 1, n); default: zeros.
+            action_reference: the action that costs nothing, (m), or by step; default: zeros.
             discount: γ in (0, 1], of one step.
+            state_names, action_names: the names of the components; default: none.
 
         Raises:
             InvalidProblem: if an argument does not fit; the message names it.
@@ -241,19 +235,11 @@ class LinearQuadratic:
         References:
             [vanloan1978]
         """
-        dt = positive("dt", dt, "length of a step")
-        B = array("B", B, (None, None), timed=True)
-        n, m = B.shape[-2:]
-        A = array("A", A, (n, n), timed=True)
-        W = covariance("W", array("W", W, (n, n), timed=True))
-        Q = symmetric("Q", array("Q", Q, (n, n), timed=True))
-        R = symmetric("R", array("R", R, (m, m), timed=True))
-        N = Q.new_zeros(1, n, m) if N is None else array("N", N, (n, m), timed=True)
-        step, effect, noise = sampled_dynamics(A, B, W, dt)
-        C, k = sampled_cost(A, B, blocked(Q, N, R), W, dt)
+        dt, horizon = positive("dt", dt, "length of a step"), checks.horizon("horizon", horizon)
+        given = sampled_problem(A, B, Q, R, W, N, dt, final_cost, reference, action_reference, horizon)
         return cls(
-            step, effect, noise, C, k=k, horizon=horizon, initial_mean=initial_mean,
-            initial_covariance=initial_covariance, final_cost=final_cost, discount=discount,
+            horizon=horizon, initial_mean=initial_mean, initial_covariance=initial_covariance, discount=discount,
+            state_names=state_names, action_names=action_names, **given,
         )  # fmt: skip
 
     @property
@@ -308,15 +294,17 @@ class LinearQuadratic:
         Raises:
             InvalidProblem: if an argument does not fit.
         """
-        due = {*_FIELDS[:7], "final_cost", "initial_mean", "initial_covariance", "horizon", "discount"}
+        kept = "initial_mean", "initial_covariance", "horizon", "discount", "state_names", "action_names"
+        due = {*_FIELDS[:7], "final_cost", *kept}
         if odd := sorted(set(changes) - due):
             raise InvalidProblem(
                 f"`{odd[0]}` is not an argument of LinearQuadratic. Pass one of {', '.join(sorted(due))}."
             )
         given: dict[str, Any] = {name: _constant(getattr(self, name), i) for i, name in enumerate(_FIELDS[:7])}
-        given |= {"final_cost": (self.final_P, self.final_p, self.final_v), "discount": self.discount}
-        given |= {"initial_mean": self.initial_mean, "initial_covariance": self.initial_covariance}
-        return LinearQuadratic(**(given | {"horizon": self.horizon} | changes))
+        given |= {"final_cost": (self.final_P, self.final_p, self.final_v)} | {
+            name: getattr(self, name) for name in kept
+        }
+        return LinearQuadratic(**(given | changes))
 
     def __getitem__(self, index: int | tuple[int, ...]) -> "LinearQuadratic":
         """One problem, or a part, of a batch.
@@ -333,13 +321,25 @@ class LinearQuadratic:
         given = {name: _constant(getattr(self, name), i)[index] for i, name in enumerate(_FIELDS[:7])}
         final = self.final_P[index], self.final_p[index], self.final_v[index]
         start = {name: getattr(self, name)[index] for name in ("initial_mean", "initial_covariance")}
-        return LinearQuadratic(**given, **start, final_cost=final, horizon=self.horizon, discount=self.discount)
+        return LinearQuadratic(
+            **given, **start, final_cost=final, horizon=self.horizon, discount=self.discount,
+            state_names=self.state_names, action_names=self.action_names,
+        )  # fmt: skip
+
+    def state_name(self, component: int) -> str:
+        """The name of a component of the state, such as "speed", or "component 1 of the state"."""
+        return f"component {component} of the state" if self.state_names is None else self.state_names[component]
+
+    def action_name(self, component: int) -> str:
+        """The name of a component of the action, or "component 1 of the action"."""
+        return f"component {component} of the action" if self.action_names is None else self.action_names[component]
 
     def __repr__(self) -> str:
-        """The sizes, the horizon, the discount and the batch axes."""
+        """The sizes with the names, the horizon, the discount and the batch axes."""
         batch = f", batch {self.batch_shape}" if self.batch_shape else ""
         discount = f", discount {self.discount:g}" if self.discount < 1 else ""
-        sizes = f"{self.num_states} states, {self.num_actions} actions, horizon {self.horizon}"
+        states, actions = (f" ({', '.join(each)})" if each else "" for each in (self.state_names, self.action_names))
+        sizes = f"{self.num_states} states{states}, {self.num_actions} actions{actions}, horizon {self.horizon}"
         return f"LinearQuadratic({sizes}{discount}{batch})"
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from ...errors import InvalidProblem
 from ...runtime.arguments import whole
 from ...text.one_line import one_line
-from .covariance import covariance, real_numbers
+from .arrays import covariance_of, numbers_without_graph
 from .rewards import checked_reward
 
 
@@ -61,15 +61,15 @@ class Planar:
         Raises:
             InvalidProblem, InvalidArgument: if one does not fit; the message names it.
         """
-        mean = real_numbers("initial_mean", self.initial_mean)
+        mean = numbers_without_graph("initial_mean", self.initial_mean)
         if tuple(mean.shape) != (2,) or not bool(mean.isfinite().all()):
             raise InvalidProblem(f"`initial_mean` must be 2 finite numbers, but is {mean.tolist()}.")
         steps, end = whole("horizon", self.horizon), self.final_reward
         stored = {
             "horizon": steps,
-            "noise_covariance": covariance("noise_covariance", self.noise_covariance),
+            "noise_covariance": covariance_of("noise_covariance", self.noise_covariance, 2),
             "initial_mean": mean.clone(),
-            "initial_covariance": covariance("initial_covariance", self.initial_covariance, may_be_zero=True),
+            "initial_covariance": covariance_of("initial_covariance", self.initial_covariance, 2, may_be_zero=True),
             "_checked": checked_reward("reward", self.reward, (2,), steps),
             "_checked_final": None if end is None else checked_reward("final_reward", end, (2,), steps),
         }

@@ -5,9 +5,43 @@ Sources:
         Control 23(3):395–404, 1978. doi:10.1109/TAC.1978.1101743
 """
 
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from .arrays import array, covariance
+from .tracking import cost_of, final_tracking, references
+
+
+def sampled_problem(
+    A: Any, B: Any, Q: Any, R: Any, W: Any, N: Any, dt: float, final_cost: Any, reference: Any, action_reference: Any,
+    horizon: int,
+) -> dict[str, Any]:  # fmt: skip
+    """The arguments of `LinearQuadratic` for a problem in continuous time; those of `from_continuous`.
+
+    Raises:
+        InvalidProblem: if one does not fit; the message names it.
+    """
+    B = array("B", B, (None, None), timed=True)
+    n, m = B.shape[-2:]
+    A = array("A", A, (n, n), timed=True)
+    W = covariance("W", array("W", W, (n, n), timed=True))
+    C = cost_of(Q, R, N, n, m)
+    target, last = references(reference, action_reference, n, m, horizon)
+    step, effect, noise = sampled_dynamics(A, B, W, dt)
+    cost, k = sampled_cost(A, B, C, W, dt)
+    pull = (C @ target[..., None])[..., 0]
+    return {
+        "A": step,
+        "B": effect,
+        "W": noise,
+        "C": cost,
+        "c": -(_held(A, B, dt).mT @ pull[..., None])[..., 0],
+        "k": k + 0.5 * dt * (pull * target).sum(-1),
+        "final_cost": final_tracking(final_cost, last),
+    }
 
 
 def sampled_dynamics(
@@ -48,6 +82,14 @@ def sampled_cost(
     constant = 0.5 * (W * twice.mT).sum((-2, -1))
     whole = _integral(M, C, dt)
     return (whole + whole.mT) / 2, constant
+
+
+def _held(A: Tensor, B: Tensor, dt: float) -> Tensor:
+    """The integral of the path of (x, u) over a step, ∫₀^dt e^{Mu} du with M = [[A, B], [0, 0]]."""
+    M = _augmented(A, B)
+    z = M.shape[-1]
+    upper = torch.cat((M, torch.eye(z, dtype=M.dtype).expand_as(M)), -1)
+    return torch.linalg.matrix_exp(torch.cat((upper, torch.zeros_like(upper)), -2) * dt)[..., :z, z:]
 
 
 def _augmented(A: Tensor, B: Tensor) -> Tensor:

@@ -19,13 +19,13 @@ def what_takes(model: object) -> str | None:
     if isinstance(problem, Planar | Line):
         where = "in the plane" if isinstance(problem, Planar) else "on a line"
         return (
-            f"For a problem {where} there are infer, evaluate, scorecard, frontier and explain on a mesh, and estimate "
-            "and smc by sampling."
+            f"For a problem {where} there are infer, evaluate, ledger, scorecard, frontier, explain and compare "
+            "on a mesh, and estimate, return_distribution and smc by sampling."
         )
     if isinstance(problem, ContinuousProblem):
         return (
             "A model over vectors is not solved exactly: fit(model, ClampedNeuralGuide(model), OnePassELBO(128)), "
             'fit(model, ClampedGaussianGuide(model), method="natural_gradient") and ilqg(model) find a policy, and '
-            "estimate, scorecard and smc sample."
+            "estimate, scorecard, return_distribution, diagnose and smc sample."
         )
     return None

@@ -8,7 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...errors import InvalidArgument, InvalidGuide
+from ...problems.continuous.line import Line
 from ...problems.continuous.linear_quadratic import LinearQuadratic
+from ...problems.continuous.planar import Planar
+from ...problems.continuous.problem import ContinuousProblem
 from ...runtime.arguments import shown
 from ...text.one_line import one_line
 from .blocks import GaussianBlocks
@@ -82,6 +85,12 @@ def is_exact_here(model: object, guide: object) -> bool:
     return _knows_itself(model, guide)
 
 
+def is_program_of_vectors(model: object, guide: object) -> bool:
+    """Whether a model has no tables because its states are vectors, so that a guide needs its own terms."""
+    of_vectors = isinstance(getattr(model, "problem", None), Planar | Line | ContinuousProblem)
+    return not isinstance(model, type) and (of_vectors or _knows_itself(model, guide))
+
+
 def trajectory_terms(model: Any, guide: object, world: LinearQuadratic | None = None) -> TrajectoryTerms:
     """The terms of a guide of a continuous model, without sampling.
 
@@ -97,9 +106,10 @@ def trajectory_terms(model: Any, guide: object, world: LinearQuadratic | None = 
     if not is_gaussian(model):
         if _knows_itself(model, guide):
             return guide.terms()  # pyright: ignore[reportAttributeAccessIssue]  checked
+        made = "which has no exact posterior" if _is_unsolved(model) else "such as infer(model, 1.0)"
         raise InvalidGuide(
-            f"`guide` must have `terms()` of this model, such as infer(model, 1.0), but is {shown(guide)}. "
-            "estimate(model, guide) samples."
+            f"`guide` must have `terms()` of this model, {made}, but is a {type(guide).__name__}. "
+            "estimate(model, guide) and return_distribution(model, guide) sample."
         )
     one_problem(model, "an evaluation")
     with torch.no_grad():
@@ -168,6 +178,10 @@ def _given(guide: object) -> object:
 
 def _knows_itself(model: object, guide: object) -> bool:
     return not isinstance(guide, type) and isinstance(guide, HasTerms) and guide.model is model
+
+
+def _is_unsolved(model: object) -> bool:
+    return isinstance(getattr(model, "problem", None), ContinuousProblem)
 
 
 def require_nats(model: Any) -> None:

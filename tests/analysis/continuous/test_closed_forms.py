@@ -24,6 +24,7 @@ from pgm_control import (
     infer,
     objective,
     output_feedback,
+    return_distribution,
     return_moments,
     scorecard,
 )
@@ -193,7 +194,7 @@ def test_a_frontier_has_the_numbers_of_each_optimum_and_a_named_gap_beyond_the_b
         assert point.imagined_return == pytest.approx(score.imagined_return, abs=1e-12)
         assert point.true_return == pytest.approx(score.true_return, abs=1e-12)
         assert point.deviation == pytest.approx(moments.variance**0.5, abs=1e-12)
-        assert point.cvar is None
+        assert point.cvar == pytest.approx(return_distribution(model, exact).cvar(0.1), abs=1e-9)
     (gap,) = found.gaps
     assert gap.optimism == -2.5
     assert gap.limit == pytest.approx(-2.023794968, abs=6e-10)
@@ -207,8 +208,8 @@ def test_a_frontier_has_the_numbers_of_each_optimum_and_a_named_gap_beyond_the_b
     cold = frontier(LinearQuadraticModel(scalar(), 0.0), [0.0, Risk(-0.5)])
     assert cold.points[0].objective is None
     assert cold.points[0].imagined_return == pytest.approx(infer(LinearQuadraticModel(scalar(), 0.0), 0.0).value)
-    with pytest.raises(InvalidArgument, match="`target` must be left out"):
-        frontier(model, [0.0], target=1.0)
+    with pytest.raises(InvalidArgument, match="`resolution` must be left out"):
+        frontier(model, [0.0], resolution=1.0)
 
 
 def test_a_singular_noise_that_a_guide_leaves_has_no_elbo():

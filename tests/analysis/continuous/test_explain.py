@@ -70,6 +70,10 @@ def test_bad_luck_no_luck_and_nothing_random():
     assert "There is an optimum for every β." in str(sure)
     double = explain(LinearQuadraticModel(double_integrator(), 1.0, 4.0), flip=False)
     assert "component 0 of the state" in str(double)
+    names = {"state_names": ("position", "speed"), "action_names": ("push",)}
+    named = explain(LinearQuadraticModel(double_integrator().replace(**names), 1.0, 4.0))
+    assert "the noise of position at t = 0" in str(named)
+    assert "position at the start is 1.322" in str(named)
     with pytest.raises(InvalidArgument, match="`optimism` must be one finite number here"):
         explain(model, Optimism(dynamics=1.0, initial=0.0))
     with pytest.raises(InvalidArgument, match="positive temperature"):

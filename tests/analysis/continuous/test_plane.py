@@ -1,5 +1,7 @@
 """The verbs on a problem in the plane, whose reward is quadratic, beside the closed forms of the same problem."""
 
+import json
+import math
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,7 @@ from linear_quadratics import scalar
 
 from pgm_control import (
     InvalidArgument,
+    InvalidGuide,
     Line,
     LinearQuadratic,
     LinearQuadraticModel,
@@ -135,8 +138,6 @@ def test_what_needs_gaussian_factors_is_refused():
     walk: Any = LineModel(Line(lambda s: -0.5 * s**2, 2, lambda s, a: 0.3 + 0.0 * a), 1.0, PRIOR)
     for model, where in ((plane, "in the plane"), (walk, "on a line")):
         for call in (
-            lambda model: ledger(model, guide),
-            lambda model: compare(model),
             lambda model: return_moments(model, guide),
             lambda model: soft_values(model, 0.0),
         ):
@@ -148,6 +149,84 @@ def test_what_needs_gaussian_factors_is_refused():
         frontier(plane, [0.0], target=1.0)
     with pytest.raises(OptimismBreakdown):
         frontier(LinearQuadraticModel(scalar()), [-4.0])
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.3, 0.0, -0.1])
+def test_the_ledger_of_a_mesh_is_that_of_the_closed_form(beta):
+    """Entry by entry: the sums over nodes of smooth functions are as precise as the matrices."""
+    plane, exact = planar(), quadratic()
+    for guide in (1.0, 0.0, -0.1):
+        found, due = (ledger(model, infer(model, guide), beta) for model in (plane, exact))
+        assert found.log_evidence == pytest.approx(due.log_evidence, abs=1e-9)
+        assert found.delusion_by_step.numpy() == pytest.approx(_ahead(due.delusion_by_step.numpy()), abs=1e-9)
+        assert found.gap == pytest.approx(due.gap, abs=1e-9)
+        for name in ("policy_by_step", "dynamics_by_step"):
+            np.testing.assert_allclose(getattr(found, name), getattr(due, name), atol=1e-9, err_msg=name)
+        if beta != 0 or guide == 0:
+            assert found.gap == pytest.approx(found.log_evidence - found.elbo, abs=1e-9)
+            assert 0 <= found.error < 1e-9
+
+
+def _ahead(by_state: np.ndarray) -> np.ndarray:
+    """Rewards by the step that reaches a state, from rewards by the step that leaves it, and the last one."""
+    return np.concatenate((by_state[1:-1], by_state[-1:], [0.0]))
+
+
+def test_the_ledger_of_a_mesh_holds_expected_log_ratios():
+    """By samples of the guide, with its start freed, on a line whose noise grows with effort and on a steep plane."""
+    line = Line(lambda s: -((s - 2.0) ** 2), 3, lambda s, a: (0.1 + 0.2 * a**2).sqrt(), initial_deviation=0.5)
+    steep = Planar(lambda s: -4.0 / (1.0 + (-3.0 * s[..., 0]).exp()), 2, 0.2, initial_covariance=0.3)
+    for model in (LineModel(line, 0.7, 0.8), PlanarModel(steep, 1.0, 0.5)):
+        guide, best = infer(model, Optimism(dynamics=0.4, initial=0.2)), infer(model, 1.0)
+        found, paths, slack = ledger(model, guide), guide.sample(20_000, seed=3), 2e-3
+        states, actions = paths.states, paths.actions
+
+        def check(log_q, log_p, due, slack=slack):
+            ratio = log_q - log_p
+            assert abs(float(ratio.mean()) - due) <= 4.5 * float(ratio.std()) / 20_000**0.5 + slack
+
+        check(guide.initial().log_prob(states[:, 0]), best.initial().log_prob(states[:, 0]), found.initial)
+        for t in range(model.problem.horizon):
+            before, action, ahead = states[:, t], actions[:, t], states[:, t + 1]
+            policies = (each.policy(t, before).log_prob(action) for each in (guide, best))
+            check(*policies, float(found.policy_by_step[t]))
+            dynamics = (each.dynamics(t, before, action).log_prob(ahead) for each in (guide, best))
+            check(*dynamics, float(found.dynamics_by_step[t]))
+        assert found.gap == pytest.approx(found.log_evidence - found.elbo, abs=1e-9)
+        assert found.initial > 0.01
+
+
+def test_what_the_ledger_of_a_mesh_says(tmp_path):
+    plane = planar()
+    account = ledger(plane, infer(plane, 0.0))
+    assert account.gap == pytest.approx(infer(plane, 1.0).objective - infer(plane, 0.0).objective, abs=1e-9)
+    assert "On a mesh: the gap changes by" in str(account)
+    assert "log p(O) = " in str(account)
+    assert ledger(plane, infer(plane, 1.0)).headline == "No gap: the guide is the exact posterior."
+    account.save(tmp_path / "ledger.json")
+    assert json.loads((tmp_path / "ledger.json").read_text())["error"] == account.error
+    assert ledger(plane, infer(plane, 0.5), 0.0).gap == math.inf
+    assert ledger(plane, infer(plane, 0.5), 0.0).elbo == -math.inf
+    other = planar()
+    with pytest.raises(InvalidGuide, match=r"`guide` must be a posterior of this model.*log_evidence - "):
+        ledger(other, infer(plane, 0.0))
+
+
+def test_the_comparison_of_a_mesh_has_the_numbers_of_the_closed_form(tmp_path):
+    found, exact = compare(planar(), name="a plane", command="say it"), compare(quadratic())
+    for name in ("free, exact", "clamped, exact"):
+        one, other = (each.scorecard.scores[name] for each in (found, exact))
+        for key in ("elbo", "gap", "imagined_return", "true_return"):
+            assert getattr(one, key) == pytest.approx(getattr(other, key), abs=1e-8), key
+    assert str(found.explanation) == str(explain(planar()))
+    assert found.scorecard.scores["free, exact"].gap == pytest.approx(0.0, abs=1e-9)
+    found.save(tmp_path / "found.json")
+    numbers = json.loads((tmp_path / "found.json").read_text())
+    assert numbers["mesh_errors"]["free"]["objective"] == found.free.error.objective
+    assert numbers["explanation"]["dynamics_kl"] == list(found.explanation.dynamics_kl)
+    assert numbers["command"] == "say it"
+    assert "a plane" in repr(found)
+    assert "a plane" in found._repr_html_()
 
 
 def test_a_model_over_vectors_has_no_exact_posterior():

@@ -50,6 +50,7 @@ PICTURES = {
     "belief_paths in the plane": (1, lambda **to: plot.belief_paths(infer(gaussian(), 1.0), (0, 1), **to)),
     "gain_by_optimism": (2, lambda **to: plot.gain_by_optimism(gaussian(), **to)),
     "gain_by_optimism of some": (2, lambda **to: plot.gain_by_optimism(gaussian(), [-0.2, 0.0, 2.0], t=3, **to)),
+    "ledger_bars of steps": (1, lambda **to: plot.ledger_bars(ledger(gaussian(), infer(gaussian(), 0.0)), **to)),
     "plane_paths": (1, lambda **to: plot.plane_paths(PLANE, STATES, title="Paths", **to)),
     "plane_paths of a point": (1, lambda **to: plot.plane_paths(PLANE, POINT, **to)),
 }  # fmt: skip
@@ -160,8 +161,8 @@ def test_plane_paths_take_the_paths_of_a_posterior():
         (lambda: plot.gain_by_optimism(gaussian(), [1.0, 0.0]), "`optimisms` must be finite numbers in rising order"),
         (lambda: plot.gain_by_optimism(gaussian(), [-9.0, -8.0]), "`optimisms` must have two values"),
         (lambda: plot.gain_by_optimism(gaussian(), t=8), "`t` must be a step, 0 to 7"),
-        (lambda: plot.ledger_bars(ledger(gaussian(), infer(gaussian(), 0.0))), "ledger_over_time draws this ledger"),
-        (lambda: picture(compare(gaussian())), "plot.belief_paths draws the states"),
+        (lambda: plot.ledger_map(ledger(gaussian(), infer(gaussian(), 0.0))), "ledger_over_time and ledger_bars draw"),
+        (lambda: picture(compare(gaussian())), "report(comparison) draws everything"),
         (lambda: plot.plane_paths(gaussian().problem, STATES), "`problem` must be a Planar"),
         (lambda: plot.plane_paths(PLANE, {}), "`paths` must map names"),
         (lambda: plot.plane_paths(PLANE, {"a": torch.rand(4, 2)}), "`paths` must hold finite states of shape"),
@@ -186,3 +187,10 @@ def test_imagined_and_true_takes_a_comparison():
     ends = {line.get_label(): list(line.get_xdata()) for line in axes.lines}
     for name, score in found.scorecard.scores.items():
         assert ends[f"delusion of {name}"] == [score.true_return, score.imagined_return]
+
+
+def test_axes_have_the_names_of_the_components():
+    model = gaussian()
+    named = LinearQuadraticModel(model.problem.replace(state_names=("position", "speed")), 1.0, [[4.0]])
+    axes = plot.belief_paths(infer(named, 1.0), (0, 1))
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("position", "speed")

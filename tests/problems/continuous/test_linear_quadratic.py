@@ -112,3 +112,47 @@ def test_rewards_are_the_quadratic_form():
     problem = scalar()
     state, action = torch.tensor([[1.0], [2.0]]), torch.tensor([[0.5], [-1.0]])
     assert problem.reward(0, state, action).tolist() == [-0.5 - 0.025, -2.0 - 0.1]
+
+
+def test_a_reference_is_tracked_in_continuous_time():
+    """The cost of a step is that of small steps along the path, for a reference that is held during the step."""
+    A, B = np.array([[0.0, 1.0], [-1.0, -0.3]]), np.array([[0.0], [1.0]])
+    Q, R, N, W = np.diag([2.0, 0.5]), np.array([[0.4]]), np.array([[0.1], [0.2]]), np.diag([0.02, 0.1])
+    reference = np.array([[0.5, 0.2], [1.0, 0.0], [2.0, 1.0]])
+    common = {"dt": 0.4, "horizon": 2, "initial_mean": [0.0, 0.0], "final_cost": np.eye(2)}
+    problem = LinearQuadratic.from_continuous(A, B, Q, R, W, N, reference=reference, action_reference=[0.7], **common)
+    plain = LinearQuadratic.from_continuous(A, B, Q, R, W, N, **common)
+    state, action, many = np.array([1.0, -0.5]), np.array([0.3]), 4000
+    for t in range(2):
+        x, cost, h = state.copy(), 0.0, 0.4 / many
+        for _ in range(many):
+            middle = x + 0.5 * h * (A @ x + B @ action)
+            y, v = middle - reference[t], action - 0.7
+            cost += h * 0.5 * (y @ Q @ y + 2.0 * y @ N @ v + v @ R @ v)
+            x = x + h * (A @ middle + B @ action)
+        due = -cost - float(plain.k[t])  # k is the cost of the noise within the step
+        assert float(problem.reward(t, torch.tensor(state), torch.tensor(action))) == pytest.approx(due, abs=1e-8)
+        state = x
+    due = -0.5 * ((state - reference[-1]) ** 2).sum()
+    assert float(problem.final_reward(torch.tensor(state))) == pytest.approx(due, abs=1e-10)
+    with pytest.raises(InvalidProblem, match="`reference` must have one entry, or 3"):
+        LinearQuadratic.from_continuous(A, B, Q, R, W, dt=0.4, horizon=2, initial_mean=[0.0, 0.0],
+                                        reference=reference[:2])  # fmt: skip
+
+
+def test_components_have_names():
+    names = {"state_names": ("position", "speed"), "action_names": ["push"]}
+    matrices = np.eye(2), [[0.0], [1.0]], np.eye(2), [[1.0]], np.eye(2)
+    many = LinearQuadratic.from_cost(*matrices, horizon=2, initial_mean=np.zeros((3, 2)), **names)
+    timed = LinearQuadratic.from_continuous(*matrices, dt=0.1, horizon=2, initial_mean=[0.0, 0.0], **names)
+    for problem in (many, many[1], many.replace(horizon=4), timed):
+        assert problem.state_names == ("position", "speed")
+        assert problem.action_names == ("push",)
+        assert (problem.state_name(1), problem.action_name(0)) == ("speed", "push")
+        assert "2 states (position, speed), 1 actions (push)" in repr(problem)
+    bare = many.replace(state_names=None, action_names=None)
+    assert (bare.state_name(1), bare.action_name(0)) == ("component 1 of the state", "component 0 of the action")
+    assert "(" not in repr(bare)[len("LinearQuadratic(") :].replace("(3,)", "")
+    for wrong, words in ((("a",), "must hold 2 names"), (("a", "a"), "must be distinct"), ("ab", "must hold 2 names")):
+        with pytest.raises(InvalidProblem, match=f"`state_names` {words}"):
+            many.replace(state_names=wrong)

@@ -108,7 +108,10 @@ def breakdown(model: GaussianModel, initial: bool = True) -> Breakdown:
         -2.023795
     """
     if not is_gaussian(model):
-        raise InvalidArgument(f"`model` must be a LinearQuadraticModel, but is {shown(model)}.")
+        raise InvalidArgument(
+            f"`model` must be a LinearQuadraticModel, but is {shown(model)}. Of a problem on a mesh, infer(model, β) "
+            "raises OptimismBreakdown where its integrals are known to diverge."
+        )
     one_problem(model, "breakdown")
     initial = flag("initial", initial)
     with torch.no_grad():

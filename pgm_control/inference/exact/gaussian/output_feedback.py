@@ -23,8 +23,8 @@ from torch import Tensor
 from ....chance.optimism import Optimism, OptimismLike
 from ....errors import InvalidArgument
 from ....problems.continuous.arrays import array, covariance, root
-from ....runtime.arguments import shown, whole
-from ....runtime.array_like import ArrayLike
+from ....runtime.arguments import index, shown, whole
+from ....runtime.array_like import ArrayLike, numbers
 from ....runtime.randomness import generator_of
 from ....text.one_line import one_line
 from ....trajectories.gaussian.blocks import GaussianBlocks
@@ -79,16 +79,30 @@ class OutputFeedback:
     def estimate(
         self, t: int, predicted: Float[Tensor, "*draws state"], observation: Float[Tensor, "*draws observation"]
     ) -> Float[Tensor, "*draws state"]:
-        """The mean of the state given the observations up to step t, from the prediction of step t and $y_t$."""
-        innovation = observation - predicted @ self.H[t].mT
+        """The mean of the state given the observations up to step t, from the prediction of step t and $y_t$.
+
+        Raises:
+            InvalidArgument: if t is no step, or a vector has another size; the message names it.
+        """
+        t, (m, n) = index("t", t, len(self.H), "a step"), self.H.shape[-2:]
+        predicted, seen = _vectors("predicted", predicted, n), _vectors("observation", observation, m)
+        innovation = seen - predicted @ self.H[t].mT
         return predicted + innovation @ self.filter_gain[t].mT
 
     def predict(
         self, t: int, estimate: Float[Tensor, "*draws state"], action: Float[Tensor, "*draws action"]
     ) -> Float[Tensor, "*draws state"]:
-        """The mean of the next state, from the estimate and the action of step t."""
-        problem = self.model.problem
-        return torch.cat((estimate, action), -1) @ problem.F[t].mT + problem.d[t]
+        """The mean of the next state, from the estimate and the action of step t.
+
+        Raises:
+            InvalidArgument: if t is no step, or a vector has another size; the message names it.
+        """
+        problem, t = self.model.problem, index("t", t, len(self.H), "a step")
+        state, action = (
+            _vectors("estimate", estimate, problem.num_states),
+            _vectors("action", action, problem.num_actions),
+        )
+        return torch.cat((state, action), -1) @ problem.F[t].mT + problem.d[t]
 
     def sample(self, num_samples: int, seed: int | torch.Generator | None = None) -> ObservedTrajectories:
         """Draw trajectories of the true system under this policy.
@@ -145,7 +159,10 @@ def output_feedback(model: GaussianModel, H: ArrayLike, V: ArrayLike, optimism: 
         6.21835978...
     """
     if not is_gaussian(model):
-        raise InvalidArgument(f"`model` must be a LinearQuadraticModel, but is {shown(model)}.")
+        raise InvalidArgument(
+            f"`model` must be a LinearQuadraticModel, but is {shown(model)}. Of others, infer(model, 0.0) solves the "
+            "problem whose state is observed."
+        )
     problem = one_problem(model, "output feedback")
     used = Optimism.of(optimism).at(model.temperature)
     if not used.is_clamped:
@@ -185,6 +202,14 @@ def output_feedback(model: GaussianModel, H: ArrayLike, V: ArrayLike, optimism: 
         model, H, V, found.gain, found.offset, found.policy_covariance, gains, predicted[:-1], errors, estimates, value,
         objective,
     )  # fmt: skip
+
+
+def _vectors(name: str, value: ArrayLike, size: int) -> Tensor:
+    """Vectors of this size, in float64."""
+    found = numbers(name, value, InvalidArgument).double()
+    if found.ndim == 0 or found.shape[-1] != size:
+        raise InvalidArgument(f"`{name}` must have shape (…, {size}), but has shape {tuple(found.shape)}.")
+    return found
 
 
 def _filter(A: Tensor, W: Tensor, H: Tensor, V: Tensor, start: Tensor) -> tuple[Tensor, Tensor, Tensor]:

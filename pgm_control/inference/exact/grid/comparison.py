@@ -70,7 +70,7 @@ def require_inside(mass: float, most: float, beta: float, mesh: str) -> None:
         why = (
             "an adversary whose optimum lies at the edge has probably broken down: choose an optimism nearer to 0"
             if beta < 0
-            else "the numbers depend on where it is cut off: give a wider `box`"
+            else "the numbers depend on where it is cut off: pass a wider `box` to infer_planar or infer_line"
         )
         said = f"`optimism` {beta:g} puts the probability {mass:.2g} at the edge of {mesh}; {why}."
         raise OptimismBreakdown(said, beta) if beta < 0 else InvalidArgument(said)

@@ -7,6 +7,7 @@ Sources:
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -18,7 +19,7 @@ from ....problems.continuous.line import Line
 from ....runtime.arguments import positive, shown
 from ....runtime.array_like import numbers
 from .account import Account
-from .comparison import compared, require_inside
+from .comparison import SolvedOnMesh, compared, require_inside
 from .line import LineTables, account_of, backward, forward
 from .line_steps import LineSteps
 from .line_tails import action_diverges, breakdown_on_line
@@ -130,6 +131,25 @@ def infer_line(model: Any, optimism: OptimismLike, *, spacing: Any = None, box: 
     fine = _solved(model, step, inner, betas)
     require_inside(fine.account.edge_mass, _LOST, beta, "the mesh")
     return compared(model, asked, fine.tables.mesh, fine, rough, LineSteps(fine.tables, fine.values, *betas))
+
+
+def lines_together(
+    model: Any, optimisms: Sequence[Optimism], like: Sequence[GridPosterior], coarser: float = 1.0
+) -> list[SolvedOnMesh]:
+    """Both sweeps for several optimisms on one mesh, which covers those of some posteriors of the model.
+
+    Args:
+        model: a model of a problem on the line, for which no integral diverges.
+        optimisms: β of each solution.
+        like: posteriors of `infer_line`, the smallest of whose spacings is taken.
+        coarser: the spacings in those of the posteriors.
+    """
+    actions = [each.steps.tables.actions for each in like if isinstance(each.steps, LineSteps)]
+    step = min(float(each.mesh.spacing) for each in like), min(float(each.spacing) for each in actions)
+    reach = max(float(each.high) for each in actions)
+    low, high = min(float(each.mesh.low) for each in like), max(float(each.mesh.high) for each in like)
+    betas = [each.at(model.temperature).numbers("a problem on the line")[:2] for each in optimisms]
+    return [_solved(model, (coarser * step[0], coarser * step[1]), _Box(low, high, reach), each) for each in betas]
 
 
 def _require_convergence(problem: Line, model: HasLine, beta: float) -> None:

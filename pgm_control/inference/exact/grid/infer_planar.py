@@ -8,6 +8,7 @@ Sources:
         95:200201, 2005. doi:10.1103/PhysRevLett.95.200201
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
@@ -20,7 +21,7 @@ from ....problems.continuous.planar import Planar
 from ....runtime.arguments import positive, shown
 from ....runtime.array_like import numbers
 from .account import Account, account_of
-from .comparison import compared, require_inside
+from .comparison import SolvedOnMesh, compared, require_inside
 from .mesh import Mesh, independent_axes
 from .plane import Plane, backward, forward
 from .plane_steps import PlaneSteps
@@ -131,6 +132,25 @@ def infer_planar(model: Any, optimism: OptimismLike, *, spacing: Any = None, box
     require_inside(fine.account.edge_mass, _LOST, beta, "the mesh")
     steps = PlaneSteps(problem, fine.plane, fine.values, beta, beta_of_start)
     return compared(model, asked, fine.plane.mesh, fine, rough, steps)
+
+
+def planes_together(
+    model: Any, optimisms: Sequence[Optimism], like: Sequence[GridPosterior], coarser: float = 1.0
+) -> list[SolvedOnMesh]:
+    """Both sweeps for several optimisms on one mesh, which covers those of some posteriors of the model.
+
+    Args:
+        model: a model of a problem in the plane, for which no integral diverges.
+        optimisms: β of each solution.
+        like: posteriors, the smallest of whose spacings is taken.
+        coarser: the spacing in that of the posteriors.
+    """
+    axes = independent_axes(torch.as_tensor(model.action_prior), model.problem.noise_covariance)
+    step = coarser * torch.stack([each.mesh.spacing for each in like]).amin(0)
+    low = torch.stack([each.mesh.low for each in like]).amin(0)
+    high = torch.stack([each.mesh.high for each in like]).amax(0)
+    betas = [each.at(model.temperature).numbers("a problem in the plane")[:2] for each in optimisms]
+    return [_solved(model, axes, step, low, high, *each) for each in betas]
 
 
 def _require_convergence(problem: Planar, model: HasPlane, beta: float, beta_of_start: float) -> None:
