@@ -22,7 +22,7 @@ FLOORS = (  # from the lowest layer up; folders of one layer do not import each 
     ("guides",),
     ("analysis", "learners"),
     ("queries", "exchange", "inverse_rl", "benchmark", "plot"),
-    ("reports", "behaviour"),
+    ("reports", "behaviour", "exercises"),
     ("cli",),
 )
 HEIGHT = {name: floor for floor, names in enumerate(FLOORS) for name in names}

@@ -55,7 +55,14 @@ def test_the_folders_at_the_top_are_part_of_the_package(name):
 def test_the_top_level_is_as_designed():
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     folders = {Path(name).parts[0] for name in listed.splitlines() if len(Path(name).parts) > 1}
-    assert folders == {".ci", "docs", "examples", "guides", "models", "pgm_control", "tests"}
+    assert folders == {".ci", ".github", "docs", "examples", "guides", "models", "pgm_control", "tests"}
+
+
+@in_repository
+def test_citation_and_changelog_name_the_version():
+    citation, changelog = (ROOT.joinpath(name).read_text(encoding="utf8") for name in ("CITATION.cff", "CHANGELOG.md"))
+    assert re.findall(r"^version: (\S+)$", citation, re.MULTILINE) == [pgm_control.__version__]
+    assert re.findall(r"^## (\S+)", changelog, re.MULTILINE)[0] == pgm_control.__version__
 
 
 def test_public_names_are_the_names_of_their_objects():

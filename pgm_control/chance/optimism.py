@@ -1,4 +1,12 @@
-"""The optimism β of each block, which sets how much the posterior may change it."""
+"""The optimism β of each block, which sets how much the posterior may change it.
+
+Sources:
+    [graumoya2016] J. Grau-Moya et al., Planning with information-processing constraints and model uncertainty in Markov
+        decision processes. European Conference on Machine Learning and Principles and Practice of Knowledge Discovery
+        in Databases, 2016. arXiv:1604.02080
+    [ortega2013] P. A. Ortega and D. A. Braun, Thermodynamics as a theory of decision-making with information-processing
+        costs. Proceedings of the Royal Society A 469:20120683, 2013. doi:10.1098/rspa.2012.0683
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +36,10 @@ class Optimism:
     $J_\beta$ charges a block $1/\beta$ times its KL from the model (see `infer`). A `Risk` in place of a number or
     table stands for β = θτ. At temperature 0 every part must be 0 or a `Risk`.
 
+    A temperature for the choices of the agent and another, of either sign, for the random events that it faces are
+    those of bounded rationality [ortega2013] and of planning under model uncertainty [graumoya2016]: here they are τ
+    and τ/β.
+
     Attributes:
         dynamics: β of the dynamics $p(k \mid s, a)$. A table, or a mask (True is free), sets it separately by time,
             state or action: its shape must broadcast against (time, state, action), such as (S, 1) by state, (S, A) by
@@ -37,6 +49,9 @@ class Optimism:
         survival: β of surviving a step, which has probability γ (`discount`). Default: clamped, because a free agent
             that only receives negative rewards infers that it dies early. A table must broadcast against (time,
             next_state).
+
+    References:
+        [ortega2013], [graumoya2016]
     """
 
     dynamics: Number | Table | Risk | Mapping[str, Any] = 1.0

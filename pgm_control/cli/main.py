@@ -15,7 +15,9 @@ import tyro
 from ..errors import PGMControlError
 from ..kernels.backend import before_compiling
 from ..runtime.versions import VERSION
-from ..text.terminal import bar_over, folded, note, wrapped
+from ..text.terminal import bar_over, folded, note
+from .exercise import exercise
+from .list_problems import zoo
 from .options import in_options, require_demonstrations, require_options, require_run
 
 _DESCRIPTION = (
@@ -31,7 +33,8 @@ def main(args: Sequence[str] | None = None) -> int:
         args: the command and its arguments; default: those of the process.
 
     Returns:
-        The exit status: 0, 2 for a mistake (reported in one line on standard error), 130 for Ctrl-C outside of a fit.
+        The exit status: 0, 1 for an exercise with a wrong answer, 2 for a mistake (reported in one line on standard
+        error), 130 for Ctrl-C outside of a fit.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -42,16 +45,18 @@ def main(args: Sequence[str] | None = None) -> int:
         return 0
     commands: dict[str, Callable[..., Any]] = {
         each.__name__.replace("_", "-"): each
-        for each in (compare, report, explore, bench, train, play, learn_reward, zoo)
+        for each in (compare, report, explore, bench, train, play, learn_reward, zoo, exercise)
     }
     command = commands.get(next(iter(args), ""), main)
     try:
         with before_compiling(note), warnings.catch_warnings():
             warnings.showwarning = _show_warning
             if command is main:
-                tyro.extras.subcommand_cli_from_dict(commands, prog="pgm-control", description=_DESCRIPTION, args=args)
+                found = tyro.extras.subcommand_cli_from_dict(
+                    commands, prog="pgm-control", description=_DESCRIPTION, args=args
+                )
             else:  # alone, so that its messages name it
-                tyro.cli(command, prog=f"pgm-control {args[0]}", args=args[1:])
+                found = tyro.cli(command, prog=f"pgm-control {args[0]}", args=args[1:])
     except (PGMControlError, OSError) as problem:
         note(f"pgm-control: {in_options(' '.join(str(problem).split()), command, args)}")
         return 2
@@ -63,7 +68,7 @@ def main(args: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         note("pgm-control: interrupted.")
         return 130
-    return 0
+    return found if isinstance(found, int) else 0
 
 
 def _show_warning(message: Warning | str, *_: object) -> None:
@@ -327,23 +332,3 @@ def learn_reward(
     from . import learn_reward as command
 
     command.learn_reward(asked, print, bar_over)
-
-
-def zoo() -> None:
-    """List the named problems, with their sizes, and the temperatures at which the commands show them."""
-    from ..problems.named import CONTINUOUS, PROBLEMS
-    from .named_problem import TABLE_IDS, in_words
-
-    width = max(len(each.name) for each in PROBLEMS)
-    for each in PROBLEMS:
-        size = in_words(each.num_states, each.num_actions, each.settings.horizon)
-        print(f"{each.name:<{width}}  {size}, τ = {each.settings.temperature:g}")
-        print(wrapped(each.summary, indent=width + 2))
-    print("\nContinuous problems, for `pgm-control compare` and `report`:")
-    for each in CONTINUOUS:
-        print(f"{each.name:<{width}}  {each.state}, T = {each.settings.horizon}, τ = {each.settings.temperature:g}")
-        also = "" if each.is_exact else " Not solved exactly: in Python only, by fits of guides."
-        print(wrapped(each.summary + also, indent=width + 2))
-    print()
-    print(wrapped(f"Gymnasium environments with a transition table work as well: {', '.join(TABLE_IDS)}."))
-    print("\nNext:\n  pgm-control compare restaurant")

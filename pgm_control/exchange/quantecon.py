@@ -54,7 +54,7 @@ def from_quantecon(
 ) -> TabularMDP:
     """Return the problem given by the arrays of QuantEcon's `DiscreteDP`, in either of its forms.
 
-        ddp = quantecon.markov.DiscreteDP(…)
+        ddp = quantecon.markov.DiscreteDP(R, Q, beta)
         mdp = from_quantecon(ddp.R, ddp.Q, ddp.beta, ddp.s_indices, ddp.a_indices, horizon=100)
 
     Infeasible actions, which have a reward of −inf or are not listed, are forbidden by a reward of −inf.

@@ -2,6 +2,8 @@
 
 Sources:
     [christodoulou2019] P. Christodoulou, Soft actor-critic for discrete action settings. 2019. arXiv:1910.07207
+    [fellows2019] M. Fellows et al., VIREL: a variational inference framework for reinforcement learning. Advances in
+        Neural Information Processing Systems 32:7122–7136, 2019. arXiv:1811.01132
     [fujimoto2018] S. Fujimoto, H. van Hoof and D. Meger, Addressing function approximation error in actor-critic
         methods. International Conference on Machine Learning, Proceedings of Machine Learning Research 80, pages
         1587–1596, 2018. arXiv:1802.09477
@@ -57,6 +59,9 @@ class SAC(Learner):
     its own variance to y, which β ≠ 0 treats as randomness of the dynamics. This variance vanishes as π approaches its
     optimum, where the bracket is V(s') for every a'.
 
+    Actor and critic can also be derived as the two steps of expectation-maximisation, with a policy that becomes
+    deterministic at the optimum [fellows2019]; here it stays random, at a τ that is given or set by the target entropy.
+
     Attributes:
         actor: the network of the policy.
         critics: two Q networks in one `Network`.
@@ -64,7 +69,7 @@ class SAC(Learner):
         prior: ρ, the action prior.
 
     References:
-        [haarnoja2018], [haarnoja2018b], [christodoulou2019], [fujimoto2018]
+        [haarnoja2018], [haarnoja2018b], [christodoulou2019], [fujimoto2018], [fellows2019]
     """
 
     def __init__(

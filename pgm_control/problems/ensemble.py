@@ -1,6 +1,8 @@
 """Uncertainty about the model: a finite ensemble of MDPs with a prior, one of which is true.
 
 Sources:
+    [odonoghue2020] B. O'Donoghue, I. Osband and C. Ionescu, Making sense of reinforcement learning and probabilistic
+        inference. International Conference on Learning Representations, 2020. arXiv:2001.00805
     [rubin1981] D. B. Rubin, The Bayesian bootstrap. The Annals of Statistics 9(1):130–134, 1981.
         doi:10.1214/aos/1176345338
     [strens2000] M. Strens, A Bayesian framework for reinforcement learning. International Conference on Machine
@@ -47,7 +49,8 @@ class Ensemble:
         infer(model, Optimism(dynamics=0.0, initial={"member": 1.0, "state": 0.0}))
 
     The policy of the joint problem sees the member: it is the plan of an agent that has decided which member is true,
-    as in Thompson sampling. `member_returns` gives the returns of such plans in the other members.
+    as in Thompson sampling. `member_returns` gives the returns of such plans in the other members. It does not
+    weigh what an action would reveal about the member, as an agent that explores must [odonoghue2020].
 
     Attributes:
         members: the MDPs.
@@ -55,7 +58,7 @@ class Ensemble:
         names: the names of the members.
 
     References:
-        [strens2000]
+        [strens2000], [odonoghue2020]
     """
 
     members: tuple[TabularMDP, ...]

@@ -3,6 +3,8 @@
 Sources:
     [brandfonbrener2022] D. Brandfonbrener et al., When does return-conditioned supervised learning work for offline
         reinforcement learning? Advances in Neural Information Processing Systems 35, 2022. arXiv:2206.01079
+    [ortega2021] P. A. Ortega et al., Shaking the foundations: delusions in sequence models for interaction and control.
+        2021. arXiv:2110.10819
     [paster2022] K. Paster, S. McIlraith and J. Ba, You can't count on luck: why decision transformers and RvS fail in
         stochastic environments. Advances in Neural Information Processing Systems 35, 2022. arXiv:2205.15967
     [yang2023] M. Yang et al., Dichotomy of control: separating what you can control from what you cannot. International
@@ -124,7 +126,9 @@ def condition_on_return(
     $$\pi(a \mid s, \textstyle\sum_{i<t} r_i) = p(a \mid s, \textstyle\sum_{i<t} r_i,\ G \geq g),$$
     under the behaviour that generated the episodes, here the action prior. It is free inference: with the return so far
     as part of the state, $G \geq g$ is an optimality variable at the end, and the posterior changes both the dynamics
-    and the policy. In a deterministic problem this costs nothing; otherwise the agent mistakes luck for skill.
+    and the policy. In a deterministic problem this costs nothing; otherwise the agent mistakes luck for skill. Treating
+    own actions as evidence in place of interventions has been named as a cause of delusions of sequence models
+    [ortega2021].
 
     Args:
         model: the tabular model, whose action prior is the behaviour, or an MDP, for which the behaviour is uniform.
@@ -138,7 +142,7 @@ def condition_on_return(
         InvalidProblem: if no episode has such a return.
 
     References:
-        [paster2022], [yang2023], [brandfonbrener2022]
+        [paster2022], [yang2023], [brandfonbrener2022], [ortega2021]
     """
     if isinstance(model, TabularMDP):
         model = TabularModel(model)

@@ -3,7 +3,7 @@
 import platform
 from importlib import metadata
 
-VERSION = "0.1.0"  # the one place; pyproject.toml reads it here
+VERSION = "0.2.0"  # the one place; pyproject.toml reads it here
 
 
 def versions() -> dict[str, str]:

@@ -9,7 +9,7 @@ import torch
 import pgm_control
 from pgm_control import Risk, behaviour
 
-PAGE = Path(pgm_control.__file__).parent.parent / "docs" / "how_to_fit_behaviour.md"
+PAGE = Path(pgm_control.__file__).parent.parent / "docs" / "howto" / "behaviour.md"
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not PAGE.is_file(), reason="the page is not shipped")]
 
 

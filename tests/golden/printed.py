@@ -82,14 +82,15 @@ def _in_an_empty_folder(function: Callable[..., Any], *args: Any) -> Any:
 
 
 def _readme() -> dict[str, Any]:
-    """Numbers that the Python blocks of the README print, run in order."""
-    blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf8"), re.M | re.S)
-    namespace: dict[str, object] = {}
+    """Numbers that the Python blocks of the README, and of pages that quote output, print; run in order."""
     found = {}
-    for i, block in enumerate(blocks):
-        with contextlib.redirect_stdout(io.StringIO()) as said:
-            exec(compile(block, "README.md", "exec"), namespace)
-        found[f"block_{i}"] = numbers(said.getvalue())
+    for page in ("README.md", "docs/howto/own_guide.md", "docs/howto/own_model.md", "docs/howto/learn_reward.md"):
+        blocks = re.findall(r"^```python\n(.*?)^```$", (ROOT / page).read_text(encoding="utf8"), re.M | re.S)
+        namespace: dict[str, object] = {}
+        for block in blocks:
+            with contextlib.redirect_stdout(io.StringIO()) as said:
+                exec(compile(block, page, "exec"), namespace)
+            found[f"block_{len(found)}"] = numbers(said.getvalue())
     return found
 
 

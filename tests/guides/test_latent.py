@@ -341,7 +341,7 @@ def test_free_options_end_at_a_stationary_point_above_clamped_ones():
     guides = [fit(MODEL, FreeOptionGuide(MODEL, 2, seed=seed)).guide for seed in range(2)]
     for guide in guides:
         slopes = torch.autograd.grad(auxiliary_elbo(MODEL, guide), list(guide.parameters()))
-        assert max(float(each.abs().max()) for each in slopes) < 3e-3
+        assert max(float(each.abs().max()) for each in slopes) < 1e-2
         assert bound_of(fit(MODEL, OptionGuide(MODEL, 2, seed=0)).guide) + 0.5 < bound_of(guide)
         assert bound_of(guide) < infer(MODEL, 1.0).objective
 

@@ -11,6 +11,8 @@ Sources:
         matrices. Operations Research 53(5):780–798, 2005. doi:10.1287/opre.1050.0216
     [pearl1988] J. Pearl, Probabilistic Reasoning in Intelligent Systems: Networks of Plausible Inference. Morgan
         Kaufmann, 1988.
+    [rawlik2012] K. Rawlik, M. Toussaint and S. Vijayakumar, On stochastic optimal control and reinforcement learning by
+        approximate inference. Robotics: Science and Systems, 2012.
     [ziebart2010] B. D. Ziebart, Modeling purposeful adaptive behavior with the principle of maximum causal entropy.
         Carnegie Mellon University, 2010.
 """
@@ -133,7 +135,7 @@ def infer(
             counts, or one comes with evidence.
 
     References:
-        [levine2018], [ziebart2010], [howard1972], [pearl1988]; robust MDPs: [iyengar2005], [nilim2005]
+        [levine2018], [ziebart2010], [rawlik2012], [howard1972], [pearl1988]; robust MDPs: [iyengar2005], [nilim2005]
 
     Examples:
         >>> from pgm_control import TabularModel, infer

@@ -23,15 +23,20 @@ from torch import Tensor
 
 from ...problems.continuous.arrays import root
 
+_QUADRATIC = 1e-8  # relative difference of numbers from a quadratic form that they have but for rounding
 _CLIP = 1e-9  # the least distance of a quasi-random number from 0 and 1
 
 
 class Quadratic(NamedTuple):
-    """The expected value, gradient g and curvature H of a function; at the mean alone those at the mean."""
+    """The expected value, gradient g and curvature H of a function; at the mean alone those at the mean.
+
+    `is_exact` says whether the function has this quadratic form at all points; the mean alone does not show it.
+    """
 
     value: Float[Tensor, ""]
     gradient: Float[Tensor, " vector"]
     hessian: Float[Tensor, "vector vector"]
+    is_exact: bool
 
 
 @final
@@ -81,12 +86,17 @@ class Points:
             if slopes.requires_grad:
                 rows = [gradient(slopes[0, i], points, retain_graph=True)[0] for i in range(len(mean))]
                 hessian = torch.stack(rows)
-            return Quadratic(value, slopes.detach()[0], 0.5 * (hessian + hessian.mT))
+            return Quadratic(value, slopes.detach()[0], 0.5 * (hessian + hessian.mT), False)
         L, is_triangular = _root(covariance)
         cross = self.normals[:, : len(mean)].mT @ slopes @ L / len(points)
         both = cross.triu() + cross.triu(1).mT if is_triangular else 0.5 * (cross + cross.mT)
         inverse = torch.linalg.pinv(L, rtol=1e-10)
-        return Quadratic(value, slopes.mean(0), inverse.mT @ both @ inverse)
+        hessian, found = inverse.mT @ both @ inverse, values.detach()
+        apart = (points - mean).detach()
+        form = apart @ slopes.mean(0) + 0.5 * ((apart @ hessian) * apart).sum(-1)
+        left = (found - form).sub(value - form.mean()).abs().amax()
+        is_exact = bool(left <= _QUADRATIC * (1.0 + found.abs().amax()))
+        return Quadratic(value, slopes.mean(0), hessian, is_exact)
 
 
 def _root(covariance: Tensor) -> tuple[Tensor, bool]:

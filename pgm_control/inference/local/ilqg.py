@@ -23,10 +23,12 @@ from ...text.wording import amount
 from ...trajectories.gaussian.blocks import GaussianBlocks
 from .around import Around
 from .expectations import Points
+from .refusal import refuse_unbounded
 from .step import improved_around, prior_around
 from .vector_model import vector_model_of
 
 _SMALL = 1e-6  # relative change of gains that have converged
+_TINY = 2.0**-8  # a share of the new rewards below which the search has come to the edge of what has a solution
 
 
 class ILQGStatus(Status):
@@ -35,7 +37,7 @@ class ILQGStatus(Status):
     converged = "The mean path and the gains around it stopped changing."
     no_progress = (
         "No step, however small, improves the mean path. Its rewards may have no second derivative there; a natural "
-        "gradient averages over the noise. With β < 0 the adversary may be unbounded: then no path is best."
+        "gradient averages over the noise."
     )
     out_of_steps = "`num_steps` was reached before the mean path and the gains around it stopped changing. Raise it."
     interrupted = "Interrupted by Ctrl-C."
@@ -51,7 +53,7 @@ class ILQG:
         objective: the objective of the mean path, in nats: its rewards, less half of the squared lengths of its actions
             and, over β, of its noises, in units of their deviations. It is not J_β of the guide, in which everything
             has a spread: assign the blocks to a Gaussian guide and estimate that.
-        history: the same before each step.
+        history: the same before each step. With a negative β each is the least one over the noises, for the policy.
         status: how it ended.
         num_steps: the number of steps.
         seconds: the time they took.
@@ -84,7 +86,8 @@ def ilqg(
     The dynamics are linearised and the rewards expanded to second order at the mean path of the last guide. The
     resulting problem is solved exactly at β, the mean path moves, and so on. A step is accepted only if the objective
     of the mean path does not fall, otherwise it is halved: it mixes the new rewards with those for which the last guide
-    is optimal, so that a small step has a solution however the rewards are curved.
+    is optimal, so that a small step has a solution however the rewards are curved. With a negative β the noises
+    minimise the objective of the path, and a step must raise the least one of the policy.
 
     What lies beside the path is not seen: a pit that the mean path misses by several widths of its edge has neither
     gradient nor curvature there. On the gusty ledge with the wind clamped the path passes half a unit above ground that
@@ -105,6 +108,7 @@ def ilqg(
 
     Raises:
         InvalidArgument: if an argument is invalid; the message names it.
+        OptimismBreakdown: if the linear-quadratic problem along the last path has no solution at this optimism.
         InvalidProblem: if a distribution of the model has no known moments, or one that may change has bounds.
 
     References:
@@ -119,7 +123,8 @@ def ilqg(
     step_size, num_steps = fraction("step_size", step_size), whole("num_steps", num_steps)
     if not number(tolerance) >= 0:
         raise InvalidArgument(f"`tolerance` must be a number of nats, 0 or more, but is {shown(tolerance)}.")
-    numbers = Optimism.of(optimism).at(vectors.temperature).numbers("iLQG")
+    asked = Optimism.of(optimism)
+    numbers = asked.at(vectors.temperature).numbers("iLQG")
     beta, points = (numbers[0], numbers[1]), Points(None)
     now: Around = prior_around(vectors, points, (beta[1] != 0, beta[0] != 0))
     objective = now.objective(points, *beta)
@@ -135,6 +140,8 @@ def ilqg(
                 ending = ILQGStatus.no_progress
             elif rests:
                 ending = ILQGStatus.converged
+            at_rest = ending is not None or len(history) == num_steps or found.size < _TINY
+            refuse_unbounded(found, asked, beta, at_rest)
             loop.report({"objective of the path": objective}, None, ending)
     trace = torch.tensor(history, dtype=torch.float64)
     status: ILQGStatus = loop.status

@@ -21,7 +21,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from ...errors import InvalidArgument
 from ...problems.continuous.linear_quadratic import LinearQuadratic
@@ -30,11 +29,14 @@ from ...trajectories.gaussian.model import GaussianPrior
 from ...trajectories.gaussian.riccati import prepared
 from ..exact.gaussian.open_loop import open_loop_optimum
 from ..exact.gaussian.solve import optimum
+from .adversary import worst_case
 from .around import Around, LocalModel, around
 from .expectations import Points, Quadratic
+from .own import Own, own_rewards
 from .vector_model import VectorModel
 
 _HALVINGS = 30
+_HALVINGS_TO_BOUNDED = 4  # where the adversary of the guide is unbounded
 _ROUNDING = 1e-12  # relative difference of objectives that are the same
 
 
@@ -43,9 +45,13 @@ class Step(NamedTuple):
 
     Attributes:
         found: the guide after the step, with the approximation around it.
-        before, objective: J_β before and after the step, in nats.
+        before, objective: J_β before and after the step, in nats; with a negative β the merit of the policy.
         size: η of the step; 0 if no step was accepted.
         is_fixed: whether the first step that was tried has the same objective but for rounding.
+        beyond: the linear-quadratic problem at the guide before the step, if it has no solution at β.
+        is_whole: whether that problem is the model itself, as far as the points show.
+        is_bounded: whether the merit before the step is a number: with a negative β the adversary may be unbounded
+            against the policy. Then `before` is J_β of the guide, or that without an adversary if the step raises it.
     """
 
     found: Around
@@ -53,6 +59,9 @@ class Step(NamedTuple):
     objective: float
     size: float
     is_fixed: bool
+    beyond: LocalModel | None
+    is_whole: bool
+    is_bounded: bool
 
 
 def improved_around(
@@ -60,8 +69,9 @@ def improved_around(
 ) -> Step:
     r"""The guide after one step, accepted only if J_β rises; otherwise η is halved.
 
-    With a negative β the optimum is a saddle, at which no step raises or lowers J_β; the largest step is taken that has
-    a solution.
+    With a negative β the optimum is a saddle. Then J_β is that of the worst case for the policy (see `worst_case`), and
+    a step for which there is none is not accepted. As long as there is none for the guide itself, any step is that
+    leads to one; without any the step raises the objective without an adversary.
 
     Args:
         now: the guide and the approximation around it.
@@ -73,70 +83,74 @@ def improved_around(
     References:
         [khan2017]
     """
-    rewards, own = now.rewards(points, beta[0]), _own(now, beta)
+    rules = _Rules(beta, step_size, points, sees_state)
+    if min(beta) >= 0:
+        return _improved(now, rules, None, _HALVINGS)
+    worst = worst_case(now, beta, points)
+    if worst.is_bounded:
+        return _improved(worst.found, rules, worst.value, _HALVINGS)
+    found = _improved(now, rules, -math.inf, _HALVINGS_TO_BOUNDED)
+    if found.size > 0 or (found.is_whole and found.beyond is not None):
+        return found
+    clamped = rules.of((max(beta[0], 0.0), max(beta[1], 0.0)))
+    start = around(now.model, now.blocks, clamped.free, points, now)
+    return _improved(start, clamped, None, _HALVINGS)._replace(is_bounded=False, beyond=found.beyond)
+
+
+class _Rules(NamedTuple):
+    """The arguments of a step but for the guide."""
+
+    beta: tuple[float, float]
+    step_size: float
+    points: Points
+    sees_state: bool
+
+    @property
+    def free(self) -> tuple[bool, bool]:
+        """Whether the start and the dynamics may change."""
+        return self.beta[1] != 0, self.beta[0] != 0
+
+    def of(self, beta: tuple[float, float]) -> "_Rules":
+        """The same for other β."""
+        return self._replace(beta=beta)
+
+
+def _improved(now: Around, rules: _Rules, floor: float | None, halvings: int) -> Step:
+    """A step from a guide whose merit is `floor`; None: its J_β, without an adversary."""
+    beta, points = rules.beta, rules.points
+    rewards, own = now.rewards(points, beta[0]), own_rewards(now, beta)
     before = now.objective(points, *beta, rewards)
-    size, is_fixed, rounding = step_size, False, _ROUNDING * (1.0 + abs(before))
-    for _ in range(_HALVINGS):
-        better = _solved(now, (rewards, own), beta, size, sees_state)
+    least = before if floor is None else floor
+    size, is_fixed, rounding = rules.step_size, False, _ROUNDING * (1.0 + abs(before))
+    whole = _problem(now, (rewards, own), 1.0)
+    is_whole = now.is_exact and all(each.is_exact for each in rewards)
+    beyond = whole if _solution(whole, now, rules) is None else None
+
+    def step(found: Around, after: float, size: float) -> Step:
+        return Step(found, before, after, size, is_fixed, beyond, is_whole, least > -math.inf)
+
+    if is_whole and beyond is not None:
+        return step(now, before, 0.0)
+    for _ in range(halvings):
+        better = _solution(_problem(now, (rewards, own), size), now, rules)
         if better is not None:
-            found = around(now.model, better, (beta[1] != 0, beta[0] != 0), points, now)
-            after = found.objective(points, *beta)
-            is_fixed |= size == step_size and abs(after - before) <= rounding
-            is_kept = (
-                points.normals is None and abs(after - before) <= rounding
-            )  # gains may change though the path rests
-            if after > before or is_kept or (min(beta) < 0 and math.isfinite(after)):
-                return Step(found, before, after, size, is_fixed)
+            found = around(now.model, better, rules.free, points, now)
+            if floor is None:
+                after, is_bounded = found.objective(points, *beta), True
+            else:
+                found, after, is_bounded = worst_case(found, beta, points, floor - rounding)
+            is_same = abs(after - least) <= rounding
+            is_fixed |= size == rules.step_size and is_same
+            if is_bounded and (after > least or (is_same and points.normals is None)):  # gains change beside the path
+                return step(found, after, size)
             if is_fixed:
                 break
         size = 0.5 * size
-    return Step(now, before, before, 0.0, is_fixed)
+    return step(now, before, 0.0)
 
 
-class _Own(NamedTuple):
-    """The rewards for which a guide is the optimum, as Hessians and gradients in y, in nats; and those of the start."""
-
-    hessian: Tensor
-    gradient: Tensor
-    start_hessian: Tensor
-    start_gradient: Tensor
-
-
-def _own(now: Around, beta: tuple[float, float]) -> _Own:
-    """log π/ρ + (1/β) log q/p in y = (s', s, a), and (1/β₀) log q(s_0)/p(s_0)."""
-    blocks, problem, prior = now.blocks, now.local.problem, now.local.action_prior
-    assert prior is not None
-    steps, n, m = blocks.horizon, problem.num_states, problem.num_actions
-    eye = torch.eye(m, dtype=torch.float64).expand(steps, m, m)
-    none = torch.zeros(steps, m, n, dtype=torch.float64)
-    pi = _log_normal(torch.cat((none, blocks.gain, eye), -1), -blocks.offset, blocks.policy_covariance, now.joint_mean)
-    rho = _log_normal(torch.cat((none, -prior.gain, eye), -1), prior.offset, prior.covariance, now.joint_mean)
-    hessian, gradient = pi[0] - rho[0], pi[1] - rho[1]
-    if beta[0] != 0:
-        eye = torch.eye(n, dtype=torch.float64).expand(steps, n, n)
-        q = _log_normal(torch.cat((eye, -blocks.transition), -1), blocks.drift, blocks.noise, now.joint_mean)
-        p = _log_normal(torch.cat((eye, -problem.F), -1), problem.d, problem.W, now.joint_mean)
-        hessian, gradient = hessian + (q[0] - p[0]) / beta[0], gradient + (q[1] - p[1]) / beta[0]
-    start_hessian, start_gradient = torch.zeros(n, n, dtype=torch.float64), torch.zeros(n, dtype=torch.float64)
-    if beta[1] != 0:
-        eye, at = torch.eye(n, dtype=torch.float64), blocks.initial_mean
-        q = _log_normal(eye, blocks.initial_mean, blocks.initial_covariance, at)
-        p = _log_normal(eye, problem.initial_mean, problem.initial_covariance, at)
-        start_hessian, start_gradient = (q[0] - p[0]) / beta[1], (q[1] - p[1]) / beta[1]
-    return _Own(hessian, gradient, start_hessian, start_gradient)
-
-
-def _log_normal(E: Tensor, mean: Tensor, covariance: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
-    """Hessian and gradient at a point of log N(Ey; mean, covariance); within its range where it is singular."""
-    weighted = torch.linalg.pinv(covariance, rtol=1e-12, hermitian=True) @ E
-    hessian = -E.mT @ weighted
-    return hessian, -(weighted.mT @ ((E @ at[..., None])[..., 0] - mean)[..., None])[..., 0]
-
-
-def _solved(
-    now: Around, both: tuple[Sequence[Quadratic], _Own], beta: tuple[float, float], size: float, sees_state: bool
-) -> GaussianBlocks | None:
-    """The optimum for the mixed rewards; None if there is none.
+def _problem(now: Around, both: tuple[Sequence[Quadratic], Own], size: float) -> LocalModel:
+    """The linear-quadratic problem for the mixed rewards.
 
     A reward of (s, a, s') is a cost of the state of a larger problem, $x_{t+1} = (s_{t+1}, s_t, a_t)$.
     """
@@ -144,16 +158,18 @@ def _solved(
     problem, prior, tau = now.local.problem, now.local.action_prior, now.local.temperature
     assert prior is not None
     n, m, steps = problem.num_states, problem.num_actions, problem.horizon
-    hessian = (1 - size) * own.hessian + size * torch.stack([each.hessian for each in rewards])
-    gradient = (1 - size) * own.gradient + size * torch.stack([each.gradient for each in rewards])
+    rest = 1.0 - size
+    kept = own.policy.hessian + own.dynamics.hessian, own.policy.gradient + own.dynamics.gradient
+    hessian = rest * kept[0] + size * torch.stack([each.hessian for each in rewards])
+    gradient = rest * kept[1] + size * torch.stack([each.gradient for each in rewards])
     P = -tau * hessian
     p = -tau * gradient - (P @ now.joint_mean[..., None])[..., 0]
     zeros, N = (lambda *shape: torch.zeros(*shape, dtype=torch.float64)), 2 * n + m
     C, c, A, B = zeros(steps, N + m, N + m), zeros(steps, N + m), zeros(steps, N, N), zeros(steps, N, m)
     d, W, G = zeros(steps, N), zeros(steps, N, N), zeros(steps, m, N)
     C[1:, :N, :N], c[1:, :N] = P[:-1], p[:-1]
-    C[0, :n, :n] = -tau * (1 - size) * own.start_hessian
-    c[0, :n] = -tau * (1 - size) * own.start_gradient - C[0, :n, :n] @ now.blocks.initial_mean
+    C[0, :n, :n] = -tau * rest * own.start.hessian
+    c[0, :n] = -tau * rest * own.start.gradient - C[0, :n, :n] @ now.blocks.initial_mean
     A[:, :n, :n], A[:, n : 2 * n, :n] = problem.A, torch.eye(n, dtype=torch.float64)
     B[:, :n], B[:, 2 * n :] = problem.B, torch.eye(m, dtype=torch.float64)
     d[:, :n], W[:, :n, :n], G[..., :n] = problem.d, problem.W, prior.gain
@@ -163,13 +179,18 @@ def _solved(
         A, B, W, C, horizon=steps, initial_mean=m0, initial_covariance=S0, c=c, d=d,
         final_cost=(P[-1], p[-1], 0.0),
     )  # fmt: skip
-    model = LocalModel(larger, tau, GaussianPrior(G, prior.offset, prior.covariance))
-    if not sees_state:
+    return LocalModel(larger, tau, GaussianPrior(G, prior.offset, prior.covariance))
+
+
+def _solution(model: LocalModel, now: Around, rules: _Rules) -> GaussianBlocks | None:
+    """The optimum of a larger problem, in the coordinates of the smaller one; None if there is none."""
+    n, N = now.local.problem.num_states, model.problem.num_states
+    if not rules.sees_state:
         try:
             return _smaller(open_loop_optimum(model), n, N)
         except InvalidArgument:
             return None
-    theta = (torch.tensor(each / tau, dtype=torch.float64) for each in beta)
+    theta = (torch.tensor(each / model.temperature, dtype=torch.float64) for each in rules.beta)
     found = optimum(model, prepared(model), *theta)
     return _smaller(found.blocks, n, N) if bool(found.is_finite) else None
 

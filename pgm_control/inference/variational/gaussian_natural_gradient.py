@@ -3,7 +3,8 @@ r"""Natural gradients of the objective of a Gaussian guide of a model over vecto
 Each step measures the expected gradient and curvature of the rewards at the guide's own marginals, and solves the
 linear-quadratic problem that they make together with the guide (see `inference.local.step`). If the dynamics are affine
 its fixed points are stationary points of $J_\beta$ among linear-Gaussian guides [khan2017]; of a clamped guide of other
-dynamics the marginals are Gaussians with matched moments, and so is $J_\beta$.
+dynamics the marginals are Gaussians with matched moments, and so is $J_\beta$. With a negative β a step must raise the
+least $J_\beta$ of the policy over the adversaries.
 
 Sources:
     [khan2017] M. E. Khan and W. Lin, Conjugate-computation variational inference: converting variational inference in
@@ -16,7 +17,8 @@ from typing import final
 from ...trajectories.gaussian.assignable import GaussianAssignable
 from ..local.around import Around, around
 from ..local.expectations import Points
-from ..local.step import improved_around
+from ..local.refusal import refuse_unbounded
+from ..local.step import Step, improved_around
 from ..local.vector_model import VectorModel
 
 _POINTS, _SEED, _OTHER_SEED = 4096, 0, 1
@@ -42,16 +44,34 @@ class GaussianNaturalGradient:
         self._others = Points.quasi_random(_POINTS, size, _OTHER_SEED)
         self.is_exact = self._around(self._points).is_exact
         self._last: Around | None = None
+        self._step: Step | None = None
 
     def step(self) -> float:
-        """Make one step, and return $J_β$ before it, in nats. A guide that no step improves stays as it is."""
+        """Make one step, and return $J_β$ before it, in nats. A guide that no step improves stays as it is.
+
+        With a negative β it is the least $J_β$ of the policy over Gaussian adversaries (see
+        `inference.local.adversary`), and the guide holds the adversary that attains it.
+
+        Raises:
+            OptimismBreakdown: if the objective is unbounded.
+        """
         now = self._around(self._points, self._last)
         found = improved_around(now, self._beta, self._step_size, self._points, self._guide.sees_state)
         self.is_exact = found.found.is_exact
-        if found.size > 0:
+        refuse_unbounded(found, self._guide.optimism, self._beta, False, self._guide.sees_state)
+        if found.size > 0 or min(self._beta) < 0:  # the adversary moves, even if the policy stays
             self._guide.assign(found.found.blocks)
-        self._last = found.found
+        self._last, self._step = found.found, found
         return found.before
+
+    def require_bounded(self) -> None:
+        """Require that the objective is bounded where the fit has come to rest.
+
+        Raises:
+            OptimismBreakdown: if the linear-quadratic problem around the guide has no solution at this optimism.
+        """
+        if self._step is not None:
+            refuse_unbounded(self._step, self._guide.optimism, self._beta, True, self._guide.sees_state)
 
     def remeasured(self) -> float:
         """$J_β$ of the guide at points that were not used to fit it, in nats."""

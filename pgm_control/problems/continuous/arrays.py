@@ -139,16 +139,19 @@ def root(matrix: Tensor) -> Tensor:
     Eigenvalues that are 0 but for rounding count as 0; their roots, of some 1e-8, would be directions of noise. They
     are those of the correlations, so that the units of the components do not matter.
     """
+    full = matrix.shape
+    for axis in range(matrix.dim() - 2):  # those of matrices that all share are the root of one
+        matrix = matrix.narrow(axis, 0, 1) if matrix.stride(axis) == 0 and matrix.shape[axis] > 1 else matrix
     found, info = torch.linalg.cholesky_ex(matrix)
     least, scale = 2 * matrix.shape[-1] * torch.finfo(matrix.dtype).eps, matrix.diagonal(dim1=-2, dim2=-1)
     failed = (info > 0) | (found.detach().diagonal(dim1=-2, dim2=-1).square() <= least * scale.detach()).any(-1)
     if not bool(failed.any()):
-        return found
+        return found.expand(full)
     scale = torch.where(scale > 0, scale, 1.0).sqrt()
     eigenvalues, vectors = torch.linalg.eigh(matrix / (scale[..., :, None] * scale[..., None, :]))
     sizes = torch.where(eigenvalues > least, eigenvalues, 0.0).sqrt()
     spectral = scale[..., :, None] * vectors * sizes[..., None, :]
-    return torch.where(failed[..., None, None], spectral, found)
+    return torch.where(failed[..., None, None], spectral, found).expand(full)
 
 
 def together(time: int, axes: dict[str, tuple[Tensor, int, bool]]) -> dict[str, Tensor]:

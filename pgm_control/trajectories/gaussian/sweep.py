@@ -1,4 +1,4 @@
-"""The backward sweep of linear-quadratic models, compiled where that loses no digits, and else in torch."""
+"""The backward sweep of linear-quadratic models, compiled where that loses no digits, and else in numpy or torch."""
 
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import Tensor
 from ...chance.gaussian import gaussian_equivalent
 from ...kernels.quadratic.backend import riccati_for
 from ...kernels.quadratic.bundles import QuadraticProblem, QuadraticStart, QuadraticValues
+from .one_problem import sweep_of_one
 from .riccati import Prepared, Swept, backward_sweep
 
 _NEAR = 1e-3  # eigenvalues of I + θL'PL below this, or above its inverse, cost the compiled sweep digits
@@ -19,7 +20,7 @@ def sweep(given: Prepared, theta: Float[Tensor, "*batch"]) -> Swept:
     """`backward_sweep`, compiled where no gradients are needed and the model is not close to its breakdown.
 
     The compiled sweep subtracts where the certainty equivalent is much larger or smaller than the value. There, and
-    where it reports a failure, torch repeats the sweep, whose formulas do not subtract.
+    where it reports a failure, `careful_sweep` repeats it.
 
     Args:
         given: the numbers of the model.
@@ -30,19 +31,24 @@ def sweep(given: Prepared, theta: Float[Tensor, "*batch"]) -> Swept:
 
 def sweep_and_arrays(given: Prepared, theta: Float[Tensor, "*batch"]) -> tuple[Swept, QuadraticValues | None]:
     """`sweep`, and the arrays of the compiled one, with which `slopes` goes on; None where torch swept."""
-    has_graph = torch.is_grad_enabled() and any(each.requires_grad for each in (*given[:-1], theta))
-    compiled = None if has_graph else riccati_for(given.drift)
+    if needs_graph(given, theta):
+        return backward_sweep(given, theta), None
+    compiled = riccati_for(given.drift)
     if compiled is not None:
         arrays, swept = _solved(compiled, given, theta)
-        if not bool((swept.reason != 0).any()) and not _loses_digits(given, swept, theta):
+        if not arrays.failures[:, 0].any() and not _loses_digits(given, swept, theta):
             return swept, arrays
-    return backward_sweep(given, theta), None
+    return careful_sweep(given, theta), None
 
 
-def rough_sweep(given: Prepared, theta: Float[Tensor, "*batch"]) -> Swept:
-    """The compiled sweep where there is one, also close to a breakdown, where it has half of the digits."""
-    compiled = riccati_for(given.drift)
-    return backward_sweep(given, theta) if compiled is None else _solved(compiled, given, theta)[1]
+def needs_graph(given: Prepared, *others: Tensor) -> bool:
+    """Whether gradients are needed of the numbers of a model or of other tensors."""
+    return torch.is_grad_enabled() and any(each.requires_grad for each in (*given[:-1], *others))
+
+
+def careful_sweep(given: Prepared, theta: Float[Tensor, "*batch"]) -> Swept:
+    """The sweep with formulas that do not subtract, without gradients; one problem in numpy, a batch in torch."""
+    return backward_sweep(given, theta) if given.final_constant.dim() else sweep_of_one(given, float(theta))
 
 
 def _solved(compiled: Any, given: Prepared, theta: Tensor) -> tuple[QuadraticValues, Swept]:
@@ -86,15 +92,16 @@ def _arrays(given: Prepared, theta: Tensor) -> QuadraticProblem:
 
 def _loses_digits(given: Prepared, swept: Swept, theta: Tensor) -> bool:
     """Whether an eigenvalue of I + θL'PL is very small or very large somewhere."""
-    if not bool((theta != 0).any()):
+    scale, L = theta.numpy(force=True), given.noise_root.numpy(force=True)
+    if not scale.any():
         return False
-    L, P = given.noise_root, given.discount * swept.P[..., 1:, :, :]
-    X = theta.to(P)[..., None, None, None] * (L.mT @ P @ L)
-    size = X.square().sum((-2, -1)).sqrt()
-    far = (size >= 1.0 / _NEAR) | ((size > 1.0 - _NEAR) & (theta.expand(size.shape[:-1]) <= 0)[..., None])
-    if not bool(far.any()):
+    scale = np.broadcast_to(scale[..., None], L.shape[:-2])
+    X = scale[..., None, None] * (L.mT @ (given.discount * swept.P[..., 1:, :, :].numpy()) @ L)
+    size = np.sqrt(np.square(X).sum((-2, -1)))
+    far = (size >= 1.0 / _NEAR) | ((size > 1.0 - _NEAR) & (scale <= 0))
+    if not far.any():
         return False
-    eigenvalues = 1.0 + torch.linalg.eigvalsh(X[far])
+    eigenvalues = 1.0 + np.linalg.eigvalsh(X[far])
     return bool(((eigenvalues < _NEAR) | (eigenvalues > 1.0 / _NEAR)).any())
 
 

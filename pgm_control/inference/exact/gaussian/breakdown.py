@@ -13,6 +13,7 @@ Sources:
         13(4):764–777, 1981. doi:10.2307/1426972
 """
 
+import bisect
 import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple, final
@@ -26,14 +27,12 @@ from ....problems.continuous.arrays import root
 from ....runtime.arguments import flag, shown
 from ....text.wording import amount
 from ....trajectories.gaussian.model import GaussianModel, is_gaussian, one_problem
-from ....trajectories.gaussian.riccati import ACTIONS, DYNAMICS, FINE, Prepared, Swept, backward_sweep, prepared
-from ....trajectories.gaussian.sweep import rough_sweep
+from ....trajectories.gaussian.riccati import ACTIONS, DYNAMICS, FINE, Prepared, Swept, prepared
+from ....trajectories.gaussian.sweep import careful_sweep
 
 _DOUBLINGS = 100.0  # the largest and smallest |θ| that is tried, relative to its natural scale, in powers of 2
-_WIDTH = 65  # the number of θ that are tried side by side
-_REFINEMENTS = 20  # more than the digits of a float64
-_ROUGH = 1e-7  # the relative width to which compiled sweeps bracket an edge
-_FINE = 1e-13  # and that at which the search ends
+_MAGNITUDES = 65
+_FINE = 1e-13  # the relative width at which the search ends
 
 
 class BreakdownEdge(NamedTuple):
@@ -90,7 +89,7 @@ def breakdown(model: GaussianModel, initial: bool = True) -> Breakdown:
 
     The objective is bounded while $I + \theta L'PL$ is positive definite at each step, and $H_{aa}$ too. The set of
     such β is an interval, because P falls as β rises; its ends are found by bisection on the Cholesky factorisation, to
-    a relative width of 1e-13. It costs some dozen sweeps of 65 problems each.
+    a relative width of 1e-13. That takes some fifty sweeps an edge.
 
     Args:
         model: a linear-quadratic model of one problem.
@@ -117,50 +116,29 @@ def breakdown(model: GaussianModel, initial: bool = True) -> Breakdown:
     initial = flag("initial", initial)
     with torch.no_grad():
         given = prepared(model)
-        level = _failures(model, given, torch.zeros(1, dtype=torch.float64), initial)
-        if int(level.reason) != FINE:
-            raise InvalidArgument(_not_convex(int(level.time)))
+        level = _failure(model, given, 0.0, initial)
+        if level.reason != FINE:
+            raise InvalidArgument(_not_convex(level.time))
         return Breakdown(_edge_of(model, given, -1.0, initial), _edge_of(model, given, 1.0, initial), initial)
 
 
 def _edge_of(model: GaussianModel, given: Prepared, sign: float, initial: bool) -> BreakdownEdge:
-    """The edge on one side of 0: a grid over all magnitudes, then ever finer ones between a bounded θ and the next.
+    """The edge on one side of 0, by bisection: of the magnitudes from the smallest to the largest, then between two."""
+    tau = model.temperature
+    sizes = _scale(given) * 2.0 ** torch.linspace(-_DOUBLINGS, _DOUBLINGS, _MAGNITUDES, dtype=torch.float64)
+    sizes = sizes[sizes.isfinite()].tolist()
 
-    The first ones are compiled where that is possible. Near the edge these subtract large numbers, so that torch ends
-    the search, and begins it again where the two do not agree.
-    """
-    tau, scale = model.temperature, _scale(given)
-    all_sizes = scale * 2.0 ** torch.linspace(-_DOUBLINGS, _DOUBLINGS, _WIDTH, dtype=torch.float64)
-    all_sizes = all_sizes[all_sizes.isfinite()]
+    def bounded(size: float) -> bool:
+        return _failure(model, given, sign * size, initial).reason == FINE
 
-    def refined(low: float, high: float, sizes: Tensor, rough: bool) -> tuple[float, float]:
-        for _ in range(_REFINEMENTS):
-            reasons = _failures(model, given, sign * sizes, initial, rough).reason.tolist()
-            first = next((i for i, reason in enumerate(reasons) if reason != FINE), None)
-            if first is None:
-                return low, math.inf
-            low, high = float(sizes[first - 1]) if first else low, float(sizes[first])
-            sizes = torch.linspace(low, high, _WIDTH, dtype=torch.float64)
-            if high - low <= (_ROUGH if rough else _FINE) * high:
-                break
-        return low, high
-
-    low, high = refined(0.0, math.inf, all_sizes, rough=True)
-    if math.isfinite(high):
-        ends = torch.tensor([low * (1 - _ROUGH), high * (1 + _ROUGH)], dtype=torch.float64)
-        known = _failures(model, given, sign * ends, initial).reason
-        if int(known[0]) == FINE and int(known[1]) != FINE:
-            low, high = float(ends[0]), float(ends[1])
-            low, high = refined(low, high, torch.linspace(low, high, _WIDTH, dtype=torch.float64), rough=False)
-        else:
-            low, high = refined(0.0, math.inf, all_sizes, rough=False)
-    if not math.isfinite(high):
+    first = bisect.bisect_left(sizes, True, key=lambda size: not bounded(size))
+    if first == len(sizes):
         return BreakdownEdge(sign * math.inf, sign * math.inf, None, None, None)
-    # The one beyond the edge; a few more, for rounding depends on how many are swept side by side.
-    beyond = high * (1 + torch.tensor([0.0, 1e-13, 1e-11, 1e-9, 1e-7], dtype=torch.float64))
-    at = _failures(model, given, sign * beyond, initial)
-    first = int((at.reason != FINE).to(torch.int8).argmax())
-    reason, time = int(at.reason[first]), int(at.time[first])
+    low, high = sizes[first - 1] if first else 0.0, sizes[first]
+    while high - low > _FINE * high:
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if bounded(middle) else (low, middle)
+    reason, time = _failure(model, given, sign * high, initial)
     # P̃ only grows as θ falls: with θ < 0 a failure of the actions is rounding at the edge of the dynamics.
     reason = DYNAMICS if sign < 0 and reason == ACTIONS else reason
     direction = _direction(model, given, sign * low, reason, time)
@@ -183,29 +161,28 @@ _START = 3
 _BLOCKS = {1: "dynamics", ACTIONS: "actions", _START: "start"}
 
 
-class _Failures(NamedTuple):
-    """Why the objective is unbounded at each θ, and at which step; FINE and −1 where it is bounded."""
+class _Failure(NamedTuple):
+    """Why the objective is unbounded, and at which step; FINE and −1 where it is bounded."""
 
-    reason: Tensor
-    time: Tensor
+    reason: int
+    time: int
 
 
-def _failures(model: GaussianModel, given: Prepared, thetas: Tensor, initial: bool, rough: bool = False) -> _Failures:
-    """One backward sweep for all θ side by side, compiled if it may be rough."""
-    swept = (rough_sweep if rough else backward_sweep)(given.expanded(len(thetas)), thetas)
-    L = root(model.problem.initial_covariance)
-    P = torch.where((swept.reason == FINE)[:, None, None], swept.P[:, 0], 0.0)
-    scale = thetas[:, None, None] if initial else 0.0
-    unbounded = torch.linalg.cholesky_ex(torch.eye(L.shape[-1], dtype=L.dtype) + scale * L.mT @ P @ L).info > 0
-    return _Failures(torch.where(unbounded, _START, swept.reason), swept.at)
+def _failure(model: GaussianModel, given: Prepared, theta: float, initial: bool) -> _Failure:
+    """One sweep that loses no digits."""
+    swept = careful_sweep(given, torch.tensor(theta, dtype=torch.float64))
+    reason, time = int(swept.reason), int(swept.at)
+    if reason == FINE and initial:
+        L = root(model.problem.initial_covariance)
+        M = torch.eye(len(L), dtype=L.dtype) + theta * L.mT @ swept.P[0] @ L
+        reason = _START if int(torch.linalg.cholesky_ex(M).info) else FINE
+    return _Failure(reason, time)
 
 
 def _direction(model: GaussianModel, given: Prepared, theta: float, reason: int, time: int) -> tuple[float, ...] | None:
     """The direction along which the objective is unbounded, from the last θ at which it is bounded."""
-    swept = backward_sweep(given, torch.tensor(theta, dtype=torch.float64))
+    swept = careful_sweep(given, torch.tensor(theta, dtype=torch.float64))
     if reason == ACTIONS:
-        if not bool(swept.policy_covariance[time].isfinite().all()):  # by rounding this one is beyond the edge
-            swept = backward_sweep(given, torch.tensor(theta * (1 - 1e-9), dtype=torch.float64))
         values, vectors = torch.linalg.eigh(swept.policy_covariance[time])
         return _unit(vectors[:, int(values.argmax())])
     L = root(model.problem.initial_covariance) if reason == _START else given.noise_root[time]
@@ -258,10 +235,9 @@ def refuse_breakdown(model: Any, optimism: Optimism, dynamics: float, initial: f
         )  # fmt: skip
     with torch.no_grad():
         given = prepared(model)
-        clamped = _failures(model, given, torch.zeros(1, dtype=torch.float64), False)
-        if int(clamped.reason) != FINE:
-            time = int(clamped.time)
-            raise OptimismBreakdown(_not_convex(time), beta, None, time, None)
+        clamped = _failure(model, given, 0.0, False)
+        if clamped.reason != FINE:
+            raise OptimismBreakdown(_not_convex(clamped.time), beta, None, clamped.time, None)
         of_start = int(swept.reason) == FINE and initial != dynamics
         if of_start:
             beta = initial * model.temperature if model.temperature > 0 else math.nan

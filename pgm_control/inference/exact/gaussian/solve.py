@@ -25,8 +25,9 @@ from ....problems.continuous.arrays import root
 from ....trajectories.gaussian.blocks import GaussianBlocks
 from ....trajectories.gaussian.model import GaussianModel
 from ....trajectories.gaussian.riccati import FINE, Prepared, Swept, prepared
-from ....trajectories.gaussian.sweep import believed_noise, sweep
+from ....trajectories.gaussian.sweep import believed_noise, needs_graph, sweep
 from .breakdown import refuse_breakdown
+from .one_problem import optimum_of_one
 from .posterior import GaussianPosterior
 
 
@@ -116,7 +117,12 @@ def optimum(
         initial: θ of the start.
     """
     problem, swept = model.problem, sweep(given, dynamics)
-    start = start_equivalent(swept, root(problem.initial_covariance), initial)
+    start_root = root(problem.initial_covariance)
+    if not swept.v.dim() > 1 and not needs_graph(given, dynamics, initial, problem.initial_mean, start_root):
+        one = optimum_of_one(model, given, swept, start_root, float(dynamics), float(initial))
+        if one is not None:
+            return Optimum(swept, one[0], torch.tensor(one[1], dtype=torch.float64), torch.tensor(True))
+    start = start_equivalent(swept, start_root, initial)
     mean = problem.initial_mean.expand(*start.p.shape)
     pull = times(swept.P[..., 0, :, :], mean) + swept.p[..., 0, :]
     theta, gamma = dynamics.expand(start.v.shape)[..., None, None, None], given.discount

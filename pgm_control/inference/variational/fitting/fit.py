@@ -77,8 +77,9 @@ def fit(
     A Gaussian guide, such as `ClampedGaussianGuide`, of a `LinearQuadraticModel` has the exact loss `GaussianELBO` and
     takes `method="exact"`. Of a model over vectors, such as `ContinuousModel`, it takes `method="natural_gradient"`,
     which averages the rewards over quasi-random points at the marginals of the guide and accepts a step only if the
-    objective rises, but for a negative β, where the optimum is a saddle. The history holds the objective at the points
-    of the fit; `Fit.remeasured` that of the fitted guide at others [khan2017].
+    objective rises; for a negative β only if the least objective of the policy over Gaussian adversaries rises. The
+    history holds the objective at the points of the fit; `Fit.remeasured` that of the fitted guide at others
+    [khan2017]. Beyond the breakdown the fit ends with an error.
 
     Args:
         model: a Pyro model, such as `TabularModel(mdp)`.
@@ -122,6 +123,7 @@ def fit(
         InvalidGuide: if the guide is no distribution over the model's sites, has an auxiliary site without a reverse
             model, or cannot run to make its parameters.
         InvalidCheckpoint: if `resume` cannot be read, or belongs to another model, guide, method, loss or optimiser.
+        OptimismBreakdown: if natural gradients find the objective of a Gaussian guide unbounded at its optimism.
 
     References:
         [minka2005], [khan2017]

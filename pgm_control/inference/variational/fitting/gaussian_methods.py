@@ -54,6 +54,9 @@ def exact_gaussian(model: GaussianModel, guide: GaussianAssignable) -> Method:
 def gaussian_natural_gradient(model: object, guide: GaussianAssignable, step_size: float) -> Method:
     """A step of the natural gradient, at quasi-random points (see `GaussianNaturalGradient`).
 
+    A step raises OptimismBreakdown if the objective is unbounded; so does the end of a fit at a guide around which the
+    linear-quadratic problem has no solution.
+
     Raises:
         InvalidArgument: if the model is linear-quadratic.
     """
@@ -68,7 +71,14 @@ def gaussian_natural_gradient(model: object, guide: GaussianAssignable, step_siz
     if not way.is_exact:
         name = f"{name} at Gaussian marginals"
     description = {"method": "natural_gradient of a Gaussian guide"}
-    return Method(way.step, rests, description, objective_name=name, remeasured=way.remeasured)
+
+    def has_converged(history: list[float], tolerance: float) -> bool:
+        ends = rests(history, tolerance)
+        if ends:
+            way.require_bounded()
+        return ends
+
+    return Method(way.step, has_converged, description, objective_name=name, remeasured=way.remeasured)
 
 
 def exact_elbo_of(model: object, guide: object) -> float | None:

@@ -1,5 +1,6 @@
 """Laws of linear-quadratic models on random problems, against oracles that share no code."""
 
+import dataclasses
 import math
 import os
 
@@ -9,6 +10,8 @@ from linear_quadratics import dense_log_evidence, precise_objective, random_mode
 
 from pgm_control import GaussianPrior, InvalidArgument, LinearQuadraticModel, Optimism, breakdown, infer
 from pgm_control.trajectories.gaussian.objective import gaussian_terms, objective_of
+from pgm_control.trajectories.gaussian.one_problem import sweep_of_one
+from pgm_control.trajectories.gaussian.riccati import backward_sweep, prepared
 
 FULL = os.environ.get("PGM_CONTROL_TESTS") == "full"
 SEEDS = range(1000 if FULL else 12)
@@ -151,3 +154,41 @@ def test_gradients_pass_through():
         with torch.no_grad():
             ends = [infer(LinearQuadraticModel(scalar().replace(W=[[0.3 + h]])), beta).objective for h in (1e-5, -1e-5)]
         assert float(slope) == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-7)
+
+
+@pytest.mark.parametrize("seed", range(900, 912))
+@pytest.mark.parametrize("scale", [0.0, 0.5, -0.5, -0.9999, -2.0, 30.0])
+def test_one_problem_is_swept_in_numpy_like_a_batch_in_torch(seed, scale):
+    model = random_model(seed)
+    edge = -breakdown(model, initial=False).neurotic.risk
+    theta = scale * (min(edge, 1e3) if scale < 0 else 1.0)
+    expected, found = (
+        backward_sweep(prepared(model), torch.tensor(theta, dtype=torch.float64)),
+        sweep_of_one(prepared(model), theta),
+    )
+    assert (int(found.reason), int(found.at)) == (int(expected.reason), int(expected.at))
+    for ours, theirs in zip(found[:-2], expected[:-2], strict=True):
+        assert torch.equal(ours.isnan(), theirs.isnan())
+        largest = float(theirs.nan_to_num().abs().max())
+        torch.testing.assert_close(ours, theirs, atol=1e-9 * largest, rtol=0.0, equal_nan=True)
+
+
+@pytest.mark.parametrize("seed", range(900, 906))
+@pytest.mark.parametrize("betas", [(0.0, 0.0), (1.0, 1.0), (0.6, 0.0), (-0.3, 0.5)])
+def test_the_optimum_of_one_problem_is_that_of_a_batch_of_one(seed, betas):
+    model = random_model(seed)
+    optimism = Optimism(*(beta if beta >= 0 else beta * min(1.0, reach(model)) for beta in betas))
+    problem = model.problem
+    batch = LinearQuadraticModel(
+        problem.replace(initial_mean=problem.initial_mean[None]), model.temperature, model.action_prior
+    )
+    ours, theirs = infer(model, optimism), infer(batch, optimism)
+    assert ours.value == pytest.approx(float(theirs.value), rel=1e-10, abs=1e-10)
+    for each in dataclasses.fields(ours.blocks()):
+        found, expected = getattr(ours, each.name), getattr(theirs, each.name)[0]
+        largest = float(expected.abs().max())
+        torch.testing.assert_close(found, expected.expand_as(found), atol=1e-10 * largest, rtol=0.0)
+
+
+def reach(model):
+    return -breakdown(model, initial=False).neurotic.optimism
