@@ -8,7 +8,7 @@ from pgm_control.exchange import feasible_prior
 
 
 def forks(count):
-    """State 0: direct to the end, or into `count` forks, each to either of two roads that meet again before the next."""
+    """State 0: direct to the end, or into `count` forks in a row, each with two roads that meet again."""
     states = 3 * count + 2  # direct road, forks and their roads, the end
     end, successor, reward = states - 1, np.zeros((states, 2, 1), int), np.zeros((states, 2, 1))
     successor[0] = [[end], [1]]
