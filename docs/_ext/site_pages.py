@@ -5,6 +5,7 @@ import os
 import re
 from pathlib import Path
 
+import api_examples
 import explorer_page
 from public_names import ROOT, Area, areas
 
@@ -106,8 +107,23 @@ def reference(area: Area) -> str:
             options = ["   :members:", "   :show-inheritance:"]
         elif inspect.isfunction(found):
             kind, options = "autofunction", []
-        out += [f".. {kind}:: {area.package}.{name}", *options, ""]
+        out += [f".. {kind}:: {area.package}.{name}", *options, "", *example_of(name)]
     return "\n".join(out)
+
+
+def example_of(name: str) -> list[str]:
+    """The example of a public name, as lines of its entry; for a name that shares one with another, where it is."""
+    found = api_examples.by_name().get(name)
+    if found is None:
+        return []
+    first = found.names[0]
+    if name != first:
+        return [f"   Example: see :py:obj:`~{api_examples.homes()[first]}.{first}`.", ""]
+    out = ["   .. rubric:: Example", "", "   .. code-block:: python", ""]
+    out += [f"      {line}".rstrip() for line in found.code.rstrip().splitlines()]
+    if found.printed:
+        out += ["", "   .. code-block:: text", "", *(f"      {line}".rstrip() for line in found.printed.splitlines())]
+    return [*out, ""]
 
 
 def reference_index() -> str:

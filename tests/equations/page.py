@@ -43,6 +43,6 @@ def _line(row):
     file, test = row.law.split("::")
     equation = row.equation.replace(r"\|", r"\Vert ").replace("|", r"\vert ")  # a bar would end the cell
     shown = row.shown.replace("|", r"\|")
-    number, name = row.picture.split("_", 1)
-    picture = f"[{int(number)}, {name.replace('_', ' ')}](../../examples/{row.picture}.py)"
-    return f"| ${equation}$ | `{shown}` | {test.removeprefix('test_').replace('_', ' ')} (`{file}`) | {picture} |"
+    picture = f"[example {int(row.picture[:2])}](../../examples/{row.picture}.py)"
+    law = f"{test.removeprefix('test_').replace('_', ' ')} (`{Path(file).name}`)"
+    return f"| ${equation}$ | `{shown}` | {law} | {picture} |"
