@@ -2,7 +2,7 @@
 
 import abc
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyro
@@ -17,16 +17,18 @@ from pgm_control.inference.exact.gaussian.open_loop import open_loop_optimum
 from pgm_control.inference.exact.gaussian.solve import infer_gaussian
 from pgm_control.inference.exact.grid.infer_planar import HasPlane
 from pgm_control.inference.local.around import around
+from pgm_control.inference.local.bridge import bridge_around
 from pgm_control.inference.local.expectations import Points
 from pgm_control.inference.local.vector_model import VectorModel, dtype_of, vector_model_of
 from pgm_control.inference.variational.parameters import announce_parameters
 from pgm_control.programs.changed import run_changed
 from pgm_control.programs.own_parameters import keeps_parameters
-from pgm_control.runtime.arguments import shown
+from pgm_control.runtime.arguments import fraction, shown
 from pgm_control.trajectories.gaussian.blocks import GaussianBlocks
 from pgm_control.trajectories.gaussian.model import GaussianModel, is_gaussian, one_problem
 from pgm_control.trajectories.gaussian.prior import prior_blocks
 
+from .gaussian_bridge import GaussianBridge
 from .gaussian_factor import GaussianFactor
 from .markov import AbstractPyroModule
 
@@ -172,6 +174,39 @@ class GaussianGuide(PyroModule, abc.ABC, metaclass=AbstractPyroModule):
         if not self.sees_state:
             return open_loop_optimum(self.model)
         return infer_gaussian(self.model, self.optimism).blocks().detach()
+
+    def lookahead(self) -> Callable[[int, Tensor], Tensor]:
+        r"""$\log E[\exp \sum_{u \ge t} r_u/\tau \mid s_t]$ in nats, as a function of t and states, for `smc`.
+
+        Of a `LinearQuadraticModel` it is exact. Of any other it belongs, up to a constant, to the quadratic rewards at
+        the marginals of the guide, and is that of `bridge()`.
+        """
+        if not is_gaussian(self.model):
+            return self.bridge().lookahead()
+        tau, found = float(self.model.temperature), infer_gaussian(self.model, 1.0)
+        return lambda t, state: found.v(t, state.detach()) / tau
+
+    def bridge(self, share: float = 0.05) -> "GaussianGuide | GaussianBridge":
+        """A wider proposal for `smc`, with a lookahead; of a `LinearQuadraticModel` the guide itself.
+
+        A guide that is fitted to the ELBO is narrower than the posterior: sequential Monte Carlo with it as the
+        proposal misses trajectories, and its error does not show it. The bridge is the exact posterior of a model with
+        a share of the rewards, quadratic as they are on average at the marginals of the guide, and its values are the
+        lookahead. It leads to where the rewards are, and leaves the rest to the weights.
+
+        Args:
+            share: of the rewards, in (0, 1]. With 1 the bridge is about as narrow as the best guide.
+
+        Raises:
+            InvalidArgument: unless `share` is in (0, 1].
+        """
+        share = fraction("share", share)
+        if is_gaussian(self.model):
+            return self
+        vectors = vector_model_of(self.model)
+        assert vectors is not None
+        blocks, log_value = bridge_around(vectors, self.factors(), self.free_blocks, share)
+        return GaussianBridge(self.model, blocks, self.free_blocks, log_value)
 
     def change(self, site: str, distribution: Any, values: Mapping[str, Tensor]) -> Any:
         """The distribution that the guide draws a site from, or None for the model's own."""

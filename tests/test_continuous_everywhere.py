@@ -64,7 +64,7 @@ def test_what_is_handled_is_right():
     assert repr(pc.compare(m))
     assert pc.render(m, {"q": q})
     bars = plot.ledger_bars(pc.ledger(m, q))
-    assert sum(bar.get_width() for bar in bars.patches) == pytest.approx(pc.ledger(m, q).gap)
+    assert sum(bar.get_width() for block in bars.containers for bar in block) == pytest.approx(pc.ledger(m, q).gap)
     testing.check_model(m, seed=0)
     testing.check_guide(m, q, seed=0)
 

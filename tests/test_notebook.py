@@ -86,7 +86,7 @@ def test_every_cell_shows_the_results_of_inference(app, moved):
     assert optimistic < free.objective
     if not moved:
         assert found["dinners"]["free"].policy[0, 0, 0] == pytest.approx(0.620749, abs=1e-6)
-        assert optimistic == pytest.approx(-54.155, abs=0.01)  # the number in the README
+        assert optimistic == pytest.approx(-54.155, abs=0.01)  # the number in docs/howto/own_guide.md
         assert clamped.objective < optimistic
 
     problem = LinearQuadratic.from_cost(**found["numbers"], Q=1.0, horizon=6, initial_mean=1.0)

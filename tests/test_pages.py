@@ -16,7 +16,7 @@ import pgm_control.guides
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 MADE = ("api", "beside", "gallery")  # by the build, from files that have tests of their own
-PAGES = [path for path in sorted(DOCS.rglob("*.md")) if path.relative_to(DOCS).parts[0] not in MADE]
+PAGES = [path for path in sorted(DOCS.rglob("*.md")) if path.relative_to(DOCS).parts[0] not in (*MADE, "_examples")]
 TEXTS = {path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf8") for path in PAGES}
 CELLS = {name for name, text in TEXTS.items() if "file_format: mystnb" in text}  # the build runs their cells
 OWN_TEST = {"howto/behaviour.md"}  # tests/behaviour/test_how_to.py

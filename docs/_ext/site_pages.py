@@ -5,7 +5,9 @@ import os
 import re
 from pathlib import Path
 
+import api_examples
 import explorer_page
+import notebook_page
 from public_names import ROOT, Area, areas
 
 DOCS = ROOT / "docs"
@@ -32,7 +34,7 @@ def page_of(path: Path) -> str | None:
     name = path.relative_to(ROOT).as_posix()
     if name == "README.md":
         return "index"
-    if path.parent == ROOT / "examples" and path.suffix == ".py" and path.stem != "notebook":
+    if path.parent == ROOT / "examples" and path.suffix == ".py":
         return f"gallery/{path.stem}"
     if name in ("examples/README.md", "examples"):
         return "gallery/index"
@@ -106,8 +108,23 @@ def reference(area: Area) -> str:
             options = ["   :members:", "   :show-inheritance:"]
         elif inspect.isfunction(found):
             kind, options = "autofunction", []
-        out += [f".. {kind}:: {area.package}.{name}", *options, ""]
+        out += [f".. {kind}:: {area.package}.{name}", *options, "", *example_of(name)]
     return "\n".join(out)
+
+
+def example_of(name: str) -> list[str]:
+    """The example of a public name, as lines of its entry; for a name that shares one with another, where it is."""
+    found = api_examples.by_name().get(name)
+    if found is None:
+        return []
+    first = found.names[0]
+    if name != first:
+        return [f"   Example: see :py:obj:`~{api_examples.homes()[first]}.{first}`.", ""]
+    out = ["   .. rubric:: Example", "", "   .. code-block:: python", ""]
+    out += [f"      {line}".rstrip() for line in found.code.rstrip().splitlines()]
+    if found.printed:
+        out += ["", "   .. code-block:: text", "", *(f"      {line}".rstrip() for line in found.printed.splitlines())]
+    return [*out, ""]
 
 
 def reference_index() -> str:
@@ -156,16 +173,16 @@ def gallery() -> dict[str, str]:
             cards += [":::{container}", image, "", f"**[{title}]({path.stem}.md)**", "", caption, ":::", ""]
     words = for_site(source.read_text(encoding="utf8").partition("<table>")[0], source, "gallery/index")
     pages["gallery/explorer.md"] = explorer_page.PAGE
-    tree = ["```{toctree}", ":hidden:", "", *names, "explorer", "```", ""]
+    tree = ["```{toctree}", ":hidden:", "", *names, "explorer", "notebook", "```", ""]
     pages["gallery/index.md"] = "\n".join([words, "::::{container} gallery", *cards, "::::", "", *tree])
     return pages
 
 
-def made() -> dict[str, str]:
-    """Every page that is made, by the name of its file in `docs/`."""
+def made(notebook: str = "# The notebook\n") -> dict[str, str]:
+    """Every page that is made, by the name of its file in `docs/`; the page of the notebook is given."""
     pages = {f"api/{area.slug}.rst": reference(area) for area in areas()}
     pages["api/index.rst"] = reference_index()
-    pages |= gallery()
+    pages |= gallery() | {"gallery/notebook.md": notebook}
     for name, page in BESIDE.items():
         pages[f"{page}.md"] = for_site((ROOT / name).read_text(encoding="utf8"), ROOT / name, page)
     return pages
@@ -173,7 +190,7 @@ def made() -> dict[str, str]:
 
 def write() -> None:
     """Write the pages that changed, and delete those that are made no longer."""
-    pages = made()
+    pages = made(notebook_page.page())
     for name, text in pages.items():
         path = DOCS / name
         path.parent.mkdir(exist_ok=True)

@@ -105,7 +105,17 @@ def _svg(figure: "Figure", salt: str) -> str:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)
-    text = re.sub(r'\bid="([^"]+)"', rf'id="{salt}-\1"', text)
+    known = set[str]()
+
+    def own(found: re.Match[str]) -> str:
+        """The id for this page; none for the second of two equal images, which have the same and need none."""
+        name = found[1]
+        if name in known:
+            return ""
+        known.add(name)
+        return f'id="{salt}-{name}"'
+
+    text = re.sub(r'\bid="([^"]+)"', own, text)
     text = re.sub(r'href="#([^"]+)"', rf'href="#{salt}-\1"', text)
     return re.sub(r"url\(#([^)]+)\)", rf"url(#{salt}-\1)", text)
 

@@ -1,7 +1,15 @@
 """Neural guides on the gusty ledge: what each family reaches, in nats, and what is earned with learned dynamics.
 
 Exact optima by convolution on a grid: free −13.7133, clamped −20.0792 nats. The best guides that are linear and
-Gaussian at each time have −16.629 and −22.584. Run `python -m tests.benchmarks.ledge clamped`, `free`, `mixture`,
+Gaussian at each time have −16.629 and −22.584. With 2500 steps and seed 0:
+
+| family | ELBO | share of the gap of linear-Gaussian guides that it closes | imagined | true |
+|---|---|---|---|---|
+| clamped | −21.05 ± .09 | 61 % | | |
+| flow | −20.384 ± .068 | 88 % | −3.930 ± .033 | −3.946 ± .034 |
+| free | −14.54 ± .02 | 72 % | | |
+
+Run `python -m tests.benchmarks.ledge clamped`, `free`, `mixture`,
 `free-mixture`, `flow`, `free-flow`, `speed` or `learned`.
 """
 

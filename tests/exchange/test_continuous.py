@@ -170,7 +170,7 @@ def test_posteriors_on_a_mesh_become_labelled_arrays_and_draws():
         assert tree["posterior"]["state"].shape == (2, 500, 3, size)
         assert tree["posterior"]["action"].shape == (2, 500, 2, size)
         for group, due in (("posterior", found.imagined_return), ("posterior_predictive", found.true_return)):
-            total = tree[group]["total_reward"].values.ravel()
+            total = np.asarray(tree[group]["total_reward"]).ravel()
             assert abs(total.mean() - due) < 4.5 * total.std() / 1000**0.5 + 1e-3
         assert "v" in tree["constant_data"].data_vars
         with pytest.raises(InvalidArgument, match="`model` must be that of the posterior"):

@@ -47,7 +47,8 @@ class Balance(HTMLParser):
         self.ids += [values["id"]] if "id" in values else []
         for value in values.values():
             self.pointed += re.findall(r"url\(#([^)]+)\)", value or "")
-        self.pointed += [values[key][1:] for key in ("href", "xlink:href") if key in values]
+        links = [values[key] or "" for key in ("href", "xlink:href") if key in values]
+        self.pointed += [each[1:] for each in links if not each.startswith("data:image/png;base64,")]
         if tag not in ("meta", "br"):
             self.open.append(tag)
 

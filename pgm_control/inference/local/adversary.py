@@ -5,10 +5,11 @@ about its policy. The merit of a policy is the value of the inner optimum,
 
 $$M(\pi) = \min_q J_\beta(\pi, q),$$
 
-over affine-Gaussian q: an adversary that pays KL/|β| [whittle1981]. Its gradient is that of $J_\beta$ at the optimal q,
-so that a small step of the natural gradient of the policy raises it. The minimum is found by natural-gradient steps on
-q alone, each the exact answer to a linear-quadratic problem in which the policy is fixed, accepted only if $J_\beta$
-falls.
+over affine-Gaussian q: an adversary that pays KL/|β| [whittle1981]. Others may do worse to a policy where the model is
+not linear-quadratic, so that M is an upper bound of its worst case there. Its gradient is that of $J_\beta$ at the
+optimal q, so that a small step of the natural gradient of the policy raises it. The minimum is found by
+natural-gradient steps on q alone, each the exact answer to a linear-quadratic problem in which the policy is fixed,
+accepted only if $J_\beta$ falls.
 
 Sources:
     [whittle1981] P. Whittle, Risk-sensitive linear/quadratic/Gaussian control. Advances in Applied Probability

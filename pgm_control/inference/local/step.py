@@ -122,7 +122,7 @@ def _improved(now: Around, rules: _Rules, floor: float | None, halvings: int) ->
     before = now.objective(points, *beta, rewards)
     least = before if floor is None else floor
     size, is_fixed, rounding = rules.step_size, False, _ROUNDING * (1.0 + abs(before))
-    whole = _problem(now, (rewards, own), 1.0)
+    whole = mixed_problem(now, (rewards, own), 1.0)
     is_whole = now.is_exact and all(each.is_exact for each in rewards)
     beyond = whole if _solution(whole, now, rules) is None else None
 
@@ -132,7 +132,7 @@ def _improved(now: Around, rules: _Rules, floor: float | None, halvings: int) ->
     if is_whole and beyond is not None:
         return step(now, before, 0.0)
     for _ in range(halvings):
-        better = _solution(_problem(now, (rewards, own), size), now, rules)
+        better = _solution(mixed_problem(now, (rewards, own), size), now, rules)
         if better is not None:
             found = around(now.model, better, rules.free, points, now)
             if floor is None:
@@ -149,7 +149,7 @@ def _improved(now: Around, rules: _Rules, floor: float | None, halvings: int) ->
     return step(now, before, 0.0)
 
 
-def _problem(now: Around, both: tuple[Sequence[Quadratic], Own], size: float) -> LocalModel:
+def mixed_problem(now: Around, both: tuple[Sequence[Quadratic], Own], size: float) -> LocalModel:
     """The linear-quadratic problem for the mixed rewards.
 
     A reward of (s, a, s') is a cost of the state of a larger problem, $x_{t+1} = (s_{t+1}, s_t, a_t)$.
@@ -187,15 +187,15 @@ def _solution(model: LocalModel, now: Around, rules: _Rules) -> GaussianBlocks |
     n, N = now.local.problem.num_states, model.problem.num_states
     if not rules.sees_state:
         try:
-            return _smaller(open_loop_optimum(model), n, N)
+            return in_the_model(open_loop_optimum(model), n, N)
         except InvalidArgument:
             return None
     theta = (torch.tensor(each / model.temperature, dtype=torch.float64) for each in rules.beta)
     found = optimum(model, prepared(model), *theta)
-    return _smaller(found.blocks, n, N) if bool(found.is_finite) else None
+    return in_the_model(found.blocks, n, N) if bool(found.is_finite) else None
 
 
-def _smaller(found: GaussianBlocks, n: int, size: int) -> GaussianBlocks:
+def in_the_model(found: GaussianBlocks, n: int, size: int) -> GaussianBlocks:
     """The blocks of the larger problem in the coordinates of the smaller one."""
     rows = found.transition[:, :n]
     return GaussianBlocks(

@@ -16,7 +16,7 @@ from ...trajectories.blocks import MarkovModel
 from ...trajectories.process import MarkovProcess, Process, Transition, arrival, draw, draw_transition, log_transition
 from ...trajectories.samples import Trajectories, require_room_for
 from ...trajectories.steps import last_worth, log_likelihood, temperature_at
-from .resampling import effective_sample_size, log_mean, multinomial, systematic
+from .resampling import effective_sample_size, log_mean, multinomial, standard_error, systematic
 
 
 class Runs(NamedTuple):
@@ -29,6 +29,7 @@ class Runs(NamedTuple):
     outcomes: Int[Tensor, "batch particle time"]
     effective_sample_size: Float[Tensor, "batch time_and_last"]
     resampled: Bool[Tensor, "batch time"]
+    standard_error: Float[Tensor, " batch"]
 
 
 def share(name: str, value: float) -> float:
@@ -64,7 +65,7 @@ def run_smc(
     runs: int,
     threshold: float,
     generator: torch.Generator | None,
-    lookahead: Tensor | None,
+    lookahead: object,
     reference: Trajectories | None = None,
 ) -> Runs:
     """The runs of `smc`; with a reference for each run, those of `conditional_smc`."""
@@ -84,6 +85,7 @@ def run_smc(
     log_weight = truth.log_initial()[state] - process.log_initial()[state] + ahead[0, state]
     log_evidence = log_weight.new_zeros(runs)
     states, actions, outcomes, ancestors, sizes, resampled = [state], [], [], [], [], []
+    first = torch.arange(particles, device=state.device).expand(runs, -1)
     for t in range(mdp.horizon):
         weights = log_weight.view(runs, particles)
         sizes.append(effective_sample_size(weights))
@@ -95,6 +97,7 @@ def run_smc(
             chosen = resample(weights, generator) + torch.arange(runs, device=state.device)[:, None] * particles
             ancestor = torch.where(again[:, None], chosen, ancestor.view(runs, particles)).flatten()
             log_weight = torch.where(again[:, None], 0.0, weights).flatten()
+            first = first.flatten()[ancestor].view(runs, particles)
             state, memory = state[ancestor], memory[ancestor]
         alive = state < mdp.num_states
         transition = draw_transition(process, mdp, t, torch.where(alive, state, 0), alive, memory, generator)
@@ -128,10 +131,11 @@ def run_smc(
         outcomes=paths.outcomes.view(runs, particles, -1),
         effective_sample_size=torch.stack([*sizes, effective_sample_size(weights)], -1),
         resampled=torch.stack(resampled, -1),
+        standard_error=standard_error(weights, first, torch.stack(resampled, -1).sum(-1)),
     )
 
 
-def log_twist(model: MarkovModel, lookahead: Tensor | None) -> Float[Tensor, "time_and_last state_or_end"]:
+def log_twist(model: MarkovModel, lookahead: object) -> Float[Tensor, "time_and_last state_or_end"]:
     """log ψ: finite except in the last row, which is the final reward; 0 for particles that have terminated."""
     mdp = model.mdp
     shape = (mdp.horizon + 1, mdp.num_states)

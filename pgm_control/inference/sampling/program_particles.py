@@ -1,4 +1,7 @@
-"""The particle loop of sequential Monte Carlo for any Pyro program: one stage for each site of optimality."""
+"""The particle loop of sequential Monte Carlo for any Pyro program: one stage for each site of optimality.
+
+With a lookahead a stage ends before each action, where the state is known of which it tells the value.
+"""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -12,9 +15,10 @@ from ...programs.replay import Pair, require_numbers
 from ...programs.run import run_with
 from ...programs.side_by_side import Named, side_by_side
 from ...runtime.arguments import shown
+from .lookahead import log_twist_of, lookahead_of, stages_of
 from .of_programs import seed_of
 from .particles import require_possible, share
-from .resampling import effective_sample_size, log_mean, multinomial, systematic
+from .resampling import effective_sample_size, log_mean, multinomial, standard_error, systematic
 
 
 class ProgramRun(NamedTuple):
@@ -25,11 +29,17 @@ class ProgramRun(NamedTuple):
     values: Named
     effective_sample_size: Float[Tensor, " stage"]
     resampled: Bool[Tensor, " stage_but_last"]
+    standard_error: Float[Tensor, ""]
 
 
 @torch.no_grad()
 def run_program_smc(
-    pair: Pair, particles: int, threshold: float, generator: torch.Generator | None, reference: object = None
+    pair: Pair,
+    particles: int,
+    threshold: float,
+    generator: torch.Generator | None,
+    reference: object = None,
+    lookahead: object = None,
 ) -> ProgramRun:
     """The run of `smc` for a program; with a reference, the values of one trajectory by name, of `conditional_smc`."""
     threshold = share("threshold", threshold)
@@ -42,7 +52,9 @@ def run_program_smc(
     values: Named = {}
     log_weight, log_evidence = pair.like.new_zeros(particles), pair.like.new_zeros(())
     sizes, resampled = list[Tensor](), list[bool]()
-    stages = _stages(pair)
+    ahead = lookahead_of(lookahead, pair.guide, pair.sites)
+    stages = _stages(pair) if ahead is None else stages_of(pair.sites)
+    first, twist = torch.arange(particles, device=log_weight.device), torch.zeros_like(log_weight)
     for i, stage in enumerate(stages):
         if i > 0:
             again = bool(0 < sizes[-1] < threshold * particles)
@@ -52,9 +64,15 @@ def run_program_smc(
                 resample = systematic if pinned is None else multinomial
                 ancestor = resample(log_weight[None], generator)[0]
                 values = {name: each[ancestor] for name, each in values.items()}
-                log_weight = torch.zeros_like(log_weight)
+                log_weight, first, twist = torch.zeros_like(log_weight), first[ancestor], twist[ancestor]
         drawn, increment = _advanced(pair, stage, particles, values, generator, pinned)
-        values, log_weight = {**values, **drawn}, log_weight + increment
+        values, log_weight = {**values, **drawn}, log_weight + increment - twist
+        if ahead is not None:
+            is_last = stage is stages[-1]
+            twist = (
+                torch.zeros_like(twist) if is_last else log_twist_of(ahead, i + 1, values[f"state_{i + 1}"]).to(twist)
+            )
+            log_weight = log_weight + twist
         sizes.append(effective_sample_size(log_weight[None])[0])
     return ProgramRun(
         log_evidence + log_mean(log_weight),
@@ -62,6 +80,7 @@ def run_program_smc(
         values,
         torch.stack(sizes),
         torch.tensor(resampled, dtype=torch.bool, device=log_weight.device),
+        standard_error(log_weight[None], first[None], torch.tensor([sum(resampled)]))[0],
     )
 
 
@@ -77,7 +96,12 @@ def _stages(pair: Pair) -> list[list[str]]:
 
 
 def _advanced(
-    pair: Pair, stage: list[str], particles: int, values: Named, generator: torch.Generator | None, pinned: Named | None
+    pair: Pair,
+    stage: list[str],
+    particles: int,
+    values: Named,
+    generator: torch.Generator | None,
+    pinned: Named | None,
 ) -> tuple[Named, Float[Tensor, " particle"]]:
     """The new values of a stage, and by how much it changes the log-weights."""
     latent = [name for name in stage if name in pair.latent]

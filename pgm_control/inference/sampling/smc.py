@@ -5,8 +5,12 @@ Sources:
         Royal Statistical Society B 72(3):269–342, 2010. doi:10.1111/j.1467-9868.2009.00736.x
     [doucet2001] A. Doucet, N. de Freitas and N. Gordon, Sequential Monte Carlo Methods in Practice. Springer, 2001.
         doi:10.1007/978-1-4757-3437-9
+    [guarniero2017] P. Guarniero, A. M. Johansen and A. Lee, The iterated auxiliary particle filter. Journal of the
+        American Statistical Association 112(520):1636–1647, 2017. doi:10.1080/01621459.2016.1222291
     [kitagawa1996] G. Kitagawa, Monte Carlo filter and smoother for non-Gaussian nonlinear state space models. Journal
         of Computational and Graphical Statistics 5(1):1–25, 1996. doi:10.1080/10618600.1996.10474692
+    [lee2018] A. Lee and N. Whiteley, Variance estimation in the particle filter. Biometrika 105(3):609–625, 2018.
+        doi:10.1093/biomet/asy028
     [piche2019] A. Piché et al., Probabilistic planning with sequential Monte Carlo methods. International Conference on
         Learning Representations, 2019.
 """
@@ -28,6 +32,7 @@ from ...problems.mdp import TabularMDP
 from ...programs.auxiliary import HasReverse
 from ...runtime.arguments import shown, whole
 from ...runtime.randomness import generator_of
+from ...text.wording import amount
 from ...trajectories.blocks import MarkovModel, require_model
 from ...trajectories.process import MarkovProcess, Process, arrival, log_probability, process_of, transitions
 from ...trajectories.program import is_program
@@ -35,6 +40,7 @@ from ...trajectories.samples import Occupancy, Trajectories
 from ...trajectories.tabulate import tabulate
 from .iwae import require_particles
 from .log_weights import log_target, trajectories_of
+from .lookahead import HasBridge, Lookahead
 from .of_programs import pair_of
 from .particles import Runs, require_possible, run_smc
 from .program_particles import run_program_smc
@@ -53,8 +59,15 @@ class SMC:
         trajectories: one trajectory per particle, which includes the past of its ancestors. For a Pyro program: the
             values of its sites by name.
         effective_sample_size: 1/Σ w² after the start and after each step, before any resampling: N where all weights
-            are equal, 0 where all are 0. For a Pyro program: after each site of optimality, and at the end.
+            are equal, 0 where all are 0. For a Pyro program: after each site of optimality, or with a lookahead before
+            each action but the first, and at the end.
         resampled: whether the particles were resampled before each step.
+        standard_error: of log Ẑ, in nats, from the genealogy of this run [lee2018]; infinite if v > 0.1 there, which
+            is fewer than ten families of particles. It knows only of where the particles went: a proposal narrower than
+            the posterior, as one fitted to the ELBO is, can miss a part of log p(O) that this error does not show.
+
+    References:
+        [lee2018]
     """
 
     model: MarkovModel | Callable[[], Any]
@@ -63,6 +76,7 @@ class SMC:
     trajectories: Trajectories | Any  # the values by name for a program
     effective_sample_size: Float[Tensor, " time_and_last"]
     resampled: Bool[Tensor, " time"]
+    standard_error: float
 
     def sample(self, num_samples: int = 1, seed: int | torch.Generator | None = None) -> Trajectories | Any:
         """Trajectories of particles drawn by weight, with replacement.
@@ -102,6 +116,7 @@ class SMC:
         """Plain numbers, for JSON or a data frame."""
         return {
             "log_evidence": self.log_evidence,
+            "standard_error": self.standard_error,
             "num_particles": len(self.log_weights),
             "effective_sample_size": self.effective_sample_size.tolist(),
             "resampled": self.resampled.tolist(),
@@ -109,7 +124,9 @@ class SMC:
 
     def __str__(self) -> str:
         """A table for a terminal."""
-        lines = [f"log Ẑ = {self.log_evidence:.6f} nats, {len(self.log_weights)} particles", "time  ESS"]
+        error = amount(self.standard_error) if math.isfinite(self.standard_error) else "unknown"
+        reached = f"log Ẑ = {self.log_evidence:.6f} nats, standard error {error}"
+        lines = [f"{reached}, {len(self.log_weights)} particles", "time  ESS"]
         for t, size in enumerate(self.effective_sample_size.tolist()):
             mark = "  resampled" if t < len(self.resampled) and bool(self.resampled[t]) else ""
             lines.append(f"{t:>4}  {size:.1f}{mark}")
@@ -129,7 +146,7 @@ def smc(
     *,
     threshold: float = 0.5,
     seed: int | torch.Generator | None = None,
-    lookahead: Float[Tensor, "time_and_last state"] | None = None,
+    lookahead: Float[Tensor, "time_and_last state"] | Lookahead | None = None,
 ) -> SMC:
     r"""The result of sequential Monte Carlo with a guide as the proposal.
 
@@ -160,13 +177,17 @@ def smc(
         lookahead: log ψ, in nats: an estimate of the value of the remaining steps from each state and time, such as
             `infer(model, 1.0).v / model.temperature`. −inf is replaced by the smallest finite value of the same time,
             since a lookahead must not exclude states. The last row is replaced by the final reward, which is known.
-            None means 0 everywhere, as it must be for a program.
+            None means 0 everywhere. For a program with the sites `state_t` and `action_t`: a function of t = 1 … T − 1
+            and a batch of states that returns log ψ_t, finite [guarniero2017]; particles are then resampled before each
+            action. None means that of the guide if it has a method `lookahead()`, such as a `GridPosterior`, and else
+            0. With None a guide with a method `bridge()`, such as a Gaussian guide of a model over vectors, proposes by
+            that (see `GaussianGuide.bridge`), because a guide fitted to the ELBO is narrower than the posterior.
 
     Raises:
         InvalidArgument: if an argument is invalid, which the message names, or at temperature 0.
 
     References:
-        [doucet2001], [kitagawa1996], [piche2019]
+        [doucet2001], [guarniero2017], [kitagawa1996], [piche2019]
     """
     particles = require_particles(num_particles)
     if is_program(model):
@@ -188,7 +209,7 @@ def conditional_smc(
     *,
     threshold: float = 0.5,
     seed: int | torch.Generator | None = None,
-    lookahead: Float[Tensor, "time_and_last state"] | None = None,
+    lookahead: Float[Tensor, "time_and_last state"] | Lookahead | None = None,
 ) -> SMC:
     r"""The result of sequential Monte Carlo in which particle 0 is a given trajectory: a step of particle Gibbs.
 
@@ -258,14 +279,13 @@ def _of_program(
     lookahead: object,
     reference: object = None,
 ) -> SMC:
-    if lookahead is not None:
-        raise InvalidArgument(
-            "`lookahead` is a table, by time and state, of a tabular model. Leave it out for a program."
-        )
-    found = run_program_smc(pair_of(model, guide), particles, threshold, generator, reference)
+    if lookahead is None and not isinstance(guide, type) and isinstance(guide, HasBridge):
+        guide = guide.bridge()
+    found = run_program_smc(pair_of(model, guide), particles, threshold, generator, reference, lookahead)
     return _result(
-        model, found.log_evidence, found.log_weights, found.values, found.effective_sample_size, found.resampled
-    )
+        model, found.log_evidence, found.log_weights, found.values, found.effective_sample_size, found.resampled,
+        found.standard_error,
+    )  # fmt: skip
 
 
 def proposal_of(model: MarkovModel, guide: object) -> Process:
@@ -294,7 +314,7 @@ def _only(model: MarkovModel, runs: Runs) -> SMC:
     """The result of the first run."""
     paths = Trajectories(runs.states[0], runs.actions[0], runs.outcomes[0])
     sizes, resampled = runs.effective_sample_size[0], runs.resampled[0]
-    return _result(model, runs.log_evidence[0], runs.log_weights[0], paths, sizes, resampled)
+    return _result(model, runs.log_evidence[0], runs.log_weights[0], paths, sizes, resampled, runs.standard_error[0])
 
 
 def _result(
@@ -304,6 +324,7 @@ def _result(
     trajectories: Trajectories | Mapping[str, Tensor],
     effective_sample_size: Float[Tensor, " time_and_last"],
     resampled: Bool[Tensor, " time"],
+    standard_error: Float[Tensor, ""],
 ) -> SMC:
     """The result, with normalised weights if any is positive."""
     log_total = torch.logsumexp(log_weight, -1)
@@ -314,4 +335,5 @@ def _result(
         trajectories=trajectories,
         effective_sample_size=effective_sample_size,
         resampled=resampled,
+        standard_error=float(standard_error),
     )

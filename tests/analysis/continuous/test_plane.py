@@ -151,12 +151,15 @@ def test_what_needs_gaussian_factors_is_refused():
         frontier(LinearQuadraticModel(scalar()), [-4.0])
 
 
-@pytest.mark.parametrize("beta", [1.0, 0.3, 0.0, -0.1])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize("beta", [1.0, pytest.param(0.3, marks=SLOW), pytest.param(0.0, marks=SLOW), -0.1])
 def test_the_ledger_of_a_mesh_is_that_of_the_closed_form(beta):
     """Entry by entry: the sums over nodes of smooth functions are as precise as the matrices."""
-    plane, exact = planar(), quadratic()
+    models: list[Any] = [planar(), quadratic()]
     for guide in (1.0, 0.0, -0.1):
-        found, due = (ledger(model, infer(model, guide), beta) for model in (plane, exact))
+        found, due = (ledger(model, infer(model, guide), beta) for model in models)
         assert found.log_evidence == pytest.approx(due.log_evidence, abs=1e-9)
         assert found.delusion_by_step.numpy() == pytest.approx(_ahead(due.delusion_by_step.numpy()), abs=1e-9)
         assert found.gap == pytest.approx(due.gap, abs=1e-9)
@@ -174,24 +177,24 @@ def _ahead(by_state: np.ndarray) -> np.ndarray:
 
 def test_the_ledger_of_a_mesh_holds_expected_log_ratios():
     """By samples of the guide, with its start freed, on a line whose noise grows with effort and on a steep plane."""
-    line = Line(lambda s: -((s - 2.0) ** 2), 3, lambda s, a: (0.1 + 0.2 * a**2).sqrt(), initial_deviation=0.5)
+    line = Line(lambda s: -((s - 2.0) ** 2), 2, lambda s, a: (0.1 + 0.2 * a**2).sqrt(), initial_deviation=0.5)
     steep = Planar(lambda s: -4.0 / (1.0 + (-3.0 * s[..., 0]).exp()), 2, 0.2, initial_covariance=0.3)
     for model in (LineModel(line, 0.7, 0.8), PlanarModel(steep, 1.0, 0.5)):
         guide, best = infer(model, Optimism(dynamics=0.4, initial=0.2)), infer(model, 1.0)
-        found, paths, slack = ledger(model, guide), guide.sample(20_000, seed=3), 2e-3
+        found, paths, slack = ledger(model, guide), guide.sample(5_000, seed=3), 2e-3
         states, actions = paths.states, paths.actions
 
         def check(log_q, log_p, due, slack=slack):
             ratio = log_q - log_p
-            assert abs(float(ratio.mean()) - due) <= 4.5 * float(ratio.std()) / 20_000**0.5 + slack
+            assert abs(float(ratio.mean()) - due) <= 4.5 * float(ratio.std()) / 5_000**0.5 + slack
 
         check(guide.initial().log_prob(states[:, 0]), best.initial().log_prob(states[:, 0]), found.initial)
         for t in range(model.problem.horizon):
             before, action, ahead = states[:, t], actions[:, t], states[:, t + 1]
-            policies = (each.policy(t, before).log_prob(action) for each in (guide, best))
-            check(*policies, float(found.policy_by_step[t]))
-            dynamics = (each.dynamics(t, before, action).log_prob(ahead) for each in (guide, best))
-            check(*dynamics, float(found.dynamics_by_step[t]))
+            q, p = (each.policy(t, before).log_prob(action) for each in (guide, best))
+            check(q, p, float(found.policy_by_step[t]))
+            q, p = (each.dynamics(t, before, action).log_prob(ahead) for each in (guide, best))
+            check(q, p, float(found.dynamics_by_step[t]))
         assert found.gap == pytest.approx(found.log_evidence - found.elbo, abs=1e-9)
         assert found.initial > 0.01
 
@@ -213,7 +216,8 @@ def test_what_the_ledger_of_a_mesh_says(tmp_path):
 
 
 def test_the_comparison_of_a_mesh_has_the_numbers_of_the_closed_form(tmp_path):
-    found, exact = compare(planar(), name="a plane", command="say it"), compare(quadratic())
+    found: Any = compare(planar(), name="a plane", command="say it")
+    exact = compare(quadratic())
     for name in ("free, exact", "clamped, exact"):
         one, other = (each.scorecard.scores[name] for each in (found, exact))
         for key in ("elbo", "gap", "imagined_return", "true_return"):

@@ -146,11 +146,11 @@ def test_the_error_of_a_sampled_cvar_is_its_spread():
 
 
 def test_returns_on_a_mesh_are_sampled():
-    model = LineModel(Line(lambda s: -(s**2), 3, lambda s, a: 0.2 + 0.1 * a.abs(), initial_mean=1.0), 0.5, 0.5)
+    model = LineModel(Line(lambda s: -(s**2), 2, lambda s, a: 0.2 + 0.1 * a.abs(), initial_mean=1.0), 0.5, 0.5)
     guide = infer(model, 0.0)
     drawn = return_distribution(model, guide, num_samples=2000, seed=0)
     assert abs(drawn.mean.mean - guide.true_return) < 4.5 * drawn.mean.standard_error
-    played = rollout(to_gymnasium(model), guide, 500, seed=1)
+    played = rollout(to_gymnasium(model), guide, 200, seed=1)
     tail = SampledReturns(torch.from_numpy(np.sort(played.returns))).cvar(0.2)
     assert abs(tail.mean - drawn.cvar(0.2).mean) < 4.5 * math.hypot(tail.standard_error, drawn.cvar(0.2).standard_error)
     assert "CVaR 10 %" in str(drawn)

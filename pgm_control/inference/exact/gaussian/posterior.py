@@ -1,5 +1,6 @@
 """The exact optimum of a linear-quadratic model: an affine-Gaussian distribution over trajectories, with its values."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -101,6 +102,11 @@ class GaussianPosterior:
             )
         linear = 0.5 * (P[..., found, :, :] @ state[..., None])[..., 0] + p[..., found, :]
         return -(linear * state).sum(-1) - v[..., found]
+
+    def lookahead(self) -> Callable[[int, Tensor], Tensor]:
+        """$V_t/τ$ of a batch of states, in nats, as a function of t and the states, for `smc`."""
+        tau = float(self.model.temperature)
+        return lambda t, state: self.v(t, state.detach()) / tau
 
     @property
     def objective(self) -> float | Any:

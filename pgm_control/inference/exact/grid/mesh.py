@@ -1,5 +1,6 @@
 """A regular mesh on the plane or the line."""
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import final
@@ -73,6 +74,21 @@ class Mesh:
     def coordinates(self, state: Float[Tensor, "*batch axis"]) -> Float[Tensor, "*batch axis"]:
         """Z of states."""
         return state @ torch.linalg.inv(self.axes).T
+
+    def interpolated(self, table: Float[Tensor, "*mesh"], z: Float[Tensor, "*batch axis"]) -> Float[Tensor, "*batch"]:
+        """A table between its nodes, linear along each axis, and beyond the edge its value there."""
+        finite = torch.where(table.isfinite(), table, torch.inf).amin()
+        table = torch.where(table.isfinite(), table, finite)
+        place = (z - self.low) / self.spacing
+        last = torch.tensor(self.counts) - 2
+        node = place.floor().long().clamp(min=torch.zeros_like(last), max=last)
+        share = (place - node).clamp(0.0, 1.0)
+        found = torch.zeros_like(share[..., 0])
+        for corner in itertools.product((0, 1), repeat=len(self.counts)):
+            at = node + torch.tensor(corner)
+            weight = torch.where(torch.tensor(corner, dtype=torch.bool), share, 1.0 - share).prod(-1)
+            found = found + weight * table[tuple(at.unbind(-1))]
+        return found
 
     def window(self, mask: Tensor) -> tuple[slice, ...]:
         """The smallest box of nodes that holds all nodes of a mask, which has at least one."""

@@ -1,5 +1,6 @@
 """The exact optimum of a problem on a mesh: values, marginals, returns and divergences, and a guide to sample from."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, final, runtime_checkable
 
@@ -219,6 +220,19 @@ class GridPosterior:
         """
         t = index("t", t, self.horizon, "a step")
         return self.steps.dynamics(t, self._real("state", state), self._real("action", action))
+
+    def lookahead(self) -> Callable[[int, Tensor], Tensor]:
+        """$V_t/τ$ of a batch of states, in nats, as a function of t and the states, for `smc`.
+
+        It is interpolated between the nodes, and constant beyond the edge.
+        """
+        log_values = self.v / self.model.temperature
+
+        def log_value(t: int, state: Tensor) -> Tensor:
+            flat = state[..., None] if len(self.mesh.counts) == 1 else state
+            return self.mesh.interpolated(log_values[t], self.mesh.coordinates(flat.to(self.mesh.low)))
+
+        return log_value
 
     def sample(self, num_samples: int, seed: int | torch.Generator | None = None) -> Paths:
         """Independent trajectories under the believed start and dynamics.

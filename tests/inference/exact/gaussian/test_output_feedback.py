@@ -91,8 +91,6 @@ def test_moving_the_gains_lowers_the_objective():
 
 def test_what_is_not_solved_is_refused():
     model = noisy()
-    with pytest.raises(InvalidArgument, match=r"`optimism` must be 0 for output feedback, but is 0\.5"):
-        output_feedback(model, [[1.0, 0.0]], [[0.3]], optimism=0.5)
     with pytest.raises(InvalidArgument, match=r"`H` must have shape \('any', 2\)"):
         output_feedback(model, [[1.0]], [[0.3]])
     with pytest.raises(InvalidArgument, match="`V` must be a covariance"):
