@@ -1,4 +1,4 @@
-"""`python -m tests.example_outputs [WORD]` runs the examples of the reference and writes what they print below their code.
+"""`python -m tests.example_outputs [WORD]` runs the examples of the reference and writes what they print below them.
 
 `test_api_examples.py` compares. With a word only the files whose names hold it.
 """
