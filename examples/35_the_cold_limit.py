@@ -79,7 +79,7 @@ def main(args: Args) -> None:
         axes.semilogx(temperatures, value, "o-", color=colour, label=f"V, {name}")
         axes.semilogx(temperatures, earned, "s--", color=colour, label=f"earned, {name}", alpha=0.6)
         axes.axhline(limits[name], color=colour, lw=0.8, ls=":")
-    axes.set(xlabel="temperature τ", ylabel="reward", ylim=(-220, 0))
+    axes.set(xlabel="temperature τ", ylabel="reward", ylim=(-520, 0))
     axes.invert_xaxis()
     axes.legend(frameon=False)
     figure.savefig(args.picture, dpi=120)

@@ -96,7 +96,7 @@ def main(args: Args) -> None:
     best = torch.tensor([each[0] for each in lines["max-ent: soft Q"]])
     for name, values in lines.items():
         objective, earned = torch.tensor(values).T
-        left.loglog(temperatures, (best - objective).clamp(min=1e-3), "o-", label=name)
+        left.semilogx(temperatures, (best - objective).numpy(), "o-", label=name)
         right.semilogx(temperatures, earned, "o-", label=name)
     left.set(xlabel="temperature τ", ylabel="objective lost [nats]")
     right.set(xlabel="temperature τ", ylabel="true return")

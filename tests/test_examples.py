@@ -33,6 +33,7 @@ FITTED = (
     "26_amortised",
     "27_a_program_by_hand",
     "29_the_ledge",
+    "37_collapse",
 )  # SVI and NUTS depend on the processor
 pytestmark = [
     pytest.mark.slow,
