@@ -76,7 +76,8 @@ class Asked:
             return Verdict(self.name, Mark.WRONG, f"It must be a number or a table of numbers, but is of type {kind}.")
         if given.shape != right.shape:
             shapes = f"It must have the shape {right.shape}, but has {given.shape}"
-            return Verdict(self.name, Mark.WRONG, f"{shapes}; () is a single number.")
+            single = "; () is a single number" if () in (given.shape, right.shape) else ""
+            return Verdict(self.name, Mark.WRONG, f"{shapes}{single}.")
         if not np.isfinite(given).all():
             return Verdict(self.name, Mark.WRONG, "It must be finite.")
         if np.abs(given - right).max() <= self.tolerance:

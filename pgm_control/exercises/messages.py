@@ -69,6 +69,7 @@ MESSAGES = Exercise(
             "It is ρ(a|s) exp((Q_0 − V_0)/τ), and its rows sum to 1.",
             (
                 (lambda: _posterior(0.0).policy[0], "This is the policy of the clamped problem."),
+                (lambda: _posterior(prior=None).policy[0], "This is the policy with a uniform prior; ρ is (0.8, 0.2)."),
                 (
                     lambda: torch.softmax(_posterior().q[0] / _TEMPERATURE, -1),
                     "The softmax of Q/τ lacks the prior: each action has the weight ρ exp(Q/τ).",

@@ -60,7 +60,13 @@ OPTIMISM = Exercise(
             _break_even,
             1e-4,
             "Solve log(p exp(jackpot) + (1 − p) exp(−1)) = 3 for the jackpot.",
-            ((_clamped_break_even, "At this jackpot the means are equal: that is the clamped agent."),),
+            (
+                (_clamped_break_even, "At this jackpot the means are equal: that is the clamped agent."),
+                (
+                    lambda: _break_even() + _PRICE,
+                    "The ticket pays the jackpot or loses 1: the price is not paid of a jackpot.",
+                ),
+            ),
         ),
     ),
 )

@@ -10,7 +10,7 @@ from types import ModuleType
 
 from .bundles import Table
 
-_COMPILES = "Compiling loops, once after an installation: 10 to 70 s on one core, by what is needed."
+_COMPILES = "Compiling the loops that this needs, each only once after an installation: 10 to 70 s on one core."
 
 # A warning is shown, also in a notebook, without any configuration of logging: the call would seem to hang.
 _notices: list[Callable[[str], None]] = [logging.getLogger("pgm_control").warning]
