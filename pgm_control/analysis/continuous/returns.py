@@ -100,6 +100,8 @@ class GaussianReturns:
         target = ordered("target", target, "return")
         if self._is_sure or not math.isfinite(target):
             return float(target >= self.constant)
+        if target >= self._largest():
+            return 1.0
         return self._inverted.below((target - self.mean) / self._unit)
 
     def at_least(self, target: float) -> float:

@@ -54,3 +54,10 @@ def test_units_of_reward_do_not_matter(unit):
 
 def test_a_curvature_that_is_almost_nothing():
     assert law([1e-300], [1.0]).quantile(0.1) == pytest.approx(stats.norm.ppf(0.1), abs=1e-9)
+
+
+def test_no_return_is_larger_than_the_largest():
+    found = law([1.0], [0.0], 2.0)
+    assert found.below(2.0) == 1.0
+    assert found.at_least(2.0 + 1e-9) == 0.0
+    assert found.below(1.9) == pytest.approx(stats.chi2.sf(0.2, 1), abs=found.probability_error)

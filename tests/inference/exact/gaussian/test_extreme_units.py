@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 
-from pgm_control import LinearQuadratic, LinearQuadraticModel, breakdown, infer
+from pgm_control import InvalidArgument, LinearQuadratic, LinearQuadraticModel, breakdown, infer
 
 SIZES = [1e-150, 1e-30, 1e30, 1e150]
 
@@ -47,3 +47,9 @@ def test_results_share_no_memory_with_the_model(beta):
     assert torch.equal(again.noise, before.noise)
     assert torch.equal(model.problem.initial_mean, torch.ones(1, dtype=torch.float64))
     assert again.value_hessian.is_contiguous()
+
+
+def test_no_lookahead_in_nats_at_temperature_0():
+    model = LinearQuadraticModel(in_units().problem, temperature=0.0)
+    with pytest.raises(InvalidArgument, match="positive temperature"):
+        infer(model, 0.0).lookahead()
