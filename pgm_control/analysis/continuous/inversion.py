@@ -77,14 +77,14 @@ class Inverted:
         """P(G − E G ≤ r)."""
         if abs(r) > 0.5 * self.reach:
             return float(r > 0)
-        turned = (self.phi * np.exp(-1j * self.nodes * r)).imag
+        turned = np.imag(self.phi * np.exp(-1j * self.nodes * r))
         found = 0.5 - float((turned / np.arange(0.5, len(turned))).sum()) / math.pi
         return min(max(found, 0.0), 1.0)
 
     def modulus(self, r: float) -> float:
         """E |G − E G − r|."""
         step = 2.0 * math.pi / self.reach
-        turned = (self.phi * np.exp(-1j * self.nodes * r)).real
+        turned = np.real(self.phi * np.exp(-1j * self.nodes * r))
         return math.pi / step - 2.0 * step / math.pi * float((turned / self.nodes**2).sum())
 
 

@@ -145,7 +145,7 @@ class GaussianReturns:
         reach = 0.5 * self._inverted.reach
         if not self._inverted.below(-reach) < level < self._inverted.below(reach):
             return self.mean + self._unit * math.copysign(reach, level - 0.5)
-        found = brentq(lambda g: self._inverted.below(g) - level, -reach, reach, xtol=1e-13 * reach)
+        found: Any = brentq(lambda g: self._inverted.below(g) - level, -reach, reach, xtol=1e-13 * reach)
         return min(self.mean + self._unit * found, self._largest())
 
     def cvar(self, level: float) -> float:
