@@ -1,11 +1,6 @@
 """Inversion of the characteristic function of a quadratic form of normal noises, with bounds of its errors.
 
-The formulas are in `returns`; the largest curvature or slope of a form is 1 here.
-
-Sources:
-    [davies1973] R. B. Davies, Numerical inversion of a characteristic function. Biometrika 60(2):415–417, 1973.
-        doi:10.1093/biomet/60.2.415
-"""
+The formulas are in `returns`; the largest curvature or slope of a form is 1 here."""
 
 import math
 from dataclasses import dataclass
