@@ -1,6 +1,7 @@
 """Inversion of the characteristic function of a quadratic form of normal noises, with bounds of its errors.
 
-The formulas are in `returns`; the largest curvature or slope of a form is 1 here."""
+The formulas are in `returns`; the largest curvature or slope of a form is 1 here.
+"""
 
 import math
 from dataclasses import dataclass
