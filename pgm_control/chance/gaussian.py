@@ -80,7 +80,8 @@ def gaussian_equivalent(
 def _log_det(X: Tensor, theta: Tensor) -> Tensor:
     """log det(I + θX) / (2θ), to the last digits near θ = 0 too, where it is tr(X)/2."""
     x = torch.linalg.eigvalsh(X)
-    none = (theta.abs() < torch.finfo(x.dtype).tiny / torch.finfo(x.dtype).eps)[..., None]
+    limits = torch.finfo(x.dtype)
+    none = (theta.abs() < limits.tiny / limits.eps)[..., None] & ((theta[..., None] * x).abs() < limits.eps)
     scale = torch.where(none, 1.0, theta[..., None])
     return 0.5 * torch.where(none, x, torch.log1p((scale * x).clamp(min=-1.0)) / scale).sum(-1)
 

@@ -31,9 +31,10 @@ from typing import Any, final
 
 import numpy as np
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Float
 from torch import Tensor
 
+from ...errors import InvalidArgument
 from ...problems.continuous.arrays import root
 from ...problems.continuous.linear_quadratic import LinearQuadratic
 from ...runtime.arguments import finite, ordered
@@ -41,11 +42,8 @@ from ...text.tables import grid, html_grid
 from ...text.wording import amount
 from ...trajectories.gaussian.blocks import GaussianBlocks
 from ..scores.share import require_share
+from .inversion import Inverted
 
-_BEYOND = 1e-13  # the probability beyond half a half-period, which chooses the step
-_ENOUGH = 1e-13  # the bound of the terms that are left out at which the sum stops
-_MOST = 1 << 17  # nodes
-_AT_ONCE = 1 << 20  # pairs of a node and a noise that are computed at a time
 _SHARES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
@@ -81,7 +79,7 @@ class GaussianReturns:
     @property
     def variance(self) -> float:
         """The variance, E (G − E G)², in squared reward units."""
-        return float((0.5 * self.curvatures**2 + self.slopes**2).sum())
+        return self._deviation * self._deviation
 
     @property
     def probability_error(self) -> float:
@@ -91,7 +89,7 @@ class GaussianReturns:
     @property
     def shortfall_error(self) -> float:
         """A bound of the error of E (q − G)⁺, in reward units, for every q; that of a CVaR is it over the level."""
-        return 0.0 if self._is_sure else 0.5 * self._inverted.modulus_error
+        return 0.0 if self._is_sure else 0.5 * self._unit * self._inverted.modulus_error
 
     def below(self, target: float) -> float:
         """The probability P(G ≤ target).
@@ -102,7 +100,9 @@ class GaussianReturns:
         target = ordered("target", target, "return")
         if self._is_sure or not math.isfinite(target):
             return float(target >= self.constant)
-        return self._inverted.below(target - self.mean)
+        if target >= self._largest():
+            return 1.0
+        return self._inverted.below((target - self.mean) / self._unit)
 
     def at_least(self, target: float) -> float:
         """The probability P(G ≥ target).
@@ -118,20 +118,35 @@ class GaussianReturns:
         """The return g with P(G ≤ g) = level, in reward units; the largest possible one at level 1.
 
         Raises:
-            InvalidArgument: unless 0 < level ≤ 1.
+            InvalidArgument: unless 0 < level ≤ 1, or if the level is within `probability_error` of 0 or of 1, and not 1
+                itself, where the quantile is not known.
         """
         level = require_share("level", level)
         if self._is_sure:
             return self.constant
         if level == 1.0:
             return self._largest()
+        if not self._is_known(level):
+            error = amount(self.probability_error)
+            raise InvalidArgument(
+                f"`level` must be further from 0 and 1 than the error of probabilities, at most {error}, but is "
+                f"{level:g}. return_distribution(model, guide, num_samples=…) draws episodes."
+            )
+        return self._near(level)
+
+    def _is_known(self, level: float) -> bool:
+        """Whether the quantile of a level between 0 and 1 is not anywhere beyond some number."""
+        return self.probability_error < min(level, 1.0 - level)
+
+    def _near(self, level: float) -> float:
+        """The quantile of the computed probabilities, within the reach of the inversion."""
         from scipy.optimize import brentq  # slow to import
 
         reach = 0.5 * self._inverted.reach
         if not self._inverted.below(-reach) < level < self._inverted.below(reach):
-            return self.mean + math.copysign(reach, level - 0.5)
-        found = brentq(lambda g: self._inverted.below(g) - level, -reach, reach, xtol=1e-13 * reach)
-        return min(self.mean + found, self._largest())
+            return self.mean + self._unit * math.copysign(reach, level - 0.5)
+        found: Any = brentq(lambda g: self._inverted.below(g) - level, -reach, reach, xtol=1e-13 * reach)
+        return min(self.mean + self._unit * found, self._largest())
 
     def cvar(self, level: float) -> float:
         r"""The conditional value at risk, the mean of the worst `level` share of returns, in reward units.
@@ -141,7 +156,8 @@ class GaussianReturns:
         An error of the quantile q does not count to first order. At level 1 it is the mean.
 
         Raises:
-            InvalidArgument: unless 0 < level ≤ 1.
+            InvalidArgument: unless 0 < level ≤ 1, or if the bound of the error, `shortfall_error` over the level, is a
+                standard deviation or more.
 
         References:
             [rockafellar2002]
@@ -149,9 +165,15 @@ class GaussianReturns:
         level = require_share("level", level)
         if self._is_sure or level == 1.0:
             return self.mean
-        q = self.quantile(level) - self.mean
+        least = self.shortfall_error / self._deviation
+        if level <= least:
+            raise InvalidArgument(
+                f"`level` must be more than {amount(least)}, below which the error of the mean may be a standard "
+                f"deviation, but is {level:g}. return_distribution(model, guide, num_samples=…) draws episodes."
+            )
+        q = (self._near(level) - self.mean) / self._unit
         short = 0.5 * (self._inverted.modulus(q) + q)
-        return self.mean + q - short / level
+        return self.mean + self._unit * (q - short / level)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the form as lists of Python numbers, with the bounds of the errors."""
@@ -165,21 +187,37 @@ class GaussianReturns:
 
     @cached_property
     def _is_sure(self) -> bool:
-        return self.variance <= (1e-14 * max(abs(self.constant), 1.0)) ** 2
+        return self._deviation <= 1e-14 * abs(self.constant)
 
     @cached_property
-    def _inverted(self) -> "_Inverted":
-        return _Inverted.of(self.curvatures, self.slopes)
+    def _unit(self) -> float:
+        """The largest curvature or slope, in reward units; 1 where all are 0."""
+        return float(max(np.abs(self.curvatures).max(initial=0.0), np.abs(self.slopes).max(initial=0.0))) or 1.0
+
+    @property
+    def _deviation(self) -> float:
+        """The standard deviation, in reward units."""
+        return self._unit * math.sqrt(
+            float((0.5 * (self.curvatures / self._unit) ** 2 + (self.slopes / self._unit) ** 2).sum())
+        )
+
+    @cached_property
+    def _inverted(self) -> Inverted:
+        return Inverted.of(self.curvatures / self._unit, self.slopes / self._unit)
 
     def _largest(self) -> float:
         if bool((self.curvatures < 0).any()) or bool(((self.curvatures == 0) & (self.slopes != 0)).any()):
             return math.inf
         curved = self.curvatures > 0
-        return self.constant + float((0.5 * self.slopes[curved] ** 2 / self.curvatures[curved]).sum())
+        slopes = self.slopes[curved]
+        with np.errstate(over="ignore"):
+            return self.constant + float((0.5 * slopes * (slopes / self.curvatures[curved])).sum())
 
     def _rows(self) -> list[tuple[str, str]]:
-        rows = [("mean", amount(self.mean)), ("standard deviation", amount(math.sqrt(self.variance)))]
-        rows += [(f"{100 * share:g} % quantile", amount(self.quantile(share))) for share in _SHARES]
+        rows = [("mean", amount(self.mean)), ("standard deviation", amount(self._deviation))]
+        for each in _SHARES:
+            is_known = self._is_sure or self._is_known(each)
+            rows.append((f"{100 * each:g} % quantile", amount(self.quantile(each)) if is_known else "not known"))
         return [*rows, ("CVaR 10 %", amount(self.cvar(0.1)))]
 
     def __str__(self) -> str:
@@ -196,72 +234,6 @@ class GaussianReturns:
             f"GaussianReturns({len(self.slopes)} noises, mean {self.mean:.6g}, 10 % CVaR {self.cvar(0.1):.6g}, error "
             f"at most {amount(10 * self.shortfall_error)})"
         )
-
-
-@dataclass(frozen=True, eq=False)
-class _Inverted:
-    """φ at the nodes, of the return less its mean.
-
-    Attributes:
-        nodes, phi: u_k and φ(u_k).
-        reach: 2π/Δ.
-        beyond: a bound of P(|G − r| > 2π/Δ), for |r| up to half of it.
-        left_out: a bound of the terms of the probability that are left out.
-        modulus_error: a bound of the error of E |G − r|.
-    """
-
-    nodes: Float[np.ndarray, " node"]
-    phi: Complex[np.ndarray, " node"]
-    reach: float
-    beyond: float
-    left_out: float
-    modulus_error: float
-
-    @classmethod
-    def of(cls, curvatures: np.ndarray, slopes: np.ndarray) -> "_Inverted":
-        """The nodes, as many as are needed up to the most."""
-        counts = (curvatures != 0) | (slopes != 0)
-        curvatures, slopes = curvatures[counts], slopes[counts]
-        largest, flat = float(np.abs(curvatures).max()), float((slopes[curvatures == 0] ** 2).sum())
-        half = 8.0 * math.sqrt(float((0.5 * curvatures**2 + slopes**2).sum()))
-        while (tail := sum(_chernoff(side * curvatures, slopes, half)[0] for side in (1, -1))) > _BEYOND:
-            half *= 1.25
-        far = sum(_chernoff(side * curvatures, slopes, half)[1] for side in (1, -1)) + half * tail
-        step = math.pi / half  # 2π/Δ = 2 half
-        size, done, parts = min(max(_AT_ONCE // len(slopes), 64), 4096), 0, list[np.ndarray]()
-        while True:
-            u = (np.arange(done, done + size) + 0.5) * step
-            parts.append(_phi(u, curvatures, slopes))
-            done += size
-            last = (done + 0.5) * step
-            tail_factor = _factor(last, curvatures, largest, flat) + 1.0 / (done + 0.5)
-            here = float(np.abs(_phi(np.array([last]), curvatures, slopes))[0])
-            if here * tail_factor <= _ENOUGH or done >= _MOST:
-                break
-        phi = np.concatenate(parts)
-        left = here * tail_factor / math.pi
-        return cls(
-            nodes=(np.arange(done) + 0.5) * step,
-            phi=phi,
-            reach=2.0 * half,
-            beyond=tail,
-            left_out=left,
-            modulus_error=far + 2.0 / math.pi * here / (last - 0.5 * step),
-        )
-
-    def below(self, r: float) -> float:
-        """P(G − E G ≤ r)."""
-        if abs(r) > 0.5 * self.reach:
-            return float(r > 0)
-        turned = (self.phi * np.exp(-1j * self.nodes * r)).imag
-        found = 0.5 - float((turned / np.arange(0.5, len(turned))).sum()) / math.pi
-        return min(max(found, 0.0), 1.0)
-
-    def modulus(self, r: float) -> float:
-        """E |G − E G − r|."""
-        step = 2.0 * math.pi / self.reach
-        turned = (self.phi * np.exp(-1j * self.nodes * r)).real
-        return math.pi / step - 2.0 * step / math.pi * float((turned / self.nodes**2).sum())
 
 
 def return_law(world: LinearQuadratic, blocks: GaussianBlocks) -> GaussianReturns:
@@ -300,36 +272,3 @@ def return_law(world: LinearQuadratic, blocks: GaussianBlocks) -> GaussianReturn
     curvatures, vectors = torch.linalg.eigh(H[acts][:, acts])
     found: tuple[Tensor, Tensor] = curvatures, vectors.T @ h[acts]
     return GaussianReturns(found[0].numpy(force=True), found[1].numpy(force=True), finite("return", -k))
-
-
-def _phi(u: np.ndarray, curvatures: np.ndarray, slopes: np.ndarray) -> np.ndarray:
-    """The characteristic function of G − E G."""
-    one = 1.0 + 1j * np.multiply.outer(u, curvatures)
-    log = -0.5 * (np.log(one) + (u**2)[:, None] * slopes**2 / one).sum(1)
-    return np.exp(log + 0.5j * u * curvatures.sum())
-
-
-def _chernoff(curvatures: np.ndarray, slopes: np.ndarray, half: float) -> tuple[float, float]:
-    """Bounds of P(X > half) and of E[X; X > half], X = G − E G for these signs of λ: the best of a few exponents."""
-    lowest = float(curvatures.min())  # 1 + sλ > 0
-    limit = -1.0 / lowest if lowest < 0 else math.inf
-    spread = math.sqrt(float((0.5 * curvatures**2 + slopes**2).sum()))
-    best = 1.0, math.inf
-    for share in (0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9, 0.97):
-        for s in (share * limit, 20.0 * share / spread):
-            if not (0 < s < limit and s * half > 1):
-                continue
-            one = 1.0 + s * curvatures
-            log = 0.5 * (s * curvatures.sum() - np.log(one).sum() + (s**2 * slopes**2 / one).sum()) - s * half
-            bound = math.exp(min(float(log), 0.0))
-            best = min(best[0], bound), min(best[1], half * bound)
-    return best
-
-
-def _factor(u: float, curvatures: np.ndarray, largest: float, flat: float) -> float:
-    r"""A bound of $\int_u^\infty |\varphi(v)| / |\varphi(u)|\, dv/v$."""
-    options = [1.0 / (u**2 * flat)] if flat > 0 else []
-    if largest > 0:
-        many = max(int((u * np.abs(curvatures) >= 1).sum()), 1)
-        options.append(max(-math.log(u * largest), 0.0) + 4.0 / many)
-    return min(options)

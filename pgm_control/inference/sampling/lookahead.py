@@ -70,7 +70,8 @@ def log_twist_of(lookahead: Lookahead, t: int, state: Float[Tensor, "particle ..
     Raises:
         InvalidArgument: unless it is a finite number for each.
     """
-    found = numbers("lookahead", lookahead(t, state), InvalidArgument).detach().to(torch.float64)
+    own = state.detach().clone()  # a function may write into its argument
+    found = numbers("lookahead", lookahead(t, own), InvalidArgument).detach().to(torch.float64)
     if tuple(found.shape) != (len(state),) or not bool(found.isfinite().all()):
         raise InvalidArgument(
             f"`lookahead` must return a finite number of nats for each of the {len(state)} states at step {t}, but "

@@ -131,7 +131,7 @@ def run_smc(
         outcomes=paths.outcomes.view(runs, particles, -1),
         effective_sample_size=torch.stack([*sizes, effective_sample_size(weights)], -1),
         resampled=torch.stack(resampled, -1),
-        standard_error=standard_error(weights, first, torch.stack(resampled, -1).sum(-1)),
+        standard_error=standard_error(weights, first),
     )
 
 

@@ -80,7 +80,7 @@ def run_program_smc(
         values,
         torch.stack(sizes),
         torch.tensor(resampled, dtype=torch.bool, device=log_weight.device),
-        standard_error(log_weight[None], first[None], torch.tensor([sum(resampled)]))[0],
+        standard_error(log_weight[None], first[None])[0],
     )
 
 

@@ -54,21 +54,21 @@ def multinomial(
 def standard_error(
     log_weight: Float[Tensor, "batch particle"],
     first: Int[Tensor, "batch particle"],
-    resamplings: Int[Tensor, " batch"],
 ) -> Float[Tensor, " batch"]:
     r"""The standard error of log Ẑ of each run, in nats, estimated from its genealogy [lee2018].
 
-    $$v = 1 - \left(\frac{N}{N-1}\right)^{n+1} \Bigl(1 - \sum_e W_e^2\Bigr)$$
+    $$v = 1 - \Bigl(\frac{N}{N-1}\Bigr)^{n+1} \Bigl(1 - \sum_e W_e^2\Bigr)$$
 
     estimates the relative variance of Ẑ, with $W_e$ the share of the descendants of the first particle e and n the
-    number of resamplings. Without resampling it is the variance of the mean of the weights. The error of the logarithm
-    is √v to first order. The estimate is about one over the effective number of families, and never above 1: of few
-    families it shows nothing.
+    number of multinomial resamplings, each of which adds about 1/N to the sum by chance alone. Systematic resampling
+    adds next to nothing, so that n counts as 0: with it v would be too small, and often negative. With multinomial
+    resampling it is too large by about n/N. Without resampling it is the variance of the mean of the weights. The error
+    of the logarithm is √v to first order. The estimate is about one over the effective number of families, and never
+    above 1: of few families it shows nothing.
 
     Args:
         log_weight: the last weights.
         first: the ancestor of each particle among the first ones.
-        resamplings: n of each run.
 
     Returns:
         √v; infinite where v > 0.1, which is fewer than ten families, or all weights are 0.
@@ -80,9 +80,6 @@ def standard_error(
     families = torch.zeros_like(share).scatter_add(-1, first, share).square().sum(-1)
     if size == 1:
         return torch.full_like(families, torch.inf)
-    generations = resamplings.to(share) + 1.0
-    found = 1.0 - (size / (size - 1.0)) ** generations * (1.0 - families)
-    alone = (size * share.square().sum(-1) - 1.0) / (size - 1.0)  # of the last weights
-    found = found.maximum(alone).clamp(min=0.0)
+    found = ((size * families - 1.0) / (size - 1.0)).clamp(min=0.0)
     unknown = (found > _LARGEST) | torch.isneginf(log_weight).all(-1)
     return torch.where(unknown, torch.inf, found.sqrt())

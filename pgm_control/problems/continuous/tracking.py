@@ -43,8 +43,19 @@ def references(reference: Any, action_reference: Any, n: int, m: int, horizon: i
     actions = zero[:, n:]
     if action_reference is not None:
         actions = array("action_reference", action_reference, (m,), timed=True)
+    if actions.shape[-2] not in (1, horizon):
+        raise InvalidProblem(
+            f"`action_reference` must have one entry, or {horizon} for T = {horizon} steps, but has "
+            f"{actions.shape[-2]}."
+        )
     now, last = (states[..., :-1, :] if states.shape[-2] > 1 else states), states[..., -1, :]
-    batch = torch.broadcast_shapes(now.shape[:-1], actions.shape[:-1])
+    try:
+        batch = torch.broadcast_shapes(now.shape[:-1], actions.shape[:-1])
+    except RuntimeError:
+        raise InvalidProblem(
+            f"`action_reference` must have batch axes that broadcast with those of `reference`, "
+            f"{tuple(now.shape[:-2])}, but has {tuple(actions.shape[:-2])}."
+        ) from None
     return torch.cat((now.expand(*batch, n), actions.expand(*batch, m)), -1), last
 
 

@@ -45,7 +45,8 @@ def sweep_of_one(given: Prepared, theta: float) -> Swept:
     """
     steps, n = given.drift.shape
     stage, gamma = _stage(given), given.discount
-    rows, reason, at = _swept(stage, _last(given), gamma, theta)
+    with np.errstate(over="ignore", invalid="ignore"):
+        rows, reason, at = _where_infinite(*_swept(stage, _last(given), gamma, theta), theta)
     P, p, v, first = rows.value[:, :n, :n], rows.value[:, :n, n], 0.5 * rows.value[:, n, n], at + 1
     tau, root = float(given.temperature), np.linalg.inv(rows.factor[first:])
     spread = np.full_like(rows.factor, np.nan)
@@ -57,7 +58,8 @@ def sweep_of_one(given: Prepared, theta: float) -> Swept:
         more = gamma * more + float(added[t - first])
         v[t] += more
     tables = (P, p, v, rows.policy[..., :n], rows.policy[..., n], spread)
-    return Swept._make([*(torch.from_numpy(each) for each in tables), torch.tensor(reason), torch.tensor(at)])
+    found = (torch.from_numpy(np.ascontiguousarray(each)) for each in tables)
+    return Swept._make([*found, torch.tensor(reason), torch.tensor(at)])
 
 
 def _swept(stage: _Stage, last: Array, gamma: float, theta: float) -> tuple[_Rows, int, int]:
@@ -85,10 +87,10 @@ def _swept(stage: _Stage, last: Array, gamma: float, theta: float) -> tuple[_Row
                 Y, _ = potrs(factor, ahead.T, lower=1)
                 kept = eye.copy()
                 kept[:n] -= theta * (L @ Y)
-                V = kept.T @ V @ kept + theta * (Y.T @ Y)
+                V = kept.T @ V @ kept + (theta * Y.T) @ Y
             else:
                 half, _ = trtrs(factor, ahead.T, lower=1)
-                V = V - theta * (half.T @ half)
+                V = V - (theta * half.T) @ half
         H = C[size:] + F[:, size:].T @ V @ F
         factor, failed = potrf(H[:, size:], lower=1)
         if failed:
@@ -102,6 +104,16 @@ def _swept(stage: _Stage, last: Array, gamma: float, theta: float) -> tuple[_Row
         V = 0.5 * (V + V.T)
         rows.value[t] = V
     return rows, FINE, -1
+
+
+def _where_infinite(rows: _Rows, reason: int, at: int, theta: float) -> tuple[_Rows, int, int]:
+    """The end of a sweep whose numbers grew beyond those of float64 before: at the noise that they grew by."""
+    if theta == 0.0 or np.isfinite(rows.value[at + 1]).all():
+        return rows, reason, at
+    t = int(np.flatnonzero(np.isfinite(rows.value).all((1, 2)))[0]) - 1
+    for each in (rows.value[: t + 1], rows.policy[: t + 1], rows.factor[: t + 1]):
+        each[...] = np.nan
+    return rows, DYNAMICS, t
 
 
 @functools.cache
@@ -133,7 +145,7 @@ def _last(given: Prepared) -> Array:
 def log_det_by_theta(X: Array, theta: float) -> Array:
     """log det(I + θX) / (2θ) of symmetric matrices, to the last digits near θ = 0 too, where it is tr(X)/2."""
     x = np.linalg.eigvalsh(X)
-    tiny = np.finfo(x.dtype)
-    if abs(theta) >= tiny.tiny / tiny.eps:
-        x = np.log1p(np.maximum(theta * x, -1.0)) / theta
-    return 0.5 * x.sum(-1)
+    y = np.maximum(theta * x, -1.0)
+    with np.errstate(divide="ignore"):  # at the breakdown itself the logarithm is −∞
+        ratio = np.log1p(y) / np.where(y == 0.0, 1.0, y)
+    return 0.5 * (x * np.where(y == 0.0, 1.0, ratio)).sum(-1)

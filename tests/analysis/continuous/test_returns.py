@@ -53,7 +53,8 @@ def test_known_laws_to_the_stated_error(name):
         r = -law.isf(share)
         assert abs(found.below(r) - share) <= found.probability_error + 1e-12
         assert found.at_least(r) == pytest.approx(1.0 - found.below(r), abs=1e-15)
-        assert abs(float(law.sf(-found.quantile(share))) - share) <= found.probability_error + 1e-9
+        if min(share, 1.0 - share) > found.probability_error:
+            assert abs(float(law.sf(-found.quantile(share))) - share) <= found.probability_error + 1e-9
     for level in (0.01, 0.1, 0.5):
         due = -tail_mean(law, level)
         assert abs(found.cvar(level) - due) <= found.shortfall_error / level + 2e-5 * abs(due)

@@ -33,6 +33,7 @@ from ....trajectories.gaussian.sweep import careful_sweep
 _DOUBLINGS = 100.0  # the largest and smallest |θ| that is tried, relative to its natural scale, in powers of 2
 _MAGNITUDES = 65
 _FINE = 1e-13  # the relative width at which the search ends
+_LEAST = 1e-307  # |θ| below which float64 has no digits
 
 
 class BreakdownEdge(NamedTuple):
@@ -125,7 +126,7 @@ def breakdown(model: GaussianModel, initial: bool = True) -> Breakdown:
 def _edge_of(model: GaussianModel, given: Prepared, sign: float, initial: bool) -> BreakdownEdge:
     """The edge on one side of 0, by bisection: of the magnitudes from the smallest to the largest, then between two."""
     tau = model.temperature
-    sizes = _scale(given) * 2.0 ** torch.linspace(-_DOUBLINGS, _DOUBLINGS, _MAGNITUDES, dtype=torch.float64)
+    sizes = _scale(model, given) * 2.0 ** torch.linspace(-_DOUBLINGS, _DOUBLINGS, _MAGNITUDES, dtype=torch.float64)
     sizes = sizes[sizes.isfinite()].tolist()
 
     def bounded(size: float) -> bool:
@@ -135,9 +136,14 @@ def _edge_of(model: GaussianModel, given: Prepared, sign: float, initial: bool) 
     if first == len(sizes):
         return BreakdownEdge(sign * math.inf, sign * math.inf, None, None, None)
     low, high = sizes[first - 1] if first else 0.0, sizes[first]
-    while high - low > _FINE * high:
+    while high - low > _FINE * high and high > _LEAST:
         middle = 0.5 * (low + high)
         low, high = (middle, high) if bounded(middle) else (low, middle)
+    if high <= _LEAST:
+        raise InvalidArgument(
+            "`model` must have numbers of which float64 holds the squares, but its values are beyond those at any β "
+            "other than 0. Use other units."
+        )
     reason, time = _failure(model, given, sign * high, initial)
     # P̃ only grows as θ falls: with θ < 0 a failure of the actions is rounding at the edge of the dynamics.
     reason = DYNAMICS if sign < 0 and reason == ACTIONS else reason
@@ -197,12 +203,16 @@ def _unit(vector: Tensor) -> tuple[float, ...]:
     return tuple((unit * unit[unit.abs().argmax()].sign()).tolist())
 
 
-def _scale(given: Prepared) -> float:
-    """The natural scale of θ: one over the largest cost of the noise of a step; 1 if there is none."""
-    steps = given.noise_root @ given.noise_root.mT
-    largest = max(float(given.hessian.abs().max()), float(given.final_hessian.abs().max()))
-    cost = largest * float(steps.diagonal(dim1=-2, dim2=-1).sum(-1).max())
-    return 1.0 / cost if 0 < cost < math.inf and math.isfinite(1.0 / cost) else 1.0
+def _scale(model: GaussianModel, given: Prepared) -> float:
+    """The natural scale of θ: one over the largest expected cost of a noise at β = 0; 1 if there is none.
+
+    With the values of β = 0 it does not depend on the units of states and actions.
+    """
+    swept = careful_sweep(given, torch.zeros((), dtype=torch.float64))
+    L, start = given.noise_root, root(model.problem.initial_covariance)
+    costs = L.mT @ (given.discount * swept.P[1:]) @ L, (start.mT @ swept.P[0] @ start)[None]
+    most = max(float(torch.linalg.matrix_norm(each, 2).max()) if bool(each.isfinite().all()) else 0.0 for each in costs)
+    return 1.0 / most if 0 < most < math.inf and math.isfinite(1.0 / most) else 1.0
 
 
 def _edge(edge: BreakdownEdge) -> str:

@@ -38,16 +38,20 @@ def optimum_of_one(
     value = start.value - float(swept.v[0])
     if not np.isfinite(value):
         return None
-    F, d, W = given.transition, given.drift, problem.W
+    F, d, W = given.transition, given.drift.clone(), problem.W.clone()  # the model keeps its own tables
     if dynamics != 0:
         transition, drift, L = F.numpy(force=True), d.numpy(force=True), given.noise_root.numpy(force=True)
         P, p = given.discount * P[1:], given.discount * p[1:]
-        half = np.linalg.solve(np.linalg.cholesky(np.eye(L.shape[-1]) + dynamics * (L.mT @ P @ L)), L.mT)
+        try:
+            factor = np.linalg.cholesky(np.eye(L.shape[-1]) + dynamics * (L.mT @ P @ L))
+        except np.linalg.LinAlgError:  # rounded otherwise than in the sweep, at the breakdown
+            return None
+        half = np.linalg.solve(factor, L.mT)
         noise = half.mT @ half
         pulled = dynamics * (noise @ P)  # θSP of the mean of the believed next state
         drift = drift - _times(pulled, drift) - dynamics * _times(noise, p)
         F, d, W = (torch.from_numpy(each) for each in (transition - pulled @ transition, drift, noise))
-    believed = problem.initial_mean, problem.initial_covariance
+    believed = problem.initial_mean.clone(), problem.initial_covariance.clone()
     if initial != 0:
         believed = torch.from_numpy(start.mean), torch.from_numpy(start.covariance)
     return GaussianBlocks(*believed, swept.gain, swept.offset, swept.policy_covariance, F, d, W), value

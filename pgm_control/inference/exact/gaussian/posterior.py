@@ -17,6 +17,7 @@ from ....trajectories.gaussian.blocks import ContinuousTrajectories, GaussianBlo
 from ....trajectories.gaussian.model import GaussianModel
 from ....trajectories.gaussian.objective import true_blocks
 from ....trajectories.gaussian.program import run_gaussian_blocks
+from ....trajectories.gaussian.terms import require_nats
 
 
 @final
@@ -104,7 +105,12 @@ class GaussianPosterior:
         return -(linear * state).sum(-1) - v[..., found]
 
     def lookahead(self) -> Callable[[int, Tensor], Tensor]:
-        """$V_t/τ$ of a batch of states, in nats, as a function of t and the states, for `smc`."""
+        """$V_t/τ$ of a batch of states, in nats, as a function of t and the states, for `smc`.
+
+        Raises:
+            InvalidArgument: at temperature 0.
+        """
+        require_nats(self.model)
         tau = float(self.model.temperature)
         return lambda t, state: self.v(t, state.detach()) / tau
 
