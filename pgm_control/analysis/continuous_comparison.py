@@ -106,14 +106,15 @@ def continuous_comparison(
         explanation = explain(model)
     else:
         explanation = explain_on_a_mesh(1.0, free, clamped, evaluate(model, free), evaluate(model, clamped))
-    problem: Any = model.problem
+    given: Any = model
+    problem: Any = given.problem
     settings = {"horizon": problem.horizon, "temperature": model.temperature, "seed": seed}
     return ContinuousComparison(
         model=model,
         name=name,
         free=free,
         clamped=clamped,
-        scorecard=scorecard(model, {"free, exact": free, "clamped, exact": clamped}),
+        scorecard=scorecard(given, {"free, exact": free, "clamped, exact": clamped}),
         explanation=explanation,
         settings=settings | ({"discount": problem.discount} if is_gaussian(model) else {}),
         command=command,

@@ -34,7 +34,7 @@ _SAME = 1e-10  # times the largest possible return: sums of rewards that differ 
 
 
 @overload
-def return_distribution(
+def return_distribution(  # pyright: ignore[reportOverlappingOverload]  # the last one is for all other models
     model: GaussianModel, guide: HasGaussianBlocks | GaussianBlocks, *, num_samples: None = None
 ) -> GaussianReturns: ...
 @overload

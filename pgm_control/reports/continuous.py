@@ -99,8 +99,9 @@ def _about(found: ContinuousComparison) -> str:
         kind = f"A linear-quadratic problem, {problem.num_states} state and {problem.num_actions} action coordinates"
     else:
         kind = f"A problem {'in the plane' if isinstance(problem, Planar) else 'on a line'}, s' = s + a + w"
-    discounted = isinstance(problem, LinearQuadratic) and problem.discount < 1
-    discount = f", discount {problem.discount:g}" if discounted else ""
+    discount = (
+        f", discount {problem.discount:g}" if isinstance(problem, LinearQuadratic) and problem.discount < 1 else ""
+    )
     return (
         f"{kind}, T = {problem.horizon}{discount}, temperature τ = {found.model.temperature:g} reward units "
         "per nat. Free and clamped are exact optima; nothing was fitted."
@@ -152,9 +153,10 @@ def _pictures(
                 lambda each=each, name=name: belief_paths(each, (0, 1), title=f"{name}: believed and true states"),
             )
         if not isinstance(problem, Planar):
-            named = isinstance(problem, LinearQuadratic) and problem.state_names is not None
             alone = "state" if isinstance(problem, Line) or problem.num_states == 1 else "first component of the state"
-            what = problem.state_name(0) if named else f"The {alone}"
+            what = f"The {alone}"
+            if isinstance(problem, LinearQuadratic) and problem.state_names is not None:
+                what = problem.state_name(0)
             yield (
                 f"{what} over time, {name}: what the guide believes and what its policy truly reaches, each with "
                 "a band of one standard deviation.",

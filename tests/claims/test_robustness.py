@@ -1,5 +1,7 @@
 """Max-ent and a wrong model: the adversary of rewards, and lives in other worlds, by dynamic programming in numpy."""
 
+from typing import Any
+
 import gymnasium
 import numpy as np
 import pytest
@@ -12,7 +14,8 @@ COLD = 1e-3
 
 def lake(success):
     slips = {"is_slippery": False} if success == 1 else {"is_slippery": True, "success_rate": success}
-    return gymnasium.make("FrozenLake-v1", **slips).unwrapped.P
+    world: Any = gymnasium.make("FrozenLake-v1", **slips).unwrapped
+    return world.P
 
 
 def arrives(table, policy):

@@ -1,6 +1,7 @@
 """FrozenLake: 14/17 without a time limit and .7442 with Gymnasium's, by exact fractions of Gymnasium's own table."""
 
 from fractions import Fraction
+from typing import Any
 
 import gymnasium
 import pytest
@@ -14,7 +15,8 @@ POLICY = "0 3 3 3 0 0 0 0 3 1 0 0 0 2 1 0"  # left, down, right, up; the entries
 @pytest.fixture
 def table():
     """Gymnasium's table with probabilities as fractions: probability, next state, reward and the end, by s and a."""
-    rows = gymnasium.make("FrozenLake-v1").unwrapped.P
+    world: Any = gymnasium.make("FrozenLake-v1").unwrapped
+    rows = world.P
     return [[[(Fraction(p).limit_denominator(3), *rest) for p, *rest in rows[s][a]] for a in range(4)] for s in rows]
 
 
@@ -32,7 +34,7 @@ def test_the_best_probability_without_a_limit_is_14_17(table):
             rows[s][16] += p * int(paid)
         if all(ended for *_, ended in table[s][policy[s]]):
             rows[s] = [Fraction(int(j == s)) for j in range(17)]
-            rows[s][16] = worth(table[s][policy[s]], [0] * 16)
+            rows[s][16] = Fraction(worth(table[s][policy[s]], [0] * 16))
     for i in states:
         first = next(j for j in range(i, 16) if rows[j][i])
         rows[i], rows[first] = rows[first], rows[i]

@@ -21,11 +21,11 @@ def perron(problem):
     matrix = np.einsum("sat,tb->satb", p * np.exp(r / tau), prior).reshape(12, 12)
     roots, right = np.linalg.eig(matrix)
     roots_left, left = np.linalg.eig(matrix.T)
-    u = abs(right[:, roots.real.argmax()].real).reshape(4, 3)
-    v = abs(left[:, roots_left.real.argmax()].real).reshape(4, 3)
+    u = np.abs(np.real(right[:, np.real(roots).argmax()])).reshape(4, 3)
+    v = np.abs(np.real(left[:, np.real(roots_left).argmax()])).reshape(4, 3)
     z = (prior * u).sum(1)
-    driven = p * np.exp(r / tau) * z / (roots.real.max() * u[..., None])
-    return roots.real.max(), prior * u / z[:, None], driven, u * v / (u * v).sum()
+    driven = p * np.exp(r / tau) * z / (np.real(roots).max() * u[..., None])
+    return np.real(roots).max(), prior * u / z[:, None], driven, u * v / (u * v).sum()
 
 
 def model_of(problem, horizon=1):

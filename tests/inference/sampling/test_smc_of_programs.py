@@ -1,6 +1,7 @@
 """Sequential Monte Carlo of programs over vectors: lookaheads, the stated error, and the ledge against its mesh."""
 
 import math
+from typing import Any
 
 import pyro
 import pyro.distributions as dist
@@ -85,7 +86,8 @@ def test_conditional_runs_take_a_lookahead_too():
     first = smc(EXACT, posterior, 20, seed=0).sample(1, seed=0)
     found = conditional_smc(EXACT, posterior, first, 20, seed=1)
     assert found.log_evidence == pytest.approx(EVIDENCE, abs=1e-9)
-    assert torch.equal(found.trajectories["state_3"][0], first["state_3"][0])
+    drawn: Any = found.trajectories
+    assert torch.equal(drawn["state_3"][0], first["state_3"][0])
 
 
 def test_a_line_has_a_lookahead_on_its_mesh():
@@ -175,7 +177,11 @@ def test_a_program_without_states_by_step_takes_none():
         action = pyro.sample("action_0", dist.Normal(0.0, 1.0))
         pyro.factor("optimality_0", -((speed + action) ** 2))
 
-    program.roles = {"speed_*": ("state", "chance"), "action_*": "action", "optimality_*": "optimality"}
+    program.roles = {  # pyright: ignore[reportFunctionMemberAccess]
+        "speed_*": ("state", "chance"),
+        "action_*": "action",
+        "optimality_*": "optimality",
+    }
 
     def guide():
         pyro.sample("speed_0", dist.Normal(0.0, 1.0))
