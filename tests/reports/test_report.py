@@ -3,6 +3,7 @@
 import html
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
@@ -186,7 +187,8 @@ def test_the_page_of_a_continuous_comparison():
         (PlanarModel(plane, 1.0, 0.5), ("Paths of the free and the clamped guide", "ellipses of one standard")),
         (LineModel(line, 1.0, 0.5), ("The state over time, clamped",)),
     ):
-        found = compare(model, name="a <problem>", command="say it", seed=4)
+        either: Any = model
+        found = compare(either, name="a <problem>", command="say it", seed=4)
         page = report_page(found)
         read = Balance(page)
         assert (read.open, read.wrong) == ([], [])
@@ -197,7 +199,7 @@ def test_the_page_of_a_continuous_comparison():
             assert html.escape(sentence) in page
         for score in found.scorecard.scores.values():
             assert f"{score.true_return:.4f}" in page
-        assert f"{ledger(model, found.clamped).gap:.3f}" in page
+        assert f"{ledger(either, found.clamped).gap:.3f}" in page
         assert all(words in page for words in pictures)
         assert ("The error of the meshes" in page) is not isinstance(model, LinearQuadraticModel)
         assert re.search(r"seed</th><td>4<", page)
