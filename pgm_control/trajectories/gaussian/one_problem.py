@@ -142,7 +142,7 @@ def _last(given: Prepared) -> Array:
     return np.block([[P, p[:, None]], [p[None], 2.0 * v[None, None]]])
 
 
-def log_det_by_theta(X: Array, theta: float) -> Array:
+def log_det_by_theta(X: Array, theta: float) -> Any:
     """log det(I + θX) / (2θ) of symmetric matrices, to the last digits near θ = 0 too, where it is tr(X)/2."""
     x = np.linalg.eigvalsh(X)
     y = np.maximum(theta * x, -1.0)

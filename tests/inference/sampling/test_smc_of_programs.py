@@ -87,7 +87,8 @@ def test_conditional_runs_take_a_lookahead_too():
     found = conditional_smc(EXACT, posterior, first, 20, seed=1)
     assert found.log_evidence == pytest.approx(EVIDENCE, abs=1e-9)
     drawn: Any = found.trajectories
-    assert torch.equal(drawn["state_3"][0], first["state_3"][0])
+    given: Any = first
+    assert torch.equal(drawn["state_3"][0], given["state_3"][0])
 
 
 def test_a_line_has_a_lookahead_on_its_mesh():
