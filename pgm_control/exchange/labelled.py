@@ -100,7 +100,7 @@ def names_of(mdp: TabularMDP | None) -> dict[str, tuple[str, ...] | None]:
     return {"state": mdp.state_names, "next_state": mdp.state_names, "action": mdp.action_names}
 
 
-def _labels(dim: str, names: tuple[str, ...] | None, size: int) -> Any:
+def _labels(dim: str, names: tuple[str, ...] | tuple[float, ...] | None, size: int) -> Any:
     if names is not None and len(names) != size:
         raise InvalidArgument(
             f"`mdp` must have as many entries of {dim} as the result, {size}, but has {len(names)}. Pass the problem "

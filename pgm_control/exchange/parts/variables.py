@@ -8,8 +8,8 @@ from torch import Tensor
 
 REWARD, NATS, PROBABILITY = "reward units", "nats", "probability"
 Variables = dict[str, tuple[tuple[str, ...], Any, dict[str, str]]]
-Built = tuple[Variables, dict[str, Any], Mapping[str, tuple[str, ...] | None]]
-"""Variables, attributes, and the names of coordinates by dimension."""
+Built = tuple[Variables, dict[str, Any], Mapping[str, tuple[str, ...] | tuple[float, ...] | None]]
+"""Variables, attributes, and by dimension the names or the numbers of its coordinates."""
 
 
 def variable(dims: str, values: Tensor | np.ndarray, units: str, long_name: str) -> Any:
