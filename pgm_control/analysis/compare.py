@@ -15,7 +15,6 @@ from ..inference.variational.fitting.fit_result import Fit, FitStatus
 from ..runtime.arguments import called, whole
 from ..runtime.progress import Progress, require_progress, silent
 from ..runtime.randomness import require_seed
-from ..runtime.versions import versions
 from ..text.as_json import plain, save_as_json
 from ..text.html import bullets, counted, heading
 from ..text.wording import amount
@@ -26,6 +25,7 @@ from .continuous.meshes import HasMesh, has_mesh
 from .continuous_comparison import ContinuousComparison, continuous_comparison
 from .explain import Explanation, explain
 from .scorecard import Scorecard, scorecard
+from .scores.record import record_of
 
 _FORMAT = 1
 _SHORT = 1e-2  # nats; a fit that is nearer to its optimum needs no warning
@@ -107,13 +107,7 @@ class Comparison:
             choice["state_name"] = mdp.state_name(choice["state"])
         explanation |= {"action_names": [mdp.action_name(a) for a in range(mdp.num_actions)]}
         found = {
-            "format": _FORMAT,
-            "name": self.name,
-            "model": repr(self.model),
-            "settings": dict(self.settings),
-            "command": self.command,
-            "versions": versions(),
-            **self.scorecard.to_dict(),
+            **record_of(_FORMAT, self.name, self.model, self.settings, self.command, self.scorecard),
             "fits": {name: self._fit_facts(name) for name in self.fits},
             "explanation": explanation,
         }

@@ -8,7 +8,6 @@ from typing import Any, final
 from ..inference.exact.gaussian.posterior import GaussianPosterior
 from ..inference.exact.grid.posterior import GridPosterior
 from ..inference.exact.infer import infer
-from ..runtime.versions import versions
 from ..text.as_json import plain, save_as_json
 from ..text.html import heading
 from ..trajectories.gaussian.model import GaussianModel, is_gaussian
@@ -18,6 +17,7 @@ from .continuous.meshes import HasMesh
 from .evaluate import evaluate
 from .explain import explain
 from .scorecard import Scorecard, scorecard
+from .scores.record import record_of
 
 _FORMAT = 1
 
@@ -62,13 +62,7 @@ class ContinuousComparison:
         }
         return plain(
             {
-                "format": _FORMAT,
-                "name": self.name,
-                "model": repr(self.model),
-                "settings": dict(self.settings),
-                "command": self.command,
-                "versions": versions(),
-                **self.scorecard.to_dict(),
+                **record_of(_FORMAT, self.name, self.model, self.settings, self.command, self.scorecard),
                 "explanation": explanation,
                 **({"mesh_errors": errors} if errors else {}),
             }

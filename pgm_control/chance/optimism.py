@@ -36,7 +36,7 @@ class Optimism:
     $J_\beta$ charges a block $1/\beta$ times its KL from the model (see `infer`). A `Risk` in place of a number or
     table stands for β = θτ. At temperature 0 every part must be 0 or a `Risk`.
 
-    A temperature for the choices of the agent and another, of either sign, for the random events that it faces are
+    A temperature for the choices of the agent and another, of either sign, for the random events around it are
     those of bounded rationality [ortega2013] and of planning under model uncertainty [graumoya2016]: here they are τ
     and τ/β.
 

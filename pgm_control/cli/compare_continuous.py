@@ -1,6 +1,5 @@
 """The commands `pgm-control compare` and `report` for a problem of the continuous zoo: exact, without fits."""
 
-import json
 import shlex
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +13,7 @@ from ..models import ContinuousModel, continuous_zoo
 from ..plot.continuous.comparison import continuous_picture
 from ..problems.named import CONTINUOUS
 from ..reports.report import report as write_report
-from ..runtime.files import write_whole
-from ..text.as_json import plain
+from ..text.as_json import plain, save_as_json
 from ..text.terminal import folded, wrapped
 from .named_problem import folder_of
 
@@ -40,8 +38,7 @@ def compare_continuous(
     for sentence in found.explanation.sentences:
         say(wrapped(sentence, indent=2, first="• "))
     say(f"\nThe dial:\n{folded(str(dial))}")
-    facts = plain({**found.to_dict(), "frontier": dial.to_dict()})
-    write_whole(folder / "comparison.json", (json.dumps(facts, indent=2, allow_nan=False) + "\n").encode())
+    save_as_json(plain({**found.to_dict(), "frontier": dial.to_dict()}), folder / "comparison.json")
     say(f"\nNumbers: {folder / 'comparison.json'}")
     try:
         continuous_picture(found.free, found.clamped, name, seed, folder / "comparison.png")

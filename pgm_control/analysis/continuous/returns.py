@@ -38,18 +38,16 @@ from ...errors import InvalidArgument
 from ...problems.continuous.arrays import root
 from ...problems.continuous.linear_quadratic import LinearQuadratic
 from ...runtime.arguments import finite, ordered
-from ...text.tables import grid, html_grid
 from ...text.wording import amount
 from ...trajectories.gaussian.blocks import GaussianBlocks
+from ..scores.returns_table import SHARES, ReturnsTable
 from ..scores.share import require_share
 from .inversion import Inverted
-
-_SHARES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
-class GaussianReturns:
+class GaussianReturns(ReturnsTable):
     r"""The distribution of $G = \sum_t \gamma^t r_t$ of an affine-Gaussian policy, in the true world.
 
     $$G = k - \sum_j (\tfrac12 \lambda_j y_j^2 + g_j y_j), \qquad y_j \sim N(0, 1) \text{ independent}$$
@@ -215,18 +213,10 @@ class GaussianReturns:
 
     def _rows(self) -> list[tuple[str, str]]:
         rows = [("mean", amount(self.mean)), ("standard deviation", amount(self._deviation))]
-        for each in _SHARES:
+        for each in SHARES:
             is_known = self._is_sure or self._is_known(each)
             rows.append((f"{100 * each:g} % quantile", amount(self.quantile(each)) if is_known else "not known"))
         return [*rows, ("CVaR 10 %", amount(self.cvar(0.1)))]
-
-    def __str__(self) -> str:
-        """The table as text, for a terminal."""
-        return grid([("return", "reward")], self._rows())
-
-    def _repr_html_(self) -> str:
-        """The table as HTML, for a notebook."""
-        return html_grid([("return", "reward")], self._rows())
 
     def __repr__(self) -> str:
         """The number of noises, the mean, the CVaR and the bound of its error."""

@@ -18,15 +18,13 @@ from ...inference.exact.grid.posterior import GridPosterior
 from ...inference.sampling.estimate import Estimate, require_draws
 from ...inference.sampling.of_programs import program_draws
 from ...runtime.arguments import ordered
-from ...text.tables import grid, html_grid
+from ..scores.returns_table import SHARES, ReturnsTable
 from ..scores.share import require_share
-
-_SHARES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
-class SampledReturns:
+class SampledReturns(ReturnsTable):
     r"""The returns of independent episodes of a policy in the true world, from `return_distribution`.
 
     Its numbers are estimates with standard errors. That of a CVaR is that of the mean of $q - (q - G)^+/\alpha$, to
@@ -95,16 +93,8 @@ class SampledReturns:
         return {"values": self.values.tolist()}
 
     def _rows(self) -> list[tuple[str, str]]:
-        rows = [("mean", str(self.mean)), *((f"{100 * q:g} % quantile", str(self.quantile(q))) for q in _SHARES)]
+        rows = [("mean", str(self.mean)), *((f"{100 * q:g} % quantile", str(self.quantile(q))) for q in SHARES)]
         return [*rows, ("CVaR 10 %", str(self.cvar(0.1)))] if len(self.values) >= 20 else rows
-
-    def __str__(self) -> str:
-        """The table as text, for a terminal."""
-        return grid([("return", "reward")], self._rows())
-
-    def _repr_html_(self) -> str:
-        """The table as HTML, for a notebook."""
-        return html_grid([("return", "reward")], self._rows())
 
     def __repr__(self) -> str:
         """The number of episodes and the mean."""

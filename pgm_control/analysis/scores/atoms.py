@@ -14,14 +14,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...runtime.arguments import ordered
-from ...text.tables import grid, html_grid
 from ...text.wording import amount
+from .returns_table import SHARES, ReturnsTable
 from .share import require_share
 
 
 @final
 @dataclass(frozen=True, eq=False, repr=False)
-class ReturnDistribution:
+class ReturnDistribution(ReturnsTable):
     r"""The distribution of $G = \sum_t r_t$ in the true world, with the final reward; atoms in ascending order.
 
     Attributes:
@@ -87,18 +87,9 @@ class ReturnDistribution:
         return {"values": self.values.tolist(), "probability": self.probability.tolist()}
 
     def _rows(self) -> list[tuple[str, str]]:
-        shares = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
         rows = [("mean", amount(self.mean)), ("standard deviation", amount(math.sqrt(self.variance)))]
-        rows += [(f"{100 * share:g} % quantile", amount(self.quantile(share))) for share in shares]
+        rows += [(f"{100 * share:g} % quantile", amount(self.quantile(share))) for share in SHARES]
         return [*rows, ("CVaR 10 %", amount(self.cvar(0.1)))]
-
-    def __str__(self) -> str:
-        """The table as text, for a terminal."""
-        return grid([("return", "reward")], self._rows())
-
-    def _repr_html_(self) -> str:
-        """The table as HTML, for a notebook."""
-        return html_grid([("return", "reward")], self._rows())
 
     def __repr__(self) -> str:
         """The number of atoms, the mean and the CVaR."""

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-_LARGEST = 0.1  # relative variance that can be told from ten families
+_LARGEST = 0.1  # relative variance that ten families suffice to estimate
 
 
 def log_mean(log_weight: Float[Tensor, "*batch particle"]) -> Float[Tensor, "*batch"]:

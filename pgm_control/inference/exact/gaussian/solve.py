@@ -118,7 +118,7 @@ def optimum(
     """
     problem, swept = model.problem, sweep(given, dynamics)
     start_root = root(problem.initial_covariance)
-    if not swept.v.dim() > 1 and not needs_graph(given, dynamics, initial, problem.initial_mean, start_root):
+    if swept.v.dim() == 1 and not needs_graph(given, dynamics, initial, problem.initial_mean, start_root):
         one = optimum_of_one(model, given, swept, start_root, float(dynamics), float(initial))
         if one is not None:
             return Optimum(swept, one[0], torch.tensor(one[1], dtype=torch.float64), torch.tensor(True))
