@@ -107,7 +107,7 @@ class Comparison:
             choice["state_name"] = mdp.state_name(choice["state"])
         explanation |= {"action_names": [mdp.action_name(a) for a in range(mdp.num_actions)]}
         found = {
-            **record_of(_FORMAT, self.name, self.model, self.settings, self.command, self.scorecard),
+            **record_of(_FORMAT, self.name, self.model, self.settings, self.command, self.scorecard.to_dict()),
             "fits": {name: self._fit_facts(name) for name in self.fits},
             "explanation": explanation,
         }

@@ -62,7 +62,7 @@ class ContinuousComparison:
         }
         return plain(
             {
-                **record_of(_FORMAT, self.name, self.model, self.settings, self.command, self.scorecard),
+                **record_of(_FORMAT, self.name, self.model, self.settings, self.command, self.scorecard.to_dict()),
                 "explanation": explanation,
                 **({"mesh_errors": errors} if errors else {}),
             }

@@ -1,21 +1,13 @@
 """What the files of comparisons have in common."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from ...runtime.versions import versions
 
 
-class HasNumbers(Protocol):
-    """A result with numbers for JSON."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The numbers."""
-        ...
-
-
 def record_of(
-    form: int, name: str, model: object, settings: Mapping[str, Any], command: str | None, scorecard: HasNumbers
+    form: int, name: str, model: object, settings: Mapping[str, Any], command: str | None, scores: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The head of the record of a comparison: what was compared and how, with which versions, and the scores.
 
@@ -25,7 +17,7 @@ def record_of(
         model: the model.
         settings: the settings of the call.
         command: the command that reproduces it, or None.
-        scorecard: the scores.
+        scores: the numbers of the scorecard.
     """
     return {
         "format": form,
@@ -34,5 +26,5 @@ def record_of(
         "settings": dict(settings),
         "command": command,
         "versions": versions(),
-        **scorecard.to_dict(),
+        **scores,
     }
