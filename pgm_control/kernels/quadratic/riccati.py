@@ -106,14 +106,15 @@ def dimensions_of(problem: QuadraticProblem, count: int, horizon: int) -> Dimens
 
 
 def _room_for_values(sizes: Dimensions) -> QuadraticValues:
-    """Tables in one block of memory: large blocks come in large pages, which are cheaper to touch first."""
+    """Tables in one block of memory: the system gives a large block in large pages, which cost less to touch first."""
     count, horizon, n, m, _ = sizes
-    after, tails = horizon + 1, ((n, n), (n,), (), (m, n), (m,), (m, m), ())
-    shapes = [(count, after if i < 3 else horizon, *tail) for i, tail in enumerate(tails)]
-    ends = np.cumsum([math.prod(shape) for shape in shapes])
-    tables = np.split(np.empty(ends[-1]), ends[:-1])
-    reshaped = (table.reshape(shape) for table, shape in zip(tables, shapes, strict=True))
-    return QuadraticValues(*reshaped, np.empty((count, 2), dtype=np.int64))
+    shapes = [(count, horizon + 1, *tail) for tail in ((n, n), (n,), ())]
+    shapes += [(count, horizon, *tail) for tail in ((m, n), (m,), (m, m), ())]
+    block, begin, tables = np.empty(sum(map(math.prod, shapes))), 0, []
+    for shape in shapes:
+        tables.append(block[begin : begin + math.prod(shape)].reshape(shape))
+        begin += math.prod(shape)
+    return QuadraticValues(*tables, np.empty((count, 2), dtype=np.int64))
 
 
 def _room(sizes: Dimensions) -> tuple[Array, int]:
