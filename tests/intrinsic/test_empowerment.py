@@ -29,7 +29,7 @@ def enumerated(start, horizon, steps=400):
             state = state @ p[:, action]
         rows.append(state)
     rows = np.array(rows)
-    at = np.full(len(rows), 1 / len(rows))
+    at, distance = np.full(len(rows), 1 / len(rows)), np.zeros(len(rows))
     for _ in range(steps):
         mixed = at @ rows
         distance = (rows * np.log(np.where(rows > 0, rows, 1.0) / np.where(mixed > 0, mixed, 1.0))).sum(1)

@@ -67,7 +67,7 @@ def test_no_step_lowers_the_objective_and_its_end_is_a_fixed_point(optimism, whe
 def test_the_plain_iteration_in_numpy_ends_no_higher_from_the_same_classifier():
     """From the classifier that was found, twenty plain steps of soft backups and Bayes' rule gain nothing."""
     found = skills(room(), 4, 0.0, scale=5.0, starts=1, seed=14)
-    p, log_d = transitions(), found.log_classifier.numpy()
+    p, log_d, objective = transitions(), found.log_classifier.numpy(), 0.0
     for step in range(20):
         ends, objective = [], 0.0
         for z in range(4):
