@@ -56,8 +56,8 @@ class Empowerment:
     states: Int[Tensor, " state"]
     value: Float[Tensor, " state"]
     gap: Float[Tensor, " state"]
-    plans: tuple[Int[Tensor, "plan time"], ...]
-    probability: tuple[Float[Tensor, " plan"], ...]
+    plans: tuple[Int[Tensor, "_ time"], ...]
+    probability: tuple[Float[Tensor, " _"], ...]
     horizon: int
     status: EmpowermentStatus
 
