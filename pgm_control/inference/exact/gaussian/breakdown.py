@@ -30,11 +30,12 @@ from ....runtime.arguments import flag, shown
 from ....text.wording import amount
 from ....trajectories.gaussian.model import GaussianModel, is_gaussian, one_problem
 from ....trajectories.gaussian.riccati import ACTIONS, DYNAMICS, FINE, Prepared, Swept, prepared
-from ....trajectories.gaussian.sweep import careful_sweep
+from ....trajectories.gaussian.sweep import beyond_float64, careful_sweep
 
 _DOUBLINGS = 100.0  # the largest and smallest |θ| that is tried, relative to its natural scale, in powers of 2
 _MAGNITUDES = 65
 _FINE = 1e-13  # the relative width at which the search ends
+_SQUARED = 1e150  # the largest number whose square float64 holds, and one over the smallest
 _LEAST = 1e-307  # |θ| below which float64 has no digits
 
 
@@ -99,7 +100,8 @@ def breakdown(model: GaussianModel, initial: bool = True) -> Breakdown:
         initial: whether the start has the same β as the dynamics, as in `infer(model, beta)`; otherwise it is clamped.
 
     Raises:
-        InvalidArgument: if the model is not linear-quadratic, or no action is best even at β = 0.
+        InvalidArgument: if the model is not linear-quadratic, no action is best even at β = 0, or float64 cannot hold
+            the squares of its numbers.
 
     References:
         [whittle1981], [glover1988]
@@ -121,7 +123,8 @@ def breakdown(model: GaussianModel, initial: bool = True) -> Breakdown:
         search = _Search.of(model, initial)
         level = search.failure(0.0)
         if level.reason != FINE:
-            raise InvalidArgument(_not_convex(level.time))
+            raise InvalidArgument(_not_convex(search.given, level.time))
+        require_float64(search.given, search.neutral)
         return Breakdown(search.edge(-1.0), search.edge(1.0), initial)
 
 
@@ -205,10 +208,7 @@ class _Search:
             middle = 0.5 * (low + high)
             low, high = (middle, high) if bounded(middle) else (low, middle)
         if high <= _LEAST:
-            raise InvalidArgument(
-                "`model` must have numbers of which float64 holds the squares, but its values are beyond those at any "
-                "β other than 0. Use other units."
-            )
+            raise InvalidArgument(_UNITS.format("its values, at any β other than 0,"))
         reason, time = self.failure(sign * high)
         # P̃ only grows as θ falls: with θ < 0 a failure of the actions is rounding at the edge of the dynamics.
         reason = DYNAMICS if sign < 0 and reason == ACTIONS else reason
@@ -257,13 +257,16 @@ def _vector(direction: tuple[float, ...]) -> str:
 
 
 def refuse_breakdown(model: Any, optimism: Optimism, dynamics: float, initial: float, swept: Swept) -> None:
-    """Raise the error of an optimism at which the objective is unbounded.
+    """Raise the error of an optimism at which the objective is unbounded, or is not a number of float64.
 
     Raises:
-        OptimismBreakdown: always.
+        OptimismBreakdown: if it is.
+        InvalidArgument: if only the units of the model are too extreme.
     """
     batch, asked = model.problem.batch_shape, optimism.at(model.temperature).dynamics
     beta = float(asked) if isinstance(asked, float) else math.nan
+    if batch and not bool((swept.reason != FINE).any()) and dynamics == initial == 0:
+        raise InvalidArgument(_UNITS.format("its start and its values"))
     if batch:
         which = [tuple(int(i) for i in each) for each in (swept.reason != FINE).nonzero()[:1]]
         at = f" of problem {which[0]}" if which else ""
@@ -276,7 +279,10 @@ def refuse_breakdown(model: Any, optimism: Optimism, dynamics: float, initial: f
         search = _Search.of(model, initial == dynamics)
         clamped = search.neutral
         if int(clamped.reason) != FINE:
-            raise OptimismBreakdown(_not_convex(int(clamped.at)), beta, None, int(clamped.at), None)
+            raise OptimismBreakdown(_not_convex(search.given, int(clamped.at)), beta, None, int(clamped.at), None)
+        require_float64(search.given, clamped)
+        if dynamics == initial == 0:
+            raise InvalidArgument(_UNITS.format("its start and its values"))
         of_start = int(swept.reason) == FINE and initial != dynamics
         if of_start:
             beta = initial * model.temperature if model.temperature > 0 else math.nan
@@ -297,10 +303,29 @@ def refuse_breakdown(model: Any, optimism: Optimism, dynamics: float, initial: f
     )  # fmt: skip
 
 
-def _not_convex(time: int) -> str:
+_UNITS = (
+    "`model` must have numbers of which float64 holds the squares, but those of {} are beyond it. Rescale the model: "
+    "measure states, actions and rewards in units in which they are nearer to 1."
+)
+
+
+def require_float64(given: Prepared, swept: Swept) -> None:
+    """Require actions in units in which float64 holds the curvature of their cost.
+
+    Raises:
+        InvalidArgument: otherwise, with the remedy.
+    """
+    if bool(beyond_float64(given, swept).any()):
+        raise InvalidArgument(_UNITS.format("the cost of its actions"))
+
+
+def _not_convex(given: Prepared, time: int) -> str:
+    B = given.transition[time][:, given.drift.shape[-1] :].abs()
+    extreme = bool(((B > 0) & (B < 1.0 / _SQUARED)).any() | (B > _SQUARED).any())
+    units = " Or measure the actions in units in which `B` is nearer to 1: float64 cannot hold its square."
     return (
         f"`model` must have a cost that is convex in the actions, but at step {time} no action is best, even with "
-        "clamped dynamics. Raise the cost of the action, or narrow the action prior."
+        f"clamped dynamics. Raise the cost of the action, or narrow the action prior.{units if extreme else ''}"
     )
 
 
