@@ -50,7 +50,8 @@ def sweep_of_one(given: Prepared, theta: float) -> Swept:
     P, p, v, first = rows.value[:, :n, :n], rows.value[:, :n, n], 0.5 * rows.value[:, n, n], at + 1
     tau, root = float(given.temperature), np.linalg.inv(rows.factor[first:])
     spread = np.full_like(rows.factor, np.nan)
-    spread[first:] = tau * (root.mT @ root)
+    with np.errstate(over="ignore"):
+        spread[first:] = tau * (root.mT @ root)
     added = log_det_by_theta(rows.noise[first:], theta)
     added += tau * np.log(rows.factor[first:].diagonal(axis1=1, axis2=2)).sum(-1)
     more = 0.0
@@ -145,7 +146,7 @@ def _last(given: Prepared) -> Array:
 def log_det_by_theta(X: Array, theta: float) -> Any:
     """log det(I + θX) / (2θ) of symmetric matrices, to the last digits near θ = 0 too, where it is tr(X)/2."""
     x = np.linalg.eigvalsh(X)
-    y = np.maximum(theta * x, -1.0)
-    with np.errstate(divide="ignore"):  # at the breakdown itself the logarithm is −∞
+    with np.errstate(divide="ignore", invalid="ignore"):  # at the breakdown itself the logarithm is −∞
+        y = np.maximum(theta * x, -1.0)
         ratio = np.log1p(y) / np.where(y == 0.0, 1.0, y)
     return 0.5 * (x * np.where(y == 0.0, 1.0, ratio)).sum(-1)

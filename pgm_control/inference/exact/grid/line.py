@@ -47,8 +47,9 @@ class LineTables:
     @cached_property
     def log_prior(self) -> Float[Tensor, " action"]:
         """The log-mass of the cells of actions."""
-        prior = torch.distributions.Normal(0.0, self.action_prior**0.5)
-        return prior.log_prob(self.actions.nodes(0)) + self.actions.log_cell
+        nodes = self.actions.nodes(0)
+        prior = torch.distributions.Normal(nodes.new_zeros(()), self.action_prior**0.5)  # of two floats: float32
+        return prior.log_prob(nodes) + self.actions.log_cell
 
     @cached_property
     def blocks(self) -> list[slice]:

@@ -7,7 +7,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from pgm_control import InvalidArgument, estimate_elbo
+from pgm_control import InvalidArgument, LinearQuadratic, LinearQuadraticModel, estimate_elbo, evaluate, infer
 from pgm_control.errors import OptimismBreakdown
 from pgm_control.inference.exact.grid.infer_line import infer_line
 from pgm_control.models.hurry import hurry
@@ -175,3 +175,21 @@ def test_errors_name_the_argument():
         infer_line(model, 1.0, box=(1.0, 2.0))
     with pytest.raises(InvalidArgument, match="`spacing`"):
         infer_line(model, 1.0, spacing=-1.0)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5])
+@pytest.mark.parametrize("unit", [1e-20, 1.0, 1e6, 1e20])
+def test_a_square_reward_is_that_of_the_riccati_recursion_in_any_unit(unit, spread):
+    """The densities of numbers that torch takes for float32 have seven digits, and overflow at 1e19."""
+    line = Line(lambda s: -0.5 * (s / unit) ** 2, 3, math.sqrt(0.3) * unit, unit, spread * unit)
+    cost = torch.zeros(3, 2, 2, dtype=torch.float64)
+    cost[1:, 0, 0] = 1.0 / unit**2
+    same = LinearQuadratic(
+        [[1.0]], [[1.0]], [[0.3 * unit**2]], cost, horizon=3, initial_mean=[unit],
+        initial_covariance=[[(spread * unit) ** 2]], final_cost=[[1.0 / unit**2]],
+    )  # fmt: skip
+    for beta in (1.0, 0.0, -0.2):
+        found = infer(LineModel(line, 1.0, 0.5 * unit**2), beta)
+        exact = infer(LinearQuadraticModel(same, 1.0, [[0.5 * unit**2]]), beta)
+        assert found.objective == pytest.approx(exact.objective, abs=1e-7)
+        assert found.true_return == pytest.approx(evaluate(exact.model, exact).true_return, abs=1e-7)
