@@ -115,8 +115,8 @@ def main(args: Args) -> None:
     """Let all learners loose in both worlds, and draw what they visit."""
     args.runs, args.steps = (3, 100) if args.smoke else (args.runs, args.steps)
     figure = Figure(figsize=(8, 5.6), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(1, 1.9))
-    maps, curves = above.subplots(1, len(LEARNERS)), below.subplots(1, 2, sharey=True)
+    grid, sizes = figure.add_gridspec(2, 1, height_ratios=(1, 1.9)), (len(LEARNERS), 2)
+    maps, curves = (figure.add_subfigure(grid[row]).subplots(1, sizes[row], sharey=True) for row in (0, 1))
     for world, mdp, axes in zip(("rooms", "sea"), (rooms(), sea()), curves, strict=True):
         print(f"{world:<24}coverage         found the 1   learned   optimum")
         for place, (name, options) in zip(maps, LEARNERS.items(), strict=True):
