@@ -70,7 +70,12 @@ class LineTables:
         state = nodes[block, None, None].expand(-1, self.actions.counts[0], len(nodes))
         action = self.actions.nodes(0)[:, None].expand_as(state)
         found = self.problem.noise_at(state, action).log_prob(nodes - state - action)
-        return found - torch.logsumexp(found, -1, keepdim=True)
+        total = torch.logsumexp(found, -1, keepdim=True)
+        if bool((total == -torch.inf).any()):  # a noise of bounded support that leaves the mesh: to the nearest node
+            nearest = (nodes - state - action).abs().argmin(-1, keepdim=True)
+            at = torch.full_like(found, -torch.inf).scatter(-1, nearest, 0.0)
+            found, total = torch.where(total == -torch.inf, at, found), torch.where(total == -torch.inf, 0.0, total)
+        return found - total
 
     @cached_property
     def _kept(self) -> Float[Tensor, "state action state"] | None:
