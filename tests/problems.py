@@ -1,5 +1,6 @@
 """Small problems that many tests share."""
 
+import itertools
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -8,10 +9,24 @@ import numpy as np
 
 from pgm_control import TabularMDP, TabularModel
 
+FULL = os.environ.get("PGM_CONTROL_TESTS") == "full"
+
 
 def some(cases: Sequence[Any]) -> Sequence[Any]:
     """Every third case; all cases if `PGM_CONTROL_TESTS` is "full"."""
-    return cases if os.environ.get("PGM_CONTROL_TESTS") == "full" else cases[::3]
+    return cases if FULL else cases[::3]
+
+
+def sized(full: Any, reduced: Any) -> Any:
+    """The first value if `PGM_CONTROL_TESTS` is "full"; else the second, of a test that takes long."""
+    return full if FULL else reduced
+
+
+def thinned(*axes: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """A third of the combinations of these values, in which each value meets others in turn; all if "full"."""
+    every = itertools.product(*(enumerate(axis) for axis in axes))
+    kept = (each for each in every if FULL or sum(i for i, _ in each) % 3 == 0)
+    return [tuple(value for _, value in each) for each in kept]
 
 
 def random_mdp(

@@ -89,6 +89,8 @@ MODELS = {
     )
 } | {
     "DialGuide": lambda m: pc.DialGuide(m, 0.5),
+    "skills": lambda m: pc.skills(m, 2),
+    "empowerment": lambda m: pc.empowerment(m),
     "infer_planar": lambda m: pc.infer_planar(m, 0.5),
     "infer_line": lambda m: pc.infer_line(m, 0.5),
     "ilqg": lambda m: pc.ilqg(m, 0.5),
@@ -178,7 +180,7 @@ def test_what_is_not_handled_is_refused_by_name(name, tmp_path, monkeypatch):
 
 
 RESULTS = words(  # made by functions of the library, with problems or models as fields
-    "Blocks LatentBlocks SoftValues Posterior HistoryOptimum Remembered Ladder Debiased SMC Ledger LearnedPrior "
+    "Blocks LatentBlocks SoftValues Posterior HistoryOptimum Remembered Ladder Debiased SMC Ledger LearnedPrior Skills "
     "Comparison Bench BenchRow ReturnConditioned ContinuousComparison ContinuousLedger exchange:Discretised "
     "GridPosterior"
 )

@@ -1,7 +1,9 @@
-"""What programs that use the library do not import: modules that take long, and that they do not need."""
+"""What programs that use the library do not import, which takes long; and that annotations can be checked."""
 
 import subprocess
 import sys
+
+import pytest
 
 IMPORTED_LATE = ["IPython", "PIL", "matplotlib", "networkx", "numba", "pandas", "scipy", "sympy", "xarray"]
 COMPILER = ["torch._dynamo", "torch._inductor"]
@@ -32,11 +34,40 @@ reward_posterior(model, shown, "state", prior=1.0, method="laplace")
 """
 
 
+CHECKED = """
+import importlib, pkgutil
+import jaxtyping
+with jaxtyping.install_import_hook("pgm_control", "beartype.beartype"):
+    import pgm_control
+    for each in pkgutil.walk_packages(pgm_control.__path__, "pgm_control."):
+        if not each.name.endswith(".__main__"):
+            try:
+                importlib.import_module(each.name)
+            except ModuleNotFoundError as missing:  # of an extra that is not installed
+                if (missing.name or "pgm_control").partition(".")[0] == "pgm_control":
+                    raise
+                print("without", missing.name, each.name)
+print("all")
+"""
+
+
 def imported_by(program, modules, folder):
     """The given modules that this program imports in a new process."""
     code = f"import sys\n{program}\nprint(sorted(set({modules}) & set(sys.modules)))\n"
     found = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
     return found.stdout.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_every_module_can_be_imported_with_annotations_checked(tmp_path):
+    """A checker refuses an annotation that it cannot check, such as a protocol that is not checkable at run time.
+
+    That shows when the module is imported, here, long before the run of the suite with annotations checked.
+    """
+    pytest.importorskip("beartype")
+    found = subprocess.run([sys.executable, "-c", CHECKED], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr[-3000:]
+    assert found.stdout.splitlines()[-1] == "all"
 
 
 def test_the_package_is_imported_without_torch(tmp_path):

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from problems import random_mdp
+from problems import random_mdp, thinned
 
 from pgm_control import (
     InvalidArgument,
@@ -63,8 +63,7 @@ def best_by_descent(model, optimism, times):
     return max(found)
 
 
-@pytest.mark.parametrize("optimism", BETAS, ids=str)
-@pytest.mark.parametrize(("discount", "per"), [(1.0, "nothing"), (0.7, "nothing"), (1.0, "time"), (0.7, "time")])
+@pytest.mark.parametrize(("optimism", "discount", "per"), thinned(BETAS, (1.0, 0.7), ("nothing", "time")), ids=str)
 def test_it_is_as_good_as_direct_optimisation(optimism, discount, per):
     model = TabularModel(PROBLEM.replace(discount=discount), 0.7)
     found = learn_prior(model, per, optimism, tolerance=1e-10)

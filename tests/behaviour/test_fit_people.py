@@ -6,6 +6,7 @@ import pyro.poutine as poutine
 import pytest
 import torch
 from behaviour.designs import lotteries, lottery, menus
+from problems import sized
 from torch.distributions import HalfNormal, Normal
 
 from pgm_control import InvalidArgument, Risk, TabularMDP, TabularModel
@@ -99,6 +100,7 @@ def test_a_fit_prints_the_population_and_answers_by_name(fitted):
         fit.interval("risk", 1.0)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_draws(fitted):
     models, data, _ = fitted
     one, two = (fit_people(models, data, PRIOR, method="svi", num_samples=16, seed=3) for _ in range(2))
@@ -150,6 +152,7 @@ def test_optimism_and_temperature_are_refused_where_one_lottery_repeats():
             fit.mean(name)
 
 
+@pytest.mark.slow
 def test_weights_and_temperature_are_refused_apart_if_no_reward_is_known():
     """Rewards that are all unknown only have a ratio to τ; β is identified all the same."""
     known = lotteries(10)
@@ -164,6 +167,7 @@ def test_weights_and_temperature_are_refused_apart_if_no_reward_is_known():
             fit.mean(name)
 
 
+@pytest.mark.slow
 def test_a_reward_weight_and_a_lapse_are_found():
     models = lotteries(25)
     features = {"liking": {name: torch.tensor([[[1.0], [0.0]], [[0.0], [0.0]]]) for name in models}}  # to gamble
@@ -204,6 +208,7 @@ def test_the_evidence_is_the_mean_likelihood_of_the_prior(demonstrator):
     assert error < 0.1
 
 
+@pytest.mark.slow
 def test_models_are_compared_and_confused():
     models = lotteries(6) | menus(6)
     found = model_confusion(models, PRIOR, POPULATION, num_people=4, num_sets=1, num_populations=10, seed=0)
@@ -282,6 +287,7 @@ def test_infinite_rewards_are_refused():
         behaviour_log_likelihood({"x": TabularModel(mdp)}, data, 0.0, 1.0)
 
 
+@pytest.mark.slow
 def test_the_evidence_of_one_sided_choices():
     """One always works, the other always gambles: brute Monte Carlo from the prior gives −2.50 and −3.57 nats."""
     model = TabularModel(ticket_or_work(0.3, 16.0, price=1.0, wage=2.0))
@@ -292,7 +298,7 @@ def test_the_evidence_of_one_sided_choices():
     ]
     data = Choices(*zip(*rows, strict=True))
     prior = PeoplePrior(temperature=1.0, risk=0.3)
-    for seed in range(3):
+    for seed in range(sized(3, 1)):
         found = compare_people_models({"jackpot": model}, data, prior, ["dial", "clamped"], seed=seed)
         for value, truth in zip(found.log_evidence.tolist(), (-2.50, -3.57), strict=True):
             assert abs(value - truth) <= 0.5

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from problems import thinned
 
 from contracts.table import GUIDES, MODELS
 from pgm_control import FitStatus, evaluate, fit, infer, scorecard
@@ -11,7 +12,13 @@ from pgm_control.inference.variational.elbo import elbo
 from pgm_control.testing import check_guide, check_model
 from pgm_control.trajectories.blocks import Assignable
 
+PAIRS = thinned(tuple(MODELS), tuple(GUIDES))
 every_model = pytest.mark.parametrize("build", MODELS.values(), ids=MODELS.keys())
+every_pair = pytest.mark.parametrize(
+    ("build", "row"),
+    [(MODELS[model], GUIDES[guide]) for model, guide in PAIRS],
+    ids=[" of ".join(pair[::-1]) for pair in PAIRS],
+)
 every_guide = pytest.mark.parametrize("row", GUIDES.values(), ids=GUIDES.keys())
 
 
@@ -20,8 +27,7 @@ def test_models_obey_their_laws(build):
     check_model(build(), seed=0)
 
 
-@every_model
-@every_guide
+@every_pair
 def test_guides_obey_their_laws(build, row):
     model = build()
     report = check_guide(model, row.build(model), seed=0)
@@ -43,8 +49,7 @@ def test_guides_start_at_the_prior(build, row):
 
 
 @pytest.mark.slow
-@every_model
-@every_guide
+@every_pair
 def test_fitted_guides_reach_the_exact_optimum_of_their_kind(build, row):
     model = build()
     guide, exact = row.build(model), infer(model, row.bound)

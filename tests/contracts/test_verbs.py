@@ -25,6 +25,7 @@ def pairs():
             yield pytest.param(row, verb, marks=[pytest.mark.wrong_types] if wrong else [])
 
 
+@pytest.mark.usefixtures("few_draws")
 @pytest.mark.parametrize(("row", "verb"), list(pairs()))
 def test_every_function_takes_every_guide_or_says_why_not(row, verb):
     said = answer(row, verb)

@@ -309,6 +309,7 @@ class Coin(Tossed):
         pyro.sample(self.site, dist.Categorical(logits=torch.tensor([self.logit, 0.0])))
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_the_laws_know_auxiliary_sites():
     for guide in (OptionGuide(MODEL, seed=0), FreeOptionGuide(MODEL, seed=0), LatentPolicyGuide(MODEL, seed=0), Coin()):
         report = check_guide(MODEL, guide, seed=0)

@@ -245,6 +245,7 @@ def test_equal_components_stay_equal_and_perturbed_ones_do_not():
     assert torch.equal(first, MixtureGuide.apart(model, OpenLoopGuide).guides[0].policy_logits)
 
 
+@pytest.mark.usefixtures("few_draws")
 @pytest.mark.parametrize(("build", "free"), [(OpenLoopGuide, ()), (FreeGuide, ("initial", "dynamics"))])
 def test_the_mixture_satisfies_the_laws_of_guides(build, free):
     model = TabularModel(random_mdp(seed=5, horizon=2, discount=0.9), 0.7)

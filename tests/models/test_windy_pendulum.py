@@ -6,6 +6,7 @@ from typing import Any
 import pyro.distributions as dist
 import pytest
 import torch
+from problems import sized
 from pyro.optim import ClippedAdam
 
 from pgm_control.errors import InvalidArgument
@@ -89,7 +90,8 @@ def test_the_free_posterior_pushes_with_half_of_the_torque(free, clamped):
 
 @pytest.mark.slow
 def test_a_finer_and_wider_mesh_has_the_digits_of_the_card():
-    for optimism, known in ((1.0, FREE), (0.3, TILTED), (0.0, CLAMPED)):
+    """The reduced form has those of β = .3 alone; the coarser mesh has two digits less of the others."""
+    for optimism, known in sized(((0.3, TILTED), (1.0, FREE), (0.0, CLAMPED)), ((0.3, TILTED),)):
         assert solve(optimism, angles=144, speeds=161, torques=12, fastest=12.0)[:3] == pytest.approx(known, abs=6e-4)
 
 
@@ -103,8 +105,9 @@ def test_with_less_wind_there_is_less_to_hope_for(wind, free, clamped):
 def fitted(guide_class):
     of = model()
     guide = guide_class(of, seed=0)
-    optim = ClippedAdam({"lr": 0.01, "lrd": 0.01 ** (1 / 1000), "betas": (0.9, 0.99)})
-    fit(of, guide, OnePassELBO(64), optim, num_steps=1000, tolerance=0.0, seed=0)
+    steps = sized(1000, 250)
+    optim = ClippedAdam({"lr": 0.01, "lrd": 0.01 ** (1 / steps), "betas": (0.9, 0.99)})
+    fit(of, guide, OnePassELBO(64), optim, num_steps=steps, tolerance=0.0, seed=0)
     return of, guide, estimate(of, guide, 10_000, seed=1)
 
 

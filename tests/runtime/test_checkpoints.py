@@ -9,6 +9,7 @@ import random
 import re
 import sys
 import traceback
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +19,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from problems import gamble, random_mdp
+from problems import FULL, gamble, random_mdp
 from pyro.infer import Trace_ELBO, TraceEnum_ELBO
 from pyro.optim import ClippedAdam, PyroOptim
 from pyro.optim.lr_scheduler import PyroLRScheduler
@@ -139,9 +140,14 @@ def instead(value):
 
 
 def require_refusals(path, content, load, harmless=lambda name: False):
-    """Every break is refused; every refusal is an InvalidCheckpoint that advises nothing unsafe."""
+    """Every break is refused; every refusal is an InvalidCheckpoint that advises nothing unsafe.
+
+    A third of the breaks, by a hash of their names; all in the full form.
+    """
     found = []
     for name, broken in breaks(content):
+        if not FULL and zlib.crc32(name.encode()) % 3:
+            continue
         try:
             written(path, broken)
         except TypeError:  # JSON cannot hold a tensor

@@ -60,27 +60,38 @@ class LineTables:
 
     def noise(self, block: slice) -> Float[Tensor, "block action state"]:
         """The mass of each next state for a block of states."""
-        if self._kept is not None:
-            return self._kept[block]
-        return self.log_noise(block).exp()
+        return self._mass(block) if self._kept is None else self._kept[block]
 
     def log_noise(self, block: slice) -> Float[Tensor, "block action state"]:
         """The log-mass of each next state for a block of states."""
+        return torch.log_softmax(self._log_density(block), -1)
+
+    def _mass(self, block: slice) -> Float[Tensor, "block action state"]:
+        return torch.softmax(self._log_density(block), -1)
+
+    def _log_density(self, block: slice) -> Float[Tensor, "block action state"]:
+        """That of the noise at each next state; there is one law for each state and action."""
         nodes = self.mesh.nodes(0)
-        state = nodes[block, None, None].expand(-1, self.actions.counts[0], len(nodes))
+        state = nodes[block, None, None].expand(-1, self.actions.counts[0], 1)
         action = self.actions.nodes(0)[:, None].expand_as(state)
         found = self.problem.noise_at(state, action).log_prob(nodes - state - action)
-        total = torch.logsumexp(found, -1, keepdim=True)
-        if bool((total == -torch.inf).any()):  # a noise of bounded support that leaves the mesh: to the nearest node
+        found = found.expand(-1, -1, len(nodes))
+        nowhere = found.amax(-1, keepdim=True) == -torch.inf
+        if bool(nowhere.any()):  # a noise of bounded support that leaves the mesh: to the nearest node
             nearest = (nodes - state - action).abs().argmin(-1, keepdim=True)
             at = torch.full_like(found, -torch.inf).scatter(-1, nearest, 0.0)
-            found, total = torch.where(total == -torch.inf, at, found), torch.where(total == -torch.inf, 0.0, total)
-        return found - total
+            found = torch.where(nowhere, at, found)
+        return found
 
     @cached_property
     def _kept(self) -> Float[Tensor, "state action state"] | None:
         (n,), (m,) = self.mesh.counts, self.actions.counts
-        return torch.cat([self.log_noise(block).exp() for block in self.blocks]) if n * m * n <= _HELD else None
+        if n * m * n > _HELD:
+            return None
+        kept = torch.empty((n, m, n), dtype=torch.float64)
+        for block in self.blocks:
+            kept[block] = self._mass(block)
+        return kept
 
     def certainty_equivalent(self, values: Float[Tensor, " state"], beta: float) -> Float[Tensor, "state action"]:
         """L_β of the values of the next state, in reward units."""
