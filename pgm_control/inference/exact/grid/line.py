@@ -75,7 +75,13 @@ class LineTables:
         state = nodes[block, None, None].expand(-1, self.actions.counts[0], 1)
         action = self.actions.nodes(0)[:, None].expand_as(state)
         found = self.problem.noise_at(state, action).log_prob(nodes - state - action)
-        return found.expand(-1, -1, len(nodes))
+        found = found.expand(-1, -1, len(nodes))
+        nowhere = found.amax(-1, keepdim=True) == -torch.inf
+        if bool(nowhere.any()):  # a noise of bounded support that leaves the mesh: to the nearest node
+            nearest = (nodes - state - action).abs().argmin(-1, keepdim=True)
+            at = torch.full_like(found, -torch.inf).scatter(-1, nearest, 0.0)
+            found = torch.where(nowhere, at, found)
+        return found
 
     @cached_property
     def _kept(self) -> Float[Tensor, "state action state"] | None:
