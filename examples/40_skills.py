@@ -83,11 +83,11 @@ def main(args: Args) -> None:
     axes = figure.subplots(3, 4)
     for row, (name, ends) in zip(axes, rows.items(), strict=True):
         for skill, ax in enumerate(row):
-            shade = ax.imshow(ends[skill].reshape(5, 5).numpy(), cmap="Blues", vmin=0.0, vmax=float(ends.max()))
+            ax.imshow(ends[skill].reshape(5, 5).numpy(), cmap="Blues", vmin=0.0, vmax=float(ends.max()))
             ax.set_title(f"skill {skill + 1}", fontsize=9)
             ax.set(xticks=[], yticks=[])
         row[0].set_ylabel(name)
-        figure.colorbar(shade, ax=row, label="probability\nof the last cell", fraction=0.02)
+        figure.colorbar(row[0].images[0], ax=row, label="probability\nof the last cell", fraction=0.02)
     figure.savefig(args.picture, dpi=100)
 
 

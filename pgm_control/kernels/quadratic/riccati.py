@@ -114,7 +114,7 @@ def _room_for_values(sizes: Dimensions) -> QuadraticValues:
     for shape in shapes:
         tables.append(block[begin : begin + math.prod(shape)].reshape(shape))
         begin += math.prod(shape)
-    return QuadraticValues(*tables, np.empty((count, 2), dtype=np.int64))
+    return QuadraticValues._make([*tables, np.empty((count, 2), dtype=np.int64)])
 
 
 def _room(sizes: Dimensions) -> tuple[Array, int]:

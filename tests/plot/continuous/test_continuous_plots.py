@@ -1,5 +1,7 @@
 """The plots of problems over vectors show the exact numbers and have no overlapping text."""
 
+from typing import Any
+
 import matplotlib
 import numpy as np
 import pytest
@@ -217,12 +219,14 @@ def test_the_picture_of_a_comparison_holds_states_and_returns(tmp_path):
             assert ends[f"delusion of {guide}"] == [score.true_return, score.imagined_return]
         if name == "plane":
             held = lines(figure.axes[0])["free"].get_ydata()
-            np.testing.assert_allclose(held, found.free.sample(400, 3).states.mean(0)[:, 1])
+            expected: Any = found.free.sample(400, 3).states.mean(0)[:, 1]
+            np.testing.assert_allclose(np.asarray(held), expected)
         if isinstance(found.model, LinearQuadraticModel):
-            np.testing.assert_allclose(
-                lines(figure.axes[1])["true"].get_ydata(), found.clamped.true_marginals().state_mean[:, 0]
-            )
-            assert lines(figure.axes[3])["breakdown"].get_xdata()[0] == breakdown(found.model).neurotic.optimism
+            clamped: Any = found.clamped
+            true = np.asarray(lines(figure.axes[1])["true"].get_ydata())
+            np.testing.assert_allclose(true, clamped.true_marginals().state_mean[:, 0])
+            edge = np.asarray(lines(figure.axes[3])["breakdown"].get_xdata())
+            assert edge[0] == breakdown(found.model).neurotic.optimism
 
 
 def test_axes_have_the_names_of_the_components():
