@@ -205,8 +205,8 @@ class GaussianObjective:
             by[:, first : first + n * k, :, :k] += inverse[:, None] @ moved
         return given._replace(coefficients=inverse @ both + given.coefficients, by_coefficients=by)
 
-    def log_likelihood(self, x: Vector, slopes: bool = True) -> tuple[float, Vector]:
-        """The log-likelihood in nats, and its gradient; −∞ beyond the breakdown."""
+    def log_likelihood(self, x: Vector, slopes: bool = True) -> tuple[float, Float[np.ndarray, " slope"]]:
+        """The log-likelihood in nats, and its gradient, empty without `slopes`; −∞ beyond the breakdown."""
         found = self.agent_at(x, slopes)
         if found is None:
             self.refused += 1
