@@ -5,6 +5,7 @@ from typing import NamedTuple, final
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.func import functional_call
 
