@@ -294,6 +294,12 @@ if TYPE_CHECKING:
     from .analysis.continuous.sampled_returns import SampledReturns as SampledReturns
     from .analysis.return_distribution import return_moments as return_moments
     from .analysis.return_distribution import Moments as Moments
+    from .intrinsic.skills import skills as skills
+    from .intrinsic.skills import Skills as Skills
+    from .intrinsic.skills import SkillStatus as SkillStatus
+    from .intrinsic.empowerment import empowerment as empowerment
+    from .intrinsic.empowerment import Empowerment as Empowerment
+    from .intrinsic.empowerment import EmpowermentStatus as EmpowermentStatus
     from .queries.return_conditioned import condition_on_return as condition_on_return
     from .queries.return_conditioned import ReturnConditioned as ReturnConditioned
     from .analysis.explain import explain as explain

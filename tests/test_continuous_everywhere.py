@@ -62,6 +62,7 @@ def test_what_is_handled_is_right():
     assert pc.breakdown(m).neurotic.optimism < 0
     assert str(pc.explain(m))
     assert repr(pc.compare(m))
+    assert len(pc.picture(pc.compare(m)).axes) == 5
     assert pc.render(m, {"q": q})
     bars = plot.ledger_bars(pc.ledger(m, q))
     assert sum(bar.get_width() for block in bars.containers for bar in block) == pytest.approx(pc.ledger(m, q).gap)
@@ -88,6 +89,8 @@ MODELS = {
     )
 } | {
     "DialGuide": lambda m: pc.DialGuide(m, 0.5),
+    "skills": lambda m: pc.skills(m, 2),
+    "empowerment": lambda m: pc.empowerment(m),
     "infer_planar": lambda m: pc.infer_planar(m, 0.5),
     "infer_line": lambda m: pc.infer_line(m, 0.5),
     "ilqg": lambda m: pc.ilqg(m, 0.5),
@@ -109,7 +112,6 @@ MODELS = {
     "condition_on_return": lambda m: pc.condition_on_return(m, 1.0),
     "bench": lambda m: pc.bench({"x": m}),
     "explore": lambda m: pc.explore(m),
-    "picture": lambda m: pc.picture(pc.compare(m), "picture.png"),
     "KLBudget": lambda m: pc.infer(m, pc.KLBudget(dynamics=0.1)),
     "evidence": lambda m: pc.infer(m, 1.0, evidence={"state_1": 0}),
     "frontier with a resolution": lambda m: pc.frontier(m, [0.0], resolution=0.2),
@@ -178,7 +180,7 @@ def test_what_is_not_handled_is_refused_by_name(name, tmp_path, monkeypatch):
 
 
 RESULTS = words(  # made by functions of the library, with problems or models as fields
-    "Blocks LatentBlocks SoftValues Posterior HistoryOptimum Remembered Ladder Debiased SMC Ledger LearnedPrior "
+    "Blocks LatentBlocks SoftValues Posterior HistoryOptimum Remembered Ladder Debiased SMC Ledger LearnedPrior Skills "
     "Comparison Bench BenchRow ReturnConditioned ContinuousComparison ContinuousLedger exchange:Discretised "
     "GridPosterior"
 )
@@ -298,7 +300,6 @@ ON_A_MESH = {  # what a problem on a mesh refuses
     "soft_values": (lambda m, q: pc.soft_values(m, 0.0), "infer"),
     "breakdown": (lambda m, q: pc.breakdown(m), "OptimismBreakdown"),
     "frontier with a target": (lambda m, q: pc.frontier(m, [0.0], target=1.0), "return_distribution"),
-    "picture": (lambda m, q: pc.picture(pc.compare(m)), "report(comparison)"),
 }
 
 

@@ -21,8 +21,8 @@ from pgm_control.inference.variational.elbo import elbo
 FOLDER = Path(__file__).parent.parent / "examples"
 EXAMPLES = sorted(set(FOLDER.glob("*.py")) - {FOLDER / "notebook.py"})  # the notebook has its own test
 GALLERY = [path for path in EXAMPLES if path.name[0].isdigit()]
-LONG = (  # these run for half a minute and more, and print times, or results of learning and of long chains
-    "13_at_scale", "15_against_a_simulator", "24_how_optimistic_are_they",
+LONG = (  # these run long, and print times, or results of learning and of long chains
+    "13_at_scale", "15_against_a_simulator", "24_how_optimistic_are_they", "39_sac_in_both_forms",
 )  # fmt: skip
 FITTED = (
     "03_cliff",
@@ -35,7 +35,8 @@ FITTED = (
     "27_a_program_by_hand",
     "29_the_ledge",
     "37_collapse",
-)  # SVI and NUTS depend on the processor
+    "38_exploration",
+)  # SVI, NUTS and samples depend on the processor
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not EXAMPLES, reason="the examples are not shipped with the package"),

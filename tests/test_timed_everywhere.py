@@ -291,6 +291,7 @@ def behaviour(demonstrator, model):
 
 REFUSED_MODELS = {
     "ladder": lambda model: pc.ladder(model),
+    "skills": lambda model: pc.skills(model, 2),
     "condition_on_return": lambda model: pc.condition_on_return(model, 1.0),
     "temperature_for": lambda model: pc.temperature_for(model, 0.0, share_of_best=0.9),
     "temperature_sweep": lambda model: plot.temperature_sweep(model),

@@ -10,7 +10,7 @@ from ..analysis.continuous_comparison import ContinuousComparison
 from ..analysis.frontier import frontier
 from ..errors import InvalidArgument, MissingExtra
 from ..models import ContinuousModel, continuous_zoo
-from ..plot.continuous.comparison import continuous_picture
+from ..plot.comparison import picture
 from ..problems.named import CONTINUOUS
 from ..reports.report import report as write_report
 from ..text.as_json import plain, save_as_json
@@ -41,7 +41,7 @@ def compare_continuous(
     save_as_json(plain({**found.to_dict(), "frontier": dial.to_dict()}), folder / "comparison.json")
     say(f"\nNumbers: {folder / 'comparison.json'}")
     try:
-        continuous_picture(found.free, found.clamped, name, seed, folder / "comparison.png")
+        picture(found, folder / "comparison.png")
         say(f"Picture: {folder / 'comparison.png'}")
     except MissingExtra as problem:
         say(f"Picture: none. {problem}")

@@ -116,7 +116,6 @@ def to_quantecon(mdp: TabularMDP, form: Form = "product", merge: bool = False) -
 
     Raises:
         InvalidArgument: if the layout cannot hold the problem, or the form is unknown.
-        MissingExtra: without scipy, for the sparse form.
     """
     require_held(mdp, "QuantEcon's DiscreteDP")
     one_of("form", form, get_args(Form))

@@ -1,11 +1,11 @@
-"""Conversion of scipy's sparse matrices to rows of outcomes, without importing scipy."""
+"""Conversion of scipy's sparse matrices to rows of outcomes; scipy, slow to import, is imported where it is used."""
 
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from ..errors import InvalidProblem, MissingExtra
+from ..errors import InvalidProblem
 from ..problems import checks
 from ..runtime.array_like import rounding
 from .given import numbers
@@ -26,7 +26,9 @@ class Entries(NamedTuple):
 
 def is_sparse(value: object) -> bool:
     """Return whether a value is a matrix or array of scipy.sparse, in any format."""
-    return hasattr(value, "tocsr") and hasattr(value, "shape")
+    from scipy.sparse import issparse
+
+    return bool(issparse(value))
 
 
 def transitions_of(name: str, matrix: Any) -> Entries:
@@ -38,11 +40,8 @@ def transitions_of(name: str, matrix: Any) -> Entries:
     if is_sparse(matrix):
         found = matrix.tocsr().tocoo()  # the conversion to CSR adds duplicate entries
         row, column = (np.asarray(each, dtype=np.int64) for each in (found.row, found.col))
-        value, given, count = (
-            numbers(name, found.data, {1: "entry"}) if len(row) else np.zeros(0),
-            found.data,
-            matrix.shape[0],
-        )
+        value, given = numbers(name, found.data, {1: "entry"}) if len(row) else np.zeros(0), found.data
+        count = matrix.shape[0]
     else:
         dense, given = numbers(name, matrix, {2: "row, next state"}), matrix
         row, column = np.nonzero(dense)
@@ -73,19 +72,15 @@ def transitions_of(name: str, matrix: Any) -> Entries:
 def entries_of(matrix: Any, row: Int[np.ndarray, "*shape"], column: Int[np.ndarray, "*shape"]) -> np.ndarray:
     """Return single entries of a sparse or dense matrix."""
     if is_sparse(matrix):
-        found = matrix.tocsr()[row.ravel(), column.ravel()]
+        from scipy.sparse import csr_matrix  # whose entries have one type; those of an array depend on its version
+
+        found = csr_matrix(matrix)[row.ravel(), column.ravel()]
         return np.asarray(found, dtype=np.float64).reshape(row.shape)
     return np.asarray(matrix, dtype=np.float64)[row, column]
 
 
 def csr(value: np.ndarray, row: np.ndarray, column: np.ndarray, shape: tuple[int, int]) -> Any:
-    """Return a scipy matrix in CSR format; duplicate entries are added.
+    """Return a scipy matrix in CSR format; duplicate entries are added."""
+    from scipy.sparse import csr_matrix
 
-    Raises:
-        MissingExtra: without scipy.
-    """
-    try:
-        from scipy import sparse  # pyright: ignore[reportMissingImports]  not a dependency
-    except ImportError as problem:
-        raise MissingExtra("A sparse matrix needs scipy, which is missing: pip install scipy") from problem
-    return sparse.csr_matrix((value, (row, column)), shape=shape)
+    return csr_matrix((value, (row, column)), shape=shape)

@@ -16,6 +16,7 @@ from ..text.wording import action_label, action_phrase, amount, short_chance, st
 from ..trajectories.beliefs import believed_event, outcome_labels
 from ..trajectories.steps import temperature_words
 from .canvas import style_of
+from .continuous.comparison import continuous_picture
 from .episodes import episode_maps
 from .grid import has_layout, inches_of, layout_of
 from .progress import draw_objective
@@ -52,11 +53,13 @@ _CLAMPED = _Look("clamped guide, exact", "#56B4E9", "...")
 _MARK: Mapping[str, Any] = {"marker": "D", "markersize": 5, "markerfacecolor": "white", "markeredgecolor": "black"}
 
 
-def picture(comparison: Comparison, path: str | Path | None = None) -> "Figure":
+def picture(comparison: Comparison | ContinuousComparison, path: str | Path | None = None) -> "Figure":
     """Draw a comparison in four panels: the outcome probabilities, the first choice, the returns and the two fits.
 
     For a problem on a grid two maps come first, with an imagined and a true episode of each guide; see `episode_maps`.
-    Their seed is that of the comparison. No global state changes: no pyplot, no style, no backend.
+    Their seed is that of the comparison. For a continuous model the panels are the believed and the true states of each
+    guide, or their paths in the plane, and the returns; for a linear-quadratic model also the gain and the spread of
+    the actions by optimism up to the breakdown. No global state changes: no pyplot, no style, no backend.
 
     Args:
         comparison: from `compare`.
@@ -65,14 +68,20 @@ def picture(comparison: Comparison, path: str | Path | None = None) -> "Figure":
     Raises:
         MissingExtra: without matplotlib, with the command that installs it.
     """
-    remedy = "Pass compare(model)."
-    if isinstance(comparison, ContinuousComparison):
-        remedy = (
-            "Of a continuous model report(comparison) draws everything on one page; plot.belief_paths draws states, "
-            "plot.plane_paths paths in the plane, plot.gain_by_optimism policies and plot.ledger_over_time a ledger."
-        )
-    instance("comparison", comparison, Comparison, remedy)
     path = None if path is None else path_of(path)
+    if isinstance(comparison, ContinuousComparison):
+        figure = continuous_picture(comparison)
+    else:
+        figure = _picture(instance("comparison", comparison, Comparison, "Pass compare(model)."))
+    if path is not None:
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=Path(path).suffix.lstrip(".") or "png", dpi=150)
+        write_whole(path, buffer.getvalue())
+    return figure
+
+
+def _picture(comparison: Comparison) -> "Figure":
+    """The picture of a tabular comparison."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # an extra, and slow to import
         from matplotlib.figure import Figure
@@ -99,10 +108,6 @@ def picture(comparison: Comparison, path: str | Path | None = None) -> "Figure":
     figure.suptitle(title + headline, fontsize=12, fontweight="bold")
     for text in figure.findobj(Text):
         text.set_parse_math(False)  # pyright: ignore[reportAttributeAccessIssue]  a name may contain a dollar sign
-    if path is not None:
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=Path(path).suffix.lstrip(".") or "png", dpi=150)
-        write_whole(path, buffer.getvalue())
     return figure
 
 

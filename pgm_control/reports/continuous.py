@@ -15,7 +15,7 @@ from ..analysis.ledgers.on_a_mesh import ledger_on_a_mesh
 from ..chance.optimism import Optimism
 from ..inference.exact.gaussian.breakdown import breakdown
 from ..inference.exact.grid.posterior import GridPosterior
-from ..plot.continuous.comparison import continuous_picture
+from ..plot.continuous.comparison import draw_states
 from ..plot.continuous.dial import gain_by_optimism
 from ..plot.continuous.paths import belief_paths
 from ..plot.ledger import ledger_over_time
@@ -142,7 +142,7 @@ def _pictures(
         yield (
             "Paths of the free and the clamped guide over the reward, dark where it is low: imagined, and in the true "
             "world. Points are states of up to 40 episodes; the thick line is the mean.",
-            lambda: continuous_picture(found.free, found.clamped, found.name, seed),
+            lambda: draw_states(found.free, found.clamped, seed=seed)[0],
         )
     plane = isinstance(problem, Planar) or (isinstance(problem, LinearQuadratic) and problem.num_states > 1)
     for name, each in guides.items():

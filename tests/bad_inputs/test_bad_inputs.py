@@ -31,6 +31,7 @@ RESULTS = (  # results and types, which a user does not make
     "exchange:Discretised exchange:Cells exchange:CellPlayer testing:GuideReport "
     "testing:ModelReport BudgetReport Spending ChosenTemperature inverse_rl:RunnerUp inverse_rl:LearnedReward "
     "inverse_rl:Peak ExponentialOptimality LogisticOptimality Optimality LearnedPrior PriorStatus "
+    "Skills SkillStatus Empowerment EmpowermentStatus "
     "behaviour:PeopleFit behaviour:PeopleStatus behaviour:PeopleIdentification behaviour:PeopleProgram "
     "behaviour:PeopleComparison behaviour:Recovery behaviour:ModelConfusion "
     "StepBlocks Visits PosteriorStep LatentMarkovGuide LatentBlocks HasReverse AuxiliaryELBO HasLatentBlocks "

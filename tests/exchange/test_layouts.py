@@ -1,6 +1,5 @@
 """Array layouts of other libraries: exact round trips, equal answers, and errors for what a layout cannot hold."""
 
-import importlib.util
 import inspect
 import math
 import re
@@ -12,12 +11,12 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from problems import gamble, random_mdp
+from scipy import sparse
 from strategies import distributions, laws, mdp_of, problems, rewards
 
 from pgm_control import (
     InvalidArgument,
     InvalidProblem,
-    MissingExtra,
     PartiallyObservedMDP,
     TabularMDP,
     TabularModel,
@@ -38,24 +37,6 @@ from pgm_control.exchange import (
 )
 from pgm_control.exchange.dense import reward_table
 from pgm_control.models import frozen_lake, risky_path, tiger
-
-
-class Coordinates:
-    """The part of the interface of a scipy.sparse matrix that the library uses."""
-
-    def __init__(self, dense, dtype=float):
-        self.dense, self.shape = np.asarray(dense, dtype), np.shape(dense)
-
-    def tocsr(self):
-        return self
-
-    def tocoo(self):
-        self.row, self.col = np.nonzero(self.dense)
-        self.data = self.dense[self.row, self.col]
-        return self
-
-    def __getitem__(self, index):
-        return self.dense[index][None]  # two axes, as of scipy's matrices
 
 
 @st.composite
@@ -170,7 +151,7 @@ def test_quantecon_round_trips_are_exact(arrays, discount, horizon):
     shuffled = np.random.default_rng(0).permutation(len(s))
     order = (pairs.reward[shuffled], pairs.transition[shuffled], discount, s[shuffled], a[shuffled])
     for reward, transition, *rest in (pairs, order):
-        for q in (transition, Coordinates(transition)):
+        for q in (transition, sparse.coo_matrix(transition), sparse.csc_array(transition)):
             again = from_quantecon(reward, q, *rest, horizon=horizon, initial=initial)
             for x, y in zip(to_quantecon(again, "pairs"), pairs, strict=True):
                 np.testing.assert_array_equal(x, y)
@@ -212,7 +193,7 @@ def test_mdptoolbox_and_seals_round_trips_are_exact(arrays, form, discount):
 
     first = (lambda x: x.transpose(1, 0, 2)) if form == "transition" else lambda x: x
     toolbox = p.transpose(1, 0, 2), first(table)
-    lists = [Coordinates(each) for each in toolbox[0]], list(map(Coordinates, toolbox[1]))
+    lists = [sparse.csr_array(each) for each in toolbox[0]], [sparse.coo_matrix(each) for each in toolbox[1]]
     variants = [toolbox, (list(toolbox[0]), toolbox[1]), (lists[0], toolbox[1])]
     for given_p, given_r in variants + ([lists] if form == "transition" else []):
         read = from_mdptoolbox(given_p, given_r, discount, horizon=3, initial=initial)
@@ -315,12 +296,14 @@ def test_arrays_normalised_in_a_narrow_dtype_are_read(dtype):
     pairs = p.reshape(14, 7), 0.9, np.repeat(np.arange(7), 2), np.tile([0, 1], 7)
     read = [
         from_mdptoolbox(p.transpose(1, 0, 2), r, 0.9, horizon=3, initial=start),
-        from_mdptoolbox([Coordinates(each, dtype) for each in p.transpose(1, 0, 2)], r, 0.9, horizon=3, initial=start),
         from_quantecon(r, p, 0.9, horizon=3, initial=start),
         from_quantecon(r.ravel(), *pairs, horizon=3, initial=start),
         from_seals(p, r, 3, start, discount=0.9),
         from_pymdp([np.eye(7, dtype=dtype)], [p.transpose(2, 0, 1)], D=[start], horizon=3).mdp.replace(discount=0.9),
     ]
+    if dtype is np.float32:  # scipy's sparse matrices cannot be narrower
+        matrices = [sparse.csr_array(each) for each in p.transpose(1, 0, 2)]
+        read.append(from_mdptoolbox(matrices, r, 0.9, horizon=3, initial=start))
     exact = TabularMDP.from_dense(np.full(7, 1 / 7), np.full((7, 2, 7), 1 / 7), np.zeros((7, 2)), 3, 0.9)
     for mdp in read:
         same_problem(mdp, exact)
@@ -338,10 +321,13 @@ def test_errors_name_the_arrays_that_were_passed():
         (lambda: from_pymdp([eye], [stay], None, [[1.0, 1.0]], horizon=2), "D[0]"),
         (lambda: from_pymdp([eye], [stay], 3, horizon=2), "C"),
         (lambda: from_mdptoolbox(0.9 * p, r, horizon=2), "transitions[0][0]"),
-        (lambda: from_mdptoolbox([Coordinates(eye), Coordinates(-eye)], r, horizon=2), "transitions[1][0, 0]"),
+        (
+            lambda: from_mdptoolbox([sparse.csr_matrix(eye), sparse.csr_matrix(-eye)], r, horizon=2),
+            "transitions[1][0, 0]",
+        ),
         (lambda: from_mdptoolbox(3, r, horizon=2), "transitions"),
         (lambda: from_mdptoolbox(p, bad, horizon=2), "reward[0, 1]"),
-        (lambda: from_mdptoolbox(p, [Coordinates(bad), Coordinates(r)], horizon=2), "reward[0][0, 1]"),
+        (lambda: from_mdptoolbox(p, [sparse.csr_matrix(bad), sparse.csr_array(r)], horizon=2), "reward[0][0, 1]"),
         (lambda: from_quantecon(bad, p, 0.9, horizon=2), "reward[0, 1]"),
         (lambda: from_quantecon(r, 0.9 * p, 0.9, horizon=2), "transition[0, 0]"),
         (lambda: from_quantecon(r.ravel(), 0.9 * p.reshape(4, 2), 0.9, *indices, horizon=2), "transition[0]"),
@@ -355,20 +341,11 @@ def test_errors_name_the_arrays_that_were_passed():
             wrong()
 
 
-class Jump:
+def jump(states):
     """A sparse matrix: from each state to the next, and from the last one to any."""
-
-    def __init__(self, states):
-        self.shape = states, states
-        self.row = np.append(np.arange(states - 1), np.full(states, states - 1))
-        self.col = np.append(np.arange(1, states), np.arange(states))
-        self.data = np.append(np.ones(states - 1), np.full(states, 1 / states))
-
-    def tocsr(self):
-        return self
-
-    def tocoo(self):
-        return self
+    row = np.append(np.arange(states - 1), np.full(states, states - 1))
+    column = np.append(np.arange(1, states), np.arange(states))
+    return sparse.coo_array((np.append(np.ones(states - 1), np.full(states, 1 / states)), (row, column)))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak of memory in the units of Linux")
@@ -378,22 +355,26 @@ def test_one_dense_row_of_a_sparse_matrix_takes_little_memory():
 
     states = 3000
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    mdp = from_mdptoolbox([Jump(states), Jump(states)], np.zeros((states, 2)), 0.9, horizon=3)
+    mdp = from_mdptoolbox([jump(states), jump(states)], np.zeros((states, 2)), 0.9, horizon=3)
     used = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert mdp.probability.shape == (states, 2, states)
     assert int((mdp.probability > 0).sum()) == 2 * (2 * states - 1)
     assert used < 200, f"{used:.0f} MiB"
 
 
-def test_the_sparse_form_agrees_with_scipy_or_needs_it():
+def test_the_sparse_form_is_a_matrix_of_scipy():
     mdp = frozen_lake(horizon=5)
-    if importlib.util.find_spec("scipy") is None:
-        with pytest.raises(MissingExtra, match="pip install scipy"):
-            to_quantecon(mdp, "sparse", merge=True)
-        return
     arrays = to_quantecon(mdp, "sparse", merge=True)
     again = from_quantecon(*arrays, horizon=5, initial=mdp.initial)
+    assert sparse.issparse(arrays.transition)
     np.testing.assert_array_equal(to_quantecon(again, "pairs").transition, arrays.transition.toarray())
+
+
+def test_entries_given_twice_are_added():
+    halves = sparse.coo_matrix(([0.5, 0.5, 1.0], ([0, 0, 1], [1, 1, 0])), shape=(2, 2))
+    read = from_mdptoolbox([halves], [halves], horizon=1)
+    np.testing.assert_array_equal(read.reward[:, 0, 0], [1.0, 1.0])
+    np.testing.assert_array_equal(read.successor[:, 0, 0], [1, 0])
 
 
 @st.composite

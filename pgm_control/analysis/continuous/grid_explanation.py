@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...inference.exact.grid.moments import StateMoments, state_moments
 from ...inference.exact.grid.posterior import GridPosterior
-from ...text.wording import amount
+from ...text.wording import above_rounding, amount
 from ..scores.evaluation import Evaluation
 from ..scores.explained import Explained
 from .explanation import NOISE, guide_name, headline_sentence, price_sentence, returns_sentence
@@ -131,14 +131,18 @@ def _deviations(found: StateMoments) -> Tensor:
 
 
 def _state(each: BelievedState) -> str:
+    rows = each.mean, each.deviation, each.true_mean, each.true_deviation
+    largest = max(abs(number) for row in rows for number in row)
+    mean, deviation, true_mean, true_deviation = (_vector(row, largest) for row in rows)
     return (
-        f"At t = {each.time} it expects the state at {_vector(each.mean)} with deviation {_vector(each.deviation)}; "
-        f"its policy truly reaches {_vector(each.true_mean)} with {_vector(each.true_deviation)}."
+        f"At t = {each.time} it expects the state at {mean} with deviation {deviation}; its policy truly reaches "
+        f"{true_mean} with {true_deviation}."
     )
 
 
-def _vector(row: tuple[float, ...]) -> str:
-    return amount(row[0]) if len(row) == 1 else f"({', '.join(map(amount, row))})"
+def _vector(row: tuple[float, ...], largest: float) -> str:
+    words = [amount(above_rounding(number, largest)) for number in row]
+    return words[0] if len(words) == 1 else f"({', '.join(words)})"
 
 
 def _evidence(

@@ -40,8 +40,6 @@ class Inverted:
     @classmethod
     def of(cls, curvatures: np.ndarray, slopes: np.ndarray) -> "Inverted":
         """The nodes, as many as are needed up to the most."""
-        counts = (curvatures != 0) | (slopes != 0)
-        curvatures, slopes = curvatures[counts], slopes[counts]
         largest, flat = float(np.abs(curvatures).max()), float((slopes[curvatures == 0] ** 2).sum())
         half = 8.0 * math.sqrt(float((0.5 * curvatures**2 + slopes**2).sum()))
         while (tail := sum(_chernoff(side * curvatures, slopes, half)[0] for side in (1, -1))) > _BEYOND:
@@ -77,11 +75,21 @@ class Inverted:
         found = 0.5 - float((turned / np.arange(0.5, len(turned))).sum()) / math.pi
         return min(max(found, 0.0), 1.0)
 
-    def modulus(self, r: float) -> float:
-        """E |G − E G − r|."""
+    def shortfall(self, r: float) -> float:
+        """E (r − G + E G)⁺, from E |G − E G − r|."""
         step = 2.0 * math.pi / self.reach
         turned = np.real(self.phi * np.exp(-1j * self.nodes * r))
-        return math.pi / step - 2.0 * step / math.pi * float((turned / self.nodes**2).sum())
+        return 0.5 * (math.pi / step - 2.0 * step / math.pi * float((turned / self.nodes**2).sum()) + r)
+
+    @property
+    def probability_error(self) -> float:
+        """A bound of the error of `below`."""
+        return self.beyond + self.left_out
+
+    @property
+    def shortfall_error(self) -> float:
+        """A bound of the error of `shortfall`."""
+        return 0.5 * self.modulus_error
 
 
 def _phi(u: np.ndarray, curvatures: np.ndarray, slopes: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ The compiled loops take addresses: one compilation serves any number of states, 
 is checked here before its address is used.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,17 +45,7 @@ def solve(problem: QuadraticProblem, count: int, horizon: int) -> QuadraticValue
     Raises:
         InvalidArgument: an array does not have its shape, or is not contiguous in float64.
     """
-    _, _, n, m, _ = dimensions_of(problem, count, horizon)
-    values = QuadraticValues(
-        np.empty((count, horizon + 1, n, n)),
-        np.empty((count, horizon + 1, n)),
-        np.empty((count, horizon + 1)),
-        np.empty((count, horizon, m, n)),
-        np.empty((count, horizon, m)),
-        np.empty((count, horizon, m, m)),
-        np.empty((count, horizon)),
-        np.empty((count, 2), dtype=np.int64),
-    )
+    values = _room_for_values(dimensions_of(problem, count, horizon))
     solve_into(problem, values)
     return values
 
@@ -112,6 +103,18 @@ def dimensions_of(problem: QuadraticProblem, count: int, horizon: int) -> Dimens
     """The dimensions of these problems."""
     states, both = problem.transition.shape[2:]
     return Dimensions(count, horizon, states, both - states, problem.noise_root.shape[3])
+
+
+def _room_for_values(sizes: Dimensions) -> QuadraticValues:
+    """Tables in one block of memory: the system gives a large block in large pages, which cost less to touch first."""
+    count, horizon, n, m, _ = sizes
+    shapes = [(count, horizon + 1, *tail) for tail in ((n, n), (n,), ())]
+    shapes += [(count, horizon, *tail) for tail in ((m, n), (m,), (m, m), ())]
+    block, begin, tables = np.empty(sum(map(math.prod, shapes))), 0, []
+    for shape in shapes:
+        tables.append(block[begin : begin + math.prod(shape)].reshape(shape))
+        begin += math.prod(shape)
+    return QuadraticValues(*tables, np.empty((count, 2), dtype=np.int64))
 
 
 def _room(sizes: Dimensions) -> tuple[Array, int]:

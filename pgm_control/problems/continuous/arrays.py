@@ -142,6 +142,8 @@ def root(matrix: Tensor) -> Tensor:
     full = matrix.shape
     for axis in range(matrix.dim() - 2):  # those of matrices that all share are the root of one
         matrix = matrix.narrow(axis, 0, 1) if matrix.stride(axis) == 0 and matrix.shape[axis] > 1 else matrix
+    if not matrix.requires_grad and not bool(matrix.any()):
+        return torch.zeros_like(matrix).expand(full)
     found, info = torch.linalg.cholesky_ex(matrix)
     least, scale = 2 * matrix.shape[-1] * torch.finfo(matrix.dtype).eps, matrix.diagonal(dim1=-2, dim2=-1)
     failed = (info > 0) | (found.detach().diagonal(dim1=-2, dim2=-1).square() <= least * scale.detach()).any(-1)

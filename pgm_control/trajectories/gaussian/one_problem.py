@@ -50,7 +50,8 @@ def sweep_of_one(given: Prepared, theta: float) -> Swept:
     P, p, v, first = rows.value[:, :n, :n], rows.value[:, :n, n], 0.5 * rows.value[:, n, n], at + 1
     tau, root = float(given.temperature), np.linalg.inv(rows.factor[first:])
     spread = np.full_like(rows.factor, np.nan)
-    spread[first:] = tau * (root.mT @ root)
+    with np.errstate(over="ignore"):
+        spread[first:] = tau * (root.mT @ root)
     added = log_det_by_theta(rows.noise[first:], theta)
     added += tau * np.log(rows.factor[first:].diagonal(axis1=1, axis2=2)).sum(-1)
     more = 0.0
@@ -77,8 +78,8 @@ def _swept(stage: _Stage, last: Array, gamma: float, theta: float) -> tuple[_Row
         F, C, L = stage.dynamics[t], stage.cost[t], stage.noise_root[t]
         if gamma != 1.0:
             V = gamma * V
-        ahead = V[:, :n] @ L
-        X = rows.noise[t] = L.T @ ahead[:n]
+        ahead = V[:, :n].dot(L)  # `dot` starts in half of the time of `@`
+        X = rows.noise[t] = L.T.dot(ahead[:n])
         if theta != 0.0:
             factor, failed = potrf(unit + theta * X, lower=1)
             if failed:
@@ -86,12 +87,12 @@ def _swept(stage: _Stage, last: Array, gamma: float, theta: float) -> tuple[_Row
             if theta > 0:  # the difference cancels; the value at the believed mean and the price of belief do not
                 Y, _ = potrs(factor, ahead.T, lower=1)
                 kept = eye.copy()
-                kept[:n] -= theta * (L @ Y)
-                V = kept.T @ V @ kept + (theta * Y.T) @ Y
+                kept[:n] -= L.dot(theta * Y)
+                V = kept.T.dot(V.dot(kept)) + Y.T.dot(theta * Y)
             else:
                 half, _ = trtrs(factor, ahead.T, lower=1)
-                V = V - (theta * half.T) @ half
-        H = C[size:] + F[:, size:].T @ V @ F
+                V = V - half.T.dot(theta * half)
+        H = C[size:] + F[:, size:].T.dot(V.dot(F))
         factor, failed = potrf(H[:, size:], lower=1)
         if failed:
             return rows, ACTIONS, t
@@ -99,8 +100,8 @@ def _swept(stage: _Stage, last: Array, gamma: float, theta: float) -> tuple[_Row
         found, _ = potrs(factor, H[:, :size], lower=1)
         rows.policy[t] = found
         closed[size:] = -found
-        moved = F @ closed
-        V = closed.T @ (C @ closed) + moved.T @ (V @ moved)
+        moved = F.dot(closed)
+        V = closed.T.dot(C.dot(closed)) + moved.T.dot(V.dot(moved))
         V = 0.5 * (V + V.T)
         rows.value[t] = V
     return rows, FINE, -1
@@ -145,7 +146,7 @@ def _last(given: Prepared) -> Array:
 def log_det_by_theta(X: Array, theta: float) -> Any:
     """log det(I + θX) / (2θ) of symmetric matrices, to the last digits near θ = 0 too, where it is tr(X)/2."""
     x = np.linalg.eigvalsh(X)
-    y = np.maximum(theta * x, -1.0)
-    with np.errstate(divide="ignore"):  # at the breakdown itself the logarithm is −∞
+    with np.errstate(divide="ignore", invalid="ignore"):  # at the breakdown itself the logarithm is −∞
+        y = np.maximum(theta * x, -1.0)
         ratio = np.log1p(y) / np.where(y == 0.0, 1.0, y)
     return 0.5 * (x * np.where(y == 0.0, 1.0, ratio)).sum(-1)

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...chance.gaussian import gaussian_equivalent
@@ -13,6 +13,7 @@ from ...kernels.quadratic.bundles import QuadraticProblem, QuadraticStart, Quadr
 from .one_problem import sweep_of_one
 from .riccati import Prepared, Swept, backward_sweep
 
+_SMALLEST, _LARGEST = 1e-305, 1e305  # curvatures, near the ends of the numbers that have all digits
 _NEAR = 1e-3  # eigenvalues of I + θL'PL below this, or above its inverse, cost the compiled sweep digits
 
 
@@ -90,6 +91,20 @@ def _arrays(given: Prepared, theta: Tensor) -> QuadraticProblem:
     return QuadraticProblem._make([*numbers, at, tau, np.array([given.discount])])
 
 
+def beyond_float64(given: Prepared, swept: Swept) -> Bool[np.ndarray, "*batch"]:
+    """Where float64 cannot hold the curvature Haa of the cost in an action, or holds it with few digits, by problem.
+
+    That depends on the units of the actions, and has nothing to do with the optimism.
+    """
+    n = given.drift.shape[-1]
+    B, C = (each.numpy(force=True)[..., n:] for each in (given.transition, given.hessian[..., n:, :]))
+    P = swept.P.numpy(force=True)[..., 1:, :, :]
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        curvature = C.diagonal(axis1=-2, axis2=-1) + ((P @ B) * B).sum(-2)
+        off = (np.abs(curvature) > _LARGEST) | ((np.abs(curvature) < _SMALLEST) & (B != 0).any(-2))
+    return off.any((-2, -1))
+
+
 def _loses_digits(given: Prepared, swept: Swept, theta: Tensor) -> bool:
     """Whether an eigenvalue of I + θL'PL is very small or very large somewhere."""
     scale, L = theta.numpy(force=True), given.noise_root.numpy(force=True)
@@ -97,7 +112,8 @@ def _loses_digits(given: Prepared, swept: Swept, theta: Tensor) -> bool:
         return False
     scale = np.broadcast_to(scale[..., None], L.shape[:-2])
     X = scale[..., None, None] * (L.mT @ (given.discount * swept.P[..., 1:, :, :].numpy()) @ L)
-    size = np.sqrt(np.square(X).sum((-2, -1)))
+    with np.errstate(over="ignore"):
+        size = np.sqrt(np.square(X).sum((-2, -1)))
     far = (size >= 1.0 / _NEAR) | ((size > 1.0 - _NEAR) & (scale <= 0))
     if not far.any():
         return False

@@ -240,3 +240,10 @@ def test_a_model_over_vectors_has_no_exact_posterior():
             InvalidArgument, match=r'not solved exactly: .*ClampedNeuralGuide.*"natural_gradient".*ilqg'
         ):
             call()
+
+
+def test_sentences_show_no_rounding_errors():
+    """The means of a symmetric problem are 0."""
+    said = explain(PlanarModel(Planar(lambda s: -(s**2).sum(-1), 2, 0.3), 1.0, 0.5)).sentences[1]
+    assert "the state at (0, 0) with deviation" in said
+    assert "truly reaches (0, 0) with" in said

@@ -5,14 +5,17 @@ import numpy as np
 import pytest
 import torch
 from matplotlib._pylab_helpers import Gcf
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from picture_texts import check_words
 
 from pgm_control import (
     InvalidArgument,
+    Line,
     LinearQuadratic,
     LinearQuadraticModel,
+    LineModel,
     Planar,
     PlanarModel,
     breakdown,
@@ -162,7 +165,6 @@ def test_plane_paths_take_the_paths_of_a_posterior():
         (lambda: plot.gain_by_optimism(gaussian(), [-9.0, -8.0]), "`optimisms` must have two values"),
         (lambda: plot.gain_by_optimism(gaussian(), t=8), "`t` must be a step, 0 to 7"),
         (lambda: plot.ledger_map(ledger(gaussian(), infer(gaussian(), 0.0))), "ledger_over_time and ledger_bars draw"),
-        (lambda: picture(compare(gaussian())), "report(comparison) draws everything"),
         (lambda: plot.plane_paths(gaussian().problem, STATES), "`problem` must be a Planar"),
         (lambda: plot.plane_paths(PLANE, {}), "`paths` must map names"),
         (lambda: plot.plane_paths(PLANE, {"a": torch.rand(4, 2)}), "`paths` must hold finite states of shape"),
@@ -187,6 +189,40 @@ def test_imagined_and_true_takes_a_comparison():
     ends = {line.get_label(): list(line.get_xdata()) for line in axes.lines}
     for name, score in found.scorecard.scores.items():
         assert ends[f"delusion of {name}"] == [score.true_return, score.imagined_return]
+
+
+def _compared():
+    problem = LinearQuadratic.from_cost(0.9, 0.5, 1.0, 0.2, 0.3, horizon=2, initial_mean=1.0)
+    planar = Planar(lambda s: -(s**2).sum(-1), horizon=2, noise_covariance=0.3)
+    line = Line(lambda s: -(s**2), 2, 0.3, initial_mean=1.0)
+    return {
+        "a $plain$ one": (compare(LinearQuadraticModel(problem, 1.0, 1.0), name="a $plain$ one"), 5),
+        "two components": (compare(gaussian(), name="two components"), 6),
+        "plane": (compare(PlanarModel(planar, 1.0, 0.5), name="plane", seed=3), 5),  # with two colour bars
+        "line": (compare(LineModel(line, 1.0, 0.5), name="line"), 3),
+    }
+
+
+def test_the_picture_of_a_comparison_holds_states_and_returns(tmp_path):
+    for name, (found, count) in _compared().items():
+        figure = picture(found, tmp_path / "picture.png")
+        assert (tmp_path / "picture.png").read_bytes()[:4] == b"\x89PNG"
+        assert len(figure.findobj(Axes)) == count
+        check_words(figure, name)
+        headed = str(figure.get_suptitle()).replace("\n", " ")
+        assert headed.startswith(f"{name} (T = ")
+        assert found.explanation.headline in headed
+        ends = {line.get_label(): list(line.get_xdata()) for ax in figure.axes for line in ax.lines}
+        for guide, score in found.scorecard.scores.items():
+            assert ends[f"delusion of {guide}"] == [score.true_return, score.imagined_return]
+        if name == "plane":
+            held = lines(figure.axes[0])["free"].get_ydata()
+            np.testing.assert_allclose(held, found.free.sample(400, 3).states.mean(0)[:, 1])
+        if isinstance(found.model, LinearQuadraticModel):
+            np.testing.assert_allclose(
+                lines(figure.axes[1])["true"].get_ydata(), found.clamped.true_marginals().state_mean[:, 0]
+            )
+            assert lines(figure.axes[3])["breakdown"].get_xdata()[0] == breakdown(found.model).neurotic.optimism
 
 
 def test_axes_have_the_names_of_the_components():

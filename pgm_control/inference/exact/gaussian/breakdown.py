@@ -16,9 +16,11 @@ Sources:
 import bisect
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ....chance.optimism import Optimism
@@ -28,11 +30,12 @@ from ....runtime.arguments import flag, shown
 from ....text.wording import amount
 from ....trajectories.gaussian.model import GaussianModel, is_gaussian, one_problem
 from ....trajectories.gaussian.riccati import ACTIONS, DYNAMICS, FINE, Prepared, Swept, prepared
-from ....trajectories.gaussian.sweep import careful_sweep
+from ....trajectories.gaussian.sweep import beyond_float64, careful_sweep
 
 _DOUBLINGS = 100.0  # the largest and smallest |θ| that is tried, relative to its natural scale, in powers of 2
 _MAGNITUDES = 65
 _FINE = 1e-13  # the relative width at which the search ends
+_SQUARED = 1e150  # the largest number whose square float64 holds, and one over the smallest
 _LEAST = 1e-307  # |θ| below which float64 has no digits
 
 
@@ -97,7 +100,8 @@ def breakdown(model: GaussianModel, initial: bool = True) -> Breakdown:
         initial: whether the start has the same β as the dynamics, as in `infer(model, beta)`; otherwise it is clamped.
 
     Raises:
-        InvalidArgument: if the model is not linear-quadratic, or no action is best even at β = 0.
+        InvalidArgument: if the model is not linear-quadratic, no action is best even at β = 0, or float64 cannot hold
+            the squares of its numbers.
 
     References:
         [whittle1981], [glover1988]
@@ -116,51 +120,12 @@ def breakdown(model: GaussianModel, initial: bool = True) -> Breakdown:
     one_problem(model, "breakdown")
     initial = flag("initial", initial)
     with torch.no_grad():
-        given = prepared(model)
-        level = _failure(model, given, 0.0, initial)
+        search = _Search.of(model, initial)
+        level = search.failure(0.0)
         if level.reason != FINE:
-            raise InvalidArgument(_not_convex(level.time))
-        return Breakdown(_edge_of(model, given, -1.0, initial), _edge_of(model, given, 1.0, initial), initial)
-
-
-def _edge_of(model: GaussianModel, given: Prepared, sign: float, initial: bool) -> BreakdownEdge:
-    """The edge on one side of 0, by bisection: of the magnitudes from the smallest to the largest, then between two."""
-    tau = model.temperature
-    sizes = _scale(model, given) * 2.0 ** torch.linspace(-_DOUBLINGS, _DOUBLINGS, _MAGNITUDES, dtype=torch.float64)
-    sizes = sizes[sizes.isfinite()].tolist()
-
-    def bounded(size: float) -> bool:
-        return _failure(model, given, sign * size, initial).reason == FINE
-
-    first = bisect.bisect_left(sizes, True, key=lambda size: not bounded(size))
-    if first == len(sizes):
-        return BreakdownEdge(sign * math.inf, sign * math.inf, None, None, None)
-    low, high = sizes[first - 1] if first else 0.0, sizes[first]
-    while high - low > _FINE * high and high > _LEAST:
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if bounded(middle) else (low, middle)
-    if high <= _LEAST:
-        raise InvalidArgument(
-            "`model` must have numbers of which float64 holds the squares, but its values are beyond those at any β "
-            "other than 0. Use other units."
-        )
-    reason, time = _failure(model, given, sign * high, initial)
-    # P̃ only grows as θ falls: with θ < 0 a failure of the actions is rounding at the edge of the dynamics.
-    reason = DYNAMICS if sign < 0 and reason == ACTIONS else reason
-    direction = _direction(model, given, sign * low, reason, time)
-    return BreakdownEdge(sign * low * tau if tau > 0 else sign * math.nan, sign * low, time, direction, _BLOCKS[reason])
-
-
-def _edge_of_start(model: GaussianModel, swept: Swept, sign: float) -> BreakdownEdge:
-    """The edge of β of the start, where that of the dynamics is given: 1 + θλ = 0 for an eigenvalue λ of L'PL."""
-    L = root(model.problem.initial_covariance)
-    values, vectors = torch.linalg.eigh(L.mT @ swept.P[0] @ L)
-    at = 0 if sign > 0 else -1
-    if not sign * float(values[at]) < 0:
-        return BreakdownEdge(sign * math.inf, sign * math.inf, None, None, None)
-    risk = -1.0 / float(values[at])
-    beta = risk * model.temperature if model.temperature > 0 else sign * math.nan
-    return BreakdownEdge(beta, risk, -1, _unit(L @ vectors[:, at]), "start")
+            raise InvalidArgument(_not_convex(search.given, level.time))
+        require_float64(search.given, search.neutral)
+        return Breakdown(search.edge(-1.0), search.edge(1.0), initial)
 
 
 _START = 3
@@ -174,45 +139,109 @@ class _Failure(NamedTuple):
     time: int
 
 
-def _failure(model: GaussianModel, given: Prepared, theta: float, initial: bool) -> _Failure:
-    """One sweep that loses no digits."""
-    swept = careful_sweep(given, torch.tensor(theta, dtype=torch.float64))
-    reason, time = int(swept.reason), int(swept.at)
-    if reason == FINE and initial:
-        L = root(model.problem.initial_covariance)
-        M = torch.eye(len(L), dtype=L.dtype) + theta * L.mT @ swept.P[0] @ L
-        reason = _START if int(torch.linalg.cholesky_ex(M).info) else FINE
-    return _Failure(reason, time)
+@final
+@dataclass(frozen=True)
+class _Search:
+    """The search for the edges of one problem.
 
+    Attributes:
+        temperature: τ, in reward units per nat.
+        discount: γ.
+        given: what is swept.
+        start_root: a root of the covariance of the start.
+        initial: whether the start has the same β as the dynamics.
+        neutral: the sweep at β = 0.
+    """
 
-def _direction(model: GaussianModel, given: Prepared, theta: float, reason: int, time: int) -> tuple[float, ...] | None:
-    """The direction along which the objective is unbounded, from the last θ at which it is bounded."""
-    swept = careful_sweep(given, torch.tensor(theta, dtype=torch.float64))
-    if reason == ACTIONS:
-        values, vectors = torch.linalg.eigh(swept.policy_covariance[time])
-        return _unit(vectors[:, int(values.argmax())])
-    L = root(model.problem.initial_covariance) if reason == _START else given.noise_root[time]
-    P = swept.P[0] if reason == _START else model.problem.discount * swept.P[time + 1]
-    _, vectors = torch.linalg.eigh(theta * L.mT @ P @ L)
-    return _unit(L @ vectors[:, 0])
+    temperature: float
+    discount: float
+    given: Prepared
+    start_root: Float[Tensor, "state rank"]
+    initial: bool
+    neutral: Swept
+
+    @classmethod
+    def of(cls, model: GaussianModel, initial: bool) -> "_Search":
+        problem, given = model.problem, prepared(model)
+        neutral = careful_sweep(given, torch.zeros((), dtype=torch.float64))
+        start_root = root(problem.initial_covariance)
+        return cls(model.temperature, problem.discount, given, start_root, initial, neutral)
+
+    def failure(self, theta: float) -> _Failure:
+        """One sweep that loses no digits."""
+        swept = careful_sweep(self.given, torch.tensor(theta, dtype=torch.float64)) if theta else self.neutral
+        reason, time = int(swept.reason), int(swept.at)
+        if reason == FINE and self.initial:
+            L = self.start_root
+            M = torch.eye(L.shape[-1], dtype=L.dtype) + theta * L.mT @ swept.P[0] @ L
+            reason = _START if int(torch.linalg.cholesky_ex(M).info) else FINE
+        return _Failure(reason, time)
+
+    @cached_property
+    def sizes(self) -> list[float]:
+        """The magnitudes of θ from which the search starts: powers of two times its natural scale.
+
+        It is one over the largest expected cost of a noise at β = 0; 1 if there is none. With the values of β = 0 it
+        does not depend on the units of states and actions.
+        """
+        L, start = self.given.noise_root, self.start_root
+        each_step = L.mT @ (self.given.discount * self.neutral.P[1:]) @ L
+        costs = each_step, (start.mT @ self.neutral.P[0] @ start)[None]
+        norms = (torch.linalg.matrix_norm(each, 2).max() if bool(each.isfinite().all()) else 0.0 for each in costs)
+        most = max(map(float, norms))
+        scale = 1.0 / most if 0 < most < math.inf and math.isfinite(1.0 / most) else 1.0
+        found = scale * 2.0 ** torch.linspace(-_DOUBLINGS, _DOUBLINGS, _MAGNITUDES, dtype=torch.float64)
+        return found[found.isfinite()].tolist()
+
+    def edge(self, sign: float) -> BreakdownEdge:
+        """The edge on one side of 0, by bisection: of the magnitudes from the smallest to the largest, then between."""
+        sizes, tau = self.sizes, self.temperature
+
+        def bounded(size: float) -> bool:
+            return self.failure(sign * size).reason == FINE
+
+        first = bisect.bisect_left(sizes, True, key=lambda size: not bounded(size))
+        if first == len(sizes):
+            return BreakdownEdge(sign * math.inf, sign * math.inf, None, None, None)
+        low, high = sizes[first - 1] if first else 0.0, sizes[first]
+        while high - low > _FINE * high and high > _LEAST:
+            middle = 0.5 * (low + high)
+            low, high = (middle, high) if bounded(middle) else (low, middle)
+        if high <= _LEAST:
+            raise InvalidArgument(_UNITS.format("its values, at any β other than 0,"))
+        reason, time = self.failure(sign * high)
+        # P̃ only grows as θ falls: with θ < 0 a failure of the actions is rounding at the edge of the dynamics.
+        reason = DYNAMICS if sign < 0 and reason == ACTIONS else reason
+        direction, beta = self._direction(sign * low, reason, time), sign * low * tau if tau > 0 else sign * math.nan
+        return BreakdownEdge(beta, sign * low, time, direction, _BLOCKS[reason])
+
+    def edge_of_start(self, swept: Swept, sign: float) -> BreakdownEdge:
+        """The edge of β of the start, where that of the dynamics is given: 1 + θλ = 0 for an eigenvalue λ of L'PL."""
+        L = self.start_root
+        values, vectors = torch.linalg.eigh(L.mT @ swept.P[0] @ L)
+        at = 0 if sign > 0 else -1
+        if not sign * float(values[at]) < 0:
+            return BreakdownEdge(sign * math.inf, sign * math.inf, None, None, None)
+        risk = -1.0 / float(values[at])
+        beta = risk * self.temperature if self.temperature > 0 else sign * math.nan
+        return BreakdownEdge(beta, risk, -1, _unit(L @ vectors[:, at]), "start")
+
+    def _direction(self, theta: float, reason: int, time: int) -> tuple[float, ...]:
+        """The direction along which the objective is unbounded, from the last θ at which it is bounded."""
+        swept = careful_sweep(self.given, torch.tensor(theta, dtype=torch.float64))
+        if reason == ACTIONS:
+            values, vectors = torch.linalg.eigh(swept.policy_covariance[time])
+            return _unit(vectors[:, int(values.argmax())])
+        L = self.start_root if reason == _START else self.given.noise_root[time]
+        P = swept.P[0] if reason == _START else self.discount * swept.P[time + 1]
+        _, vectors = torch.linalg.eigh(theta * L.mT @ P @ L)
+        return _unit(L @ vectors[:, 0])
 
 
 def _unit(vector: Tensor) -> tuple[float, ...]:
     """The vector of length 1 whose largest component is positive."""
     unit = vector / vector.norm()
     return tuple((unit * unit[unit.abs().argmax()].sign()).tolist())
-
-
-def _scale(model: GaussianModel, given: Prepared) -> float:
-    """The natural scale of θ: one over the largest expected cost of a noise at β = 0; 1 if there is none.
-
-    With the values of β = 0 it does not depend on the units of states and actions.
-    """
-    swept = careful_sweep(given, torch.zeros((), dtype=torch.float64))
-    L, start = given.noise_root, root(model.problem.initial_covariance)
-    costs = L.mT @ (given.discount * swept.P[1:]) @ L, (start.mT @ swept.P[0] @ start)[None]
-    most = max(float(torch.linalg.matrix_norm(each, 2).max()) if bool(each.isfinite().all()) else 0.0 for each in costs)
-    return 1.0 / most if 0 < most < math.inf and math.isfinite(1.0 / most) else 1.0
 
 
 def _edge(edge: BreakdownEdge) -> str:
@@ -228,13 +257,16 @@ def _vector(direction: tuple[float, ...]) -> str:
 
 
 def refuse_breakdown(model: Any, optimism: Optimism, dynamics: float, initial: float, swept: Swept) -> None:
-    """Raise the error of an optimism at which the objective is unbounded.
+    """Raise the error of an optimism at which the objective is unbounded, or is not a number of float64.
 
     Raises:
-        OptimismBreakdown: always.
+        OptimismBreakdown: if it is.
+        InvalidArgument: if only the units of the model are too extreme.
     """
     batch, asked = model.problem.batch_shape, optimism.at(model.temperature).dynamics
     beta = float(asked) if isinstance(asked, float) else math.nan
+    if batch and not bool((swept.reason != FINE).any()) and dynamics == initial == 0:
+        raise InvalidArgument(_UNITS.format("its start and its values"))
     if batch:
         which = [tuple(int(i) for i in each) for each in (swept.reason != FINE).nonzero()[:1]]
         at = f" of problem {which[0]}" if which else ""
@@ -244,15 +276,18 @@ def refuse_breakdown(model: Any, optimism: Optimism, dynamics: float, initial: f
             beta, None, int(swept.at.max()), None,
         )  # fmt: skip
     with torch.no_grad():
-        given = prepared(model)
-        clamped = _failure(model, given, 0.0, False)
-        if clamped.reason != FINE:
-            raise OptimismBreakdown(_not_convex(clamped.time), beta, None, clamped.time, None)
+        search = _Search.of(model, initial == dynamics)
+        clamped = search.neutral
+        if int(clamped.reason) != FINE:
+            raise OptimismBreakdown(_not_convex(search.given, int(clamped.at)), beta, None, int(clamped.at), None)
+        require_float64(search.given, clamped)
+        if dynamics == initial == 0:
+            raise InvalidArgument(_UNITS.format("its start and its values"))
         of_start = int(swept.reason) == FINE and initial != dynamics
         if of_start:
             beta = initial * model.temperature if model.temperature > 0 else math.nan
         sign = 1.0 if (initial if of_start else dynamics) > 0 else -1.0
-        edge = _edge_of_start(model, swept, sign) if of_start else _edge_of(model, given, sign, initial == dynamics)
+        edge = search.edge_of_start(swept, sign) if of_start else search.edge(sign)
     if abs(initial if of_start else dynamics) < abs(edge.risk):
         raise OptimismBreakdown(
             f"`optimism` {optimism} leads to numbers beyond those of float64. Choose a β nearer to 0, or other units.",
@@ -268,10 +303,29 @@ def refuse_breakdown(model: Any, optimism: Optimism, dynamics: float, initial: f
     )  # fmt: skip
 
 
-def _not_convex(time: int) -> str:
+_UNITS = (
+    "`model` must have numbers of which float64 holds the squares, but those of {} are beyond it. Rescale the model: "
+    "measure states, actions and rewards in units in which they are nearer to 1."
+)
+
+
+def require_float64(given: Prepared, swept: Swept) -> None:
+    """Require actions in units in which float64 holds the curvature of their cost.
+
+    Raises:
+        InvalidArgument: otherwise, with the remedy.
+    """
+    if bool(beyond_float64(given, swept).any()):
+        raise InvalidArgument(_UNITS.format("the cost of its actions"))
+
+
+def _not_convex(given: Prepared, time: int) -> str:
+    B = given.transition[time][:, given.drift.shape[-1] :].abs()
+    extreme = bool(((B > 0) & (B < 1.0 / _SQUARED)).any() | (B > _SQUARED).any())
+    units = " Or measure the actions in units in which `B` is nearer to 1: float64 cannot hold its square."
     return (
         f"`model` must have a cost that is convex in the actions, but at step {time} no action is best, even with "
-        "clamped dynamics. Raise the cost of the action, or narrow the action prior."
+        f"clamped dynamics. Raise the cost of the action, or narrow the action prior.{units if extreme else ''}"
     )
 
 

@@ -32,7 +32,8 @@ def optimum_of_one(
         return None
     problem = model.problem
     mean, P, p = problem.initial_mean.numpy(force=True), swept.P.numpy(), swept.p.numpy()
-    start = _believed_start(P[0], p[0], start_root.numpy(force=True), mean, initial)
+    with np.errstate(over="ignore", invalid="ignore"):
+        start = _believed_start(P[0], p[0], start_root.numpy(force=True), mean, initial)
     if start is None:
         return None
     value = start.value - float(swept.v[0])

@@ -26,7 +26,7 @@ from ....trajectories.gaussian.blocks import GaussianBlocks
 from ....trajectories.gaussian.model import GaussianModel
 from ....trajectories.gaussian.riccati import FINE, Prepared, Swept, prepared
 from ....trajectories.gaussian.sweep import believed_noise, needs_graph, sweep
-from .breakdown import refuse_breakdown
+from .breakdown import refuse_breakdown, require_float64
 from .one_problem import optimum_of_one
 from .posterior import GaussianPosterior
 
@@ -60,7 +60,8 @@ def infer_gaussian(model: GaussianModel, optimism: OptimismLike) -> GaussianPost
 
     Raises:
         OptimismBreakdown: if the objective is unbounded at this optimism.
-        InvalidArgument: if `optimism` does not fit the model, or a singular covariance needs gradients.
+        InvalidArgument: if `optimism` does not fit the model, a singular covariance needs gradients, or float64 cannot
+            hold the squares of the numbers of the model.
 
     References:
         [jacobson1973], [whittle1981], [watson2019]
@@ -68,9 +69,11 @@ def infer_gaussian(model: GaussianModel, optimism: OptimismLike) -> GaussianPost
     beta = Optimism.of(optimism)
     theta = Thetas.of(model, beta)
     _require_derivatives(model)
-    found = optimum(model, prepared(model), *(torch.tensor(each, dtype=torch.float64) for each in theta))
+    given = prepared(model)
+    found = optimum(model, given, *(torch.tensor(each, dtype=torch.float64) for each in theta))
     if not bool(found.is_finite.all()):
         refuse_breakdown(model, beta, theta.dynamics, theta.initial, found.swept)
+    require_float64(given, found.swept)
     swept, value = found.swept, found.value
     return GaussianPosterior(
         model=model,

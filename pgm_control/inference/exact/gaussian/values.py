@@ -26,7 +26,8 @@ from ....trajectories.gaussian.model import GaussianModel
 from ....trajectories.gaussian.model import log_det as covariance_log_det
 from ....trajectories.gaussian.riccati import FINE, Prepared, Swept, prepared, shared
 from ....trajectories.gaussian.sweep import ahead_of, slopes, sweep_and_arrays
-from .solve import refuse_breakdown, start_equivalent, times
+from .breakdown import refuse_breakdown, require_float64
+from .solve import start_equivalent, times
 
 
 @final
@@ -77,6 +78,7 @@ def gaussian_values(model: GaussianModel, optimism: Any, temperature: Any = None
     swept = Swept(*numbers)
     if not bool(finite.all()):
         _refuse(model, optimism, tau, dynamics, initial, swept)
+    require_float64(given, swept)
     return GaussianValues(
         value / tau, value, swept.P, swept.p, swept.v, swept.gain, swept.offset, swept.policy_covariance
     )

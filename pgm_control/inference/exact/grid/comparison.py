@@ -2,6 +2,9 @@
 
 from typing import Any, Protocol, runtime_checkable
 
+import torch
+from torch import Tensor
+
 from ....chance.optimism import Optimism
 from ....errors import InvalidArgument, OptimismBreakdown
 from .account import Account
@@ -41,7 +44,7 @@ def compared(
     """The posterior on the finer of two meshes, with its difference from the coarser one as the stated error."""
     tau = model.temperature
     imagined, true = (
-        abs(float((getattr(fine.account, name) - getattr(rough.account, name)).sum()))
+        _change(getattr(fine.account, name), getattr(rough.account, name))
         for name in ("imagined_rewards", "true_rewards")
     )
     change = abs(fine.values.value - rough.values.value) / tau
@@ -57,6 +60,11 @@ def compared(
         true=fine.true,
         steps=steps,
     )
+
+
+def _change(fine: Tensor, rough: Tensor) -> float:
+    """The change of a sum; 0 where both are −inf."""
+    return abs(float(torch.where(fine == rough, 0.0, fine - rough).sum()))
 
 
 def require_inside(mass: float, most: float, beta: float, mesh: str) -> None:

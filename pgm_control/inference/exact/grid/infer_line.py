@@ -208,7 +208,9 @@ def _solved(model: HasLine, step: tuple[float, float], box: _Box, betas: tuple[f
     if problem.has_known_start:
         log_start[below] = -mesh.log_cell
     else:
-        start = torch.distributions.Normal(problem.initial_mean, problem.initial_deviation)
+        start = torch.distributions.Normal(
+            torch.tensor(problem.initial_mean, dtype=torch.float64), problem.initial_deviation
+        )
         log_start = start.log_prob(mesh.nodes(0))
     tables = LineTables(problem, mesh, actions, model.temperature, model.action_prior, log_start)
     values = backward(tables, *betas)

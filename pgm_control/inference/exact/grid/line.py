@@ -47,8 +47,9 @@ class LineTables:
     @cached_property
     def log_prior(self) -> Float[Tensor, " action"]:
         """The log-mass of the cells of actions."""
-        prior = torch.distributions.Normal(0.0, self.action_prior**0.5)
-        return prior.log_prob(self.actions.nodes(0)) + self.actions.log_cell
+        nodes = self.actions.nodes(0)
+        prior = torch.distributions.Normal(nodes.new_zeros(()), self.action_prior**0.5)  # of two floats: float32
+        return prior.log_prob(nodes) + self.actions.log_cell
 
     @cached_property
     def blocks(self) -> list[slice]:
@@ -74,7 +75,13 @@ class LineTables:
         state = nodes[block, None, None].expand(-1, self.actions.counts[0], 1)
         action = self.actions.nodes(0)[:, None].expand_as(state)
         found = self.problem.noise_at(state, action).log_prob(nodes - state - action)
-        return found.expand(-1, -1, len(nodes))
+        found = found.expand(-1, -1, len(nodes))
+        nowhere = found.amax(-1, keepdim=True) == -torch.inf
+        if bool(nowhere.any()):  # a noise of bounded support that leaves the mesh: to the nearest node
+            nearest = (nodes - state - action).abs().argmin(-1, keepdim=True)
+            at = torch.full_like(found, -torch.inf).scatter(-1, nearest, 0.0)
+            found = torch.where(nowhere, at, found)
+        return found
 
     @cached_property
     def _kept(self) -> Float[Tensor, "state action state"] | None:

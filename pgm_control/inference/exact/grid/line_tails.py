@@ -68,6 +68,6 @@ def _reward(problem: Line, t: int, state: Tensor) -> Tensor:
 
 
 def _rises(log_integrand: Tensor, far: Tensor) -> bool:
-    """Whether an integrand does not fall faster than 1/x from point to point."""
+    """Whether an integrand does not fall faster than 1/x from point to point; from 0 nothing rises."""
     mass = log_integrand + far.abs().log()
-    return bool(mass[-1] == torch.inf) or bool((mass[1:] >= mass[:-1]).all() and (mass[-1] > -torch.inf))
+    return bool(mass[-1] == torch.inf) or bool(((mass[1:] >= mass[:-1]) & (mass[:-1] > -torch.inf)).all())

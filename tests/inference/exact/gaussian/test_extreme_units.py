@@ -5,7 +5,15 @@ import warnings
 import pytest
 import torch
 
-from pgm_control import InvalidArgument, LinearQuadratic, LinearQuadraticModel, breakdown, infer
+from pgm_control import (
+    InvalidArgument,
+    LinearQuadratic,
+    LinearQuadraticModel,
+    OptimismBreakdown,
+    breakdown,
+    infer,
+    soft_values,
+)
 
 SIZES = [1e-150, 1e-30, 1e30, 1e150]
 
@@ -53,3 +61,33 @@ def test_no_lookahead_in_nats_at_temperature_0():
     model = LinearQuadraticModel(in_units().problem, temperature=0.0)
     with pytest.raises(InvalidArgument, match="positive temperature"):
         infer(model, 0.0).lookahead()
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0, -0.2])
+@pytest.mark.parametrize("size", [1e155, 1e160, 1e161])
+def test_actions_whose_cost_float64_cannot_hold_are_refused(size, beta):
+    """At 1e160 the gain would be wrong by 3e-4, with R a number of few digits; at 1e155 the covariance infinite."""
+    problem = LinearQuadratic.from_cost(0.9, 0.5 / size, 1.0, 0.2 / size / size, 0.3, horizon=6, initial_mean=1.0)
+    model = LinearQuadraticModel(problem)
+    for call in (lambda: infer(model, beta), lambda: soft_values(model, beta), lambda: breakdown(model)):
+        with pytest.raises(InvalidArgument, match="Rescale the model"):
+            call()
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("batch", [(), (2,)])
+def test_an_action_that_moves_too_far_for_float64_is_refused(batch, temperature):
+    """The gain would be 0, and the value that of no action."""
+    start = torch.ones(*batch, 1, dtype=torch.float64)
+    problem = LinearQuadratic.from_cost(0.9, 1e160, 1.0, 1.0, 0.3, horizon=3, initial_mean=start)
+    with pytest.raises(InvalidArgument, match=r"cost of its actions.*Rescale"):
+        infer(LinearQuadraticModel(problem, temperature), 0.0)
+
+
+def test_the_remedy_of_numbers_beyond_float64_at_optimism_0():
+    far = LinearQuadratic.from_cost(0.9, 0.5, 1.0, 0.2, 0.3, horizon=6, initial_mean=1e200)
+    with pytest.raises(InvalidArgument, match=r"its start and its values.*Rescale"):
+        infer(LinearQuadraticModel(far), 0.0)
+    tiny = LinearQuadratic.from_cost(0.9, 0.5e-300, 1.0, 0.2e-300 * 1e-300, 0.3, horizon=6, initial_mean=1.0)
+    with pytest.raises(OptimismBreakdown, match=r"no action is best.*units in which `B` is nearer to 1"):
+        infer(LinearQuadraticModel(tiny), 0.0)

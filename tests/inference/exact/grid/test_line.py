@@ -7,7 +7,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 
-from pgm_control import InvalidArgument, estimate_elbo
+from pgm_control import InvalidArgument, LinearQuadratic, LinearQuadraticModel, estimate_elbo, evaluate, infer
 from pgm_control.errors import OptimismBreakdown
 from pgm_control.inference.exact.grid.infer_line import infer_line
 from pgm_control.models.hurry import hurry
@@ -175,3 +175,51 @@ def test_errors_name_the_argument():
         infer_line(model, 1.0, box=(1.0, 2.0))
     with pytest.raises(InvalidArgument, match="`spacing`"):
         infer_line(model, 1.0, spacing=-1.0)
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.5])
+@pytest.mark.parametrize("unit", [1e-20, 1.0, 1e6, 1e20])
+def test_a_square_reward_is_that_of_the_riccati_recursion_in_any_unit(unit, spread):
+    """The densities of numbers that torch takes for float32 have seven digits, and overflow at 1e19."""
+    line = Line(lambda s: -0.5 * (s / unit) ** 2, 3, math.sqrt(0.3) * unit, unit, spread * unit)
+    cost = torch.zeros(3, 2, 2, dtype=torch.float64)
+    cost[1:, 0, 0] = 1.0 / unit**2
+    same = LinearQuadratic(
+        [[1.0]], [[1.0]], [[0.3 * unit**2]], cost, horizon=3, initial_mean=[unit],
+        initial_covariance=[[(spread * unit) ** 2]], final_cost=[[1.0 / unit**2]],
+    )  # fmt: skip
+    for beta in (1.0, 0.0, -0.2):
+        found = infer(LineModel(line, 1.0, 0.5 * unit**2), beta)
+        exact = infer(LinearQuadraticModel(same, 1.0, [[0.5 * unit**2]]), beta)
+        assert found.objective == pytest.approx(exact.objective, abs=1e-7)
+        assert found.true_return == pytest.approx(evaluate(exact.model, exact).true_return, abs=1e-6)
+
+
+def test_a_wall_of_rewards_of_minus_infinity_is_avoided_by_luck():
+    """log p(O) = log P(s > −1) with s ~ N(0, .5 + .09); the policy in the true world meets the wall."""
+    wall = Line(lambda s: torch.where(s < -1.0, -torch.inf, 0.0 * s), 1, 0.3)
+    found = infer(LineModel(wall, 1.0, 0.5), 1.0)
+    exact = math.log(0.5 * math.erfc(-1.0 / math.sqrt(2.0 * 0.59)))
+    assert found.objective == pytest.approx(exact, abs=found.error.objective)
+    assert found.error.objective < 0.06
+    assert (found.true_return, found.error.true_return) == (-math.inf, 0.0)
+    with pytest.raises(InvalidArgument, match="rewards of −inf that the noise can reach"):
+        infer(LineModel(wall, 1.0, 0.5), 0.0)
+
+
+@pytest.mark.parametrize("beta", [0.0, 1.0, -0.5])
+def test_a_noise_of_bounded_support(beta):
+    """One step of uniform noise: L_β of −s² by quadrature in numpy."""
+    half = 0.3
+
+    def noise(s, a):
+        return dist.Uniform(torch.full_like(s, -half), torch.full_like(s, half), validate_args=False)
+
+    found = infer(LineModel(Line(lambda s: -(s**2), 1, noise), 1.0, 0.5), beta)
+    a, w = np.linspace(-6.0, 6.0, 4001)[:, None], half * (np.arange(400) + 0.5) / 200.0 - half
+    reward = -((a + w) ** 2)
+    worth = reward.mean(1) if beta == 0 else np.log(np.exp(beta * reward).mean(1)) / beta
+    prior = np.exp(-(a[:, 0] ** 2)) / math.sqrt(math.pi)
+    exact = math.log(float((prior * np.exp(worth)).sum() * 0.003))
+    assert found.objective == pytest.approx(exact, abs=3.0 * found.error.objective)
+    assert found.error.objective < 0.02
