@@ -68,7 +68,7 @@ class GaussianObjective:
             raise InvalidArgument("`reward` must have parameters that can be learned, but has none.")
         self._model, self._reward, self._assumed, self._record, self._prior = model, reward, assumed, record, prior
         problem = model.problem
-        self.number, self.refused = len(record.actions), 0
+        self.number, self.refused = float(len(record.actions)), 0
         self._beta, self._F = assumed.beta, problem.F[0].numpy(force=True).astype(np.float64)
         self._base = _without_cost(model)
         own = reward.names
