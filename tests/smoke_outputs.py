@@ -47,5 +47,10 @@ clamped, iLQG       -39.79            -10.60        -6.51              0.11
     "37_collapse": """
 near end pays      τ   optimum   mean return   runs at the near end   at the far end
           0.2      0     1.000         0.182                     40                0
+          0.2   0.02     1.000         0.181                     40                0
+          0.2   0.05     1.000         0.179                     40                0
+          0.5      0     1.000         0.479                     40                0
+          0.5   0.02     1.000         0.477                     40                0
+          0.5   0.05     0.999         0.473                     40                0
 """,
 }

@@ -103,25 +103,31 @@ def test_with_less_wind_there_is_less_to_hope_for(wind, free, clamped):
 
 
 def fitted(guide_class):
-    of = model()
+    """A network after a fit, with an estimate; 20 steps as in the card, or 5 in the reduced form."""
+    of = model(sized(20, 5))
     guide = guide_class(of, seed=0)
-    steps = sized(1000, 250)
-    optim = ClippedAdam({"lr": 0.01, "lrd": 0.01 ** (1 / steps), "betas": (0.9, 0.99)})
+    steps, rate = sized((1000, 0.01), (300, 0.02))
+    optim = ClippedAdam({"lr": rate, "lrd": 0.01 ** (1 / steps), "betas": (0.9, 0.99)})
     fit(of, guide, OnePassELBO(64), optim, num_steps=steps, tolerance=0.0, seed=0)
     return of, guide, estimate(of, guide, 10_000, seed=1)
 
 
 @pytest.mark.slow
 def test_a_free_network_has_the_log_evidence_of_the_mesh():
+    """In the reduced form the untrained network is .22 nats below the log-evidence, and the fit comes within .03."""
     of, guide, found = fitted(FreeNeuralGuide)
-    assert FREE[0] - 0.4 <= found.elbo.mean <= FREE[0] + 4 * found.elbo.standard_error
-    assert found.true_return.mean < CLAMPED[2] - 10.0
+    known = solve(1.0, horizon=of.horizon)
+    assert known.objective - sized(0.4, 0.03) <= found.elbo.mean <= known.objective + 4 * found.elbo.standard_error
+    if of.horizon == 20:
+        assert found.true_return.mean < CLAMPED[2] - 10.0
     bound = iwae_bound(of, guide, 200, 50, seed=2)
-    assert bound.mean == pytest.approx(FREE[0], abs=0.01 + 4 * bound.standard_error)
+    assert bound.mean == pytest.approx(known.objective, abs=0.01 + 4 * bound.standard_error)
 
 
 @pytest.mark.slow
 def test_a_clamped_network_earns_nearly_what_the_mesh_says():
-    _, _, found = fitted(ClampedNeuralGuide)
-    assert CLAMPED[0] - 4.0 <= found.elbo.mean <= CLAMPED[0] + 4 * found.elbo.standard_error
-    assert found.true_return.mean == pytest.approx(CLAMPED[2], abs=0.6)
+    """In the reduced form the untrained network is .08 nats below the optimum, and the fit comes within .03."""
+    of, _, found = fitted(ClampedNeuralGuide)
+    known = solve(0.0, horizon=of.horizon)
+    assert known.objective - sized(4.0, 0.03) <= found.elbo.mean <= known.objective + 4 * found.elbo.standard_error
+    assert found.true_return.mean == pytest.approx(known.true, abs=sized(0.6, 0.02))

@@ -5,6 +5,7 @@ from typing import NamedTuple, final
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.func import functional_call
 
@@ -67,7 +68,7 @@ class GaussianObjective:
             raise InvalidArgument("`reward` must have parameters that can be learned, but has none.")
         self._model, self._reward, self._assumed, self._record, self._prior = model, reward, assumed, record, prior
         problem = model.problem
-        self.number, self.refused = len(record.actions), 0
+        self.number, self.refused = float(len(record.actions)), 0
         self._beta, self._F = assumed.beta, problem.F[0].numpy(force=True).astype(np.float64)
         self._base = _without_cost(model)
         own = reward.names
@@ -205,8 +206,8 @@ class GaussianObjective:
             by[:, first : first + n * k, :, :k] += inverse[:, None] @ moved
         return given._replace(coefficients=inverse @ both + given.coefficients, by_coefficients=by)
 
-    def log_likelihood(self, x: Vector, slopes: bool = True) -> tuple[float, Vector]:
-        """The log-likelihood in nats, and its gradient; −∞ beyond the breakdown."""
+    def log_likelihood(self, x: Vector, slopes: bool = True) -> tuple[float, Float[np.ndarray, " slope"]]:
+        """The log-likelihood in nats, and its gradient, empty without `slopes`; −∞ beyond the breakdown."""
         found = self.agent_at(x, slopes)
         if found is None:
             self.refused += 1

@@ -102,7 +102,7 @@ def beyond_float64(given: Prepared, swept: Swept) -> Bool[np.ndarray, "*batch"]:
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         curvature = C.diagonal(axis1=-2, axis2=-1) + ((P @ B) * B).sum(-2)
         off = (np.abs(curvature) > _LARGEST) | ((np.abs(curvature) < _SMALLEST) & (B != 0).any(-2))
-    return off.any((-2, -1))
+    return np.asarray(off.any((-2, -1)))  # also of one problem, where numpy returns a number
 
 
 def _loses_digits(given: Prepared, swept: Swept, theta: Tensor) -> bool:
