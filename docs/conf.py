@@ -36,6 +36,7 @@ release = pgm_control.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
+    "sphinx.ext.viewcode",
     "markdown_docstrings",
     "markdown_pages",
     "explorer_page",

@@ -8,8 +8,8 @@ import pytest
 import torch
 from hypothesis import settings
 
-# Brief: a third of the cases of each test, for tests that have already passed. Reduced: a fixed set of cases. Full: many
-# more cases, new ones each time, with the failing case printed.
+# Brief: a third of the cases of each test, for tests that have already passed. Reduced: a fixed set of cases. Full:
+# many more, new ones each time, with the failing case printed.
 settings.register_profile("brief", max_examples=8, deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("reduced", max_examples=15, deadline=None, derandomize=True, print_blob=True)
 settings.register_profile("full", max_examples=2000, deadline=None, print_blob=True)

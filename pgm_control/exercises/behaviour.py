@@ -23,6 +23,13 @@ def _free() -> float:
     return math.log(known / float(_ODDS * i[2] - f[2]))
 
 
+def _slope(u: float = 8.0) -> float:
+    (i, f), table = restaurant().probability[0], restaurant().reward[0, 0].clone()
+    table[2] = u
+    share = torch.softmax(torch.stack([i @ table, f @ table]), 0)
+    return float(_ITALIAN * i[2] + _FRENCH * f[2] - (_ITALIAN + _FRENCH) * (share @ torch.stack([i[2], f[2]])))
+
+
 def _believed(utility: float) -> float:
     italian, u = restaurant().probability[0, 0], restaurant().reward[0, 0].clone()
     u[2] = utility
@@ -36,7 +43,8 @@ BEHAVIOUR = Exercise(
         f"Of 40 evenings somebody spent {_FRENCH} in the French and {_ITALIAN} in the Italian restaurant of "
         "`restaurant()` (τ = 1, uniform prior). The utilities of a bad and a good dinner are known, −10 and "
         "6; that of a spectacular one is not. Find the utility that makes these choices most probable, if the "
-        "person knows the dynamics (clamped), and if the person chooses as the exact posterior does (free)."
+        "person knows the dynamics (clamped), and if the person chooses as the exact posterior does (free). Find "
+        "also the derivative of the clamped log-likelihood by this utility where it is 8."
     ),
     asked=(
         Asked(
@@ -67,6 +75,17 @@ BEHAVIOUR = Exercise(
                     lambda: float(restaurant().probability[0, 0, 2]),
                     "This is the true probability, in which a clamped person believes.",
                 ),
+            ),
+        ),
+        Asked(
+            "slope",
+            "the derivative of the clamped log-likelihood of the 40 choices by the utility, at 8, in nats per reward",
+            _slope,
+            1e-6,
+            "Each choice of a adds p(spectacular | a) minus its mean under the policy at that utility.",
+            (
+                (lambda: _slope(_clamped()), "This is the derivative at the best utility, where it vanishes."),
+                (lambda: _slope() / 40, "This is the mean of the 40 choices; their likelihoods multiply."),
             ),
         ),
     ),

@@ -1,4 +1,6 @@
-"""Exercise 5: a policy gradient by hand, and what a baseline does to its variance."""
+"""Exercise 5: a policy gradient by hand, what a baseline does to its variance, and a fixed point."""
+
+import math
 
 import torch
 from torch import Tensor
@@ -42,7 +44,8 @@ SAMPLES = Exercise(
         "In `restaurant()` at τ = 1 with a uniform prior, a clamped guide has the policy softmax(logits), "
         "with both logits 0. Compute the exact gradient of its ELBO by enumeration of the six pairs (a, k), "
         "as E[∇ log π(a) (G − b)] with G = r/τ − log π(a)/ρ(a). Then compare the variance of one sample of "
-        "its first entry, with the baseline b = E[G] and without."
+        "its first entry, with the baseline b = E[G] and without. Last, an endless problem with one state: its two "
+        "actions pay 1 and 0, γ = .9, τ = 1, uniform prior. Find the fixed point V of the soft backup."
     ),
     asked=(
         Asked(
@@ -78,6 +81,17 @@ SAMPLES = Exercise(
                     lambda: (_variance(_baseline()) / _variance(0.0)) ** 0.5,
                     "This is the ratio of standard deviations.",
                 ),
+            ),
+        ),
+        Asked(
+            "fixed_point",
+            "the soft value V of the endless problem, in reward units",
+            lambda: math.log((math.e + 1) / 2) / (1 - 0.9),
+            1e-6,
+            "Q(a) = r(a) + γ V, and V = τ log of the mean of e^{Q/τ}; γ V leaves the logarithm as a summand.",
+            (
+                (lambda: 1 / (1 - 0.9), "This is the hard value, with a maximum in place of the soft one."),
+                (lambda: math.log(math.e + 1) / (1 - 0.9), "Each action has the prior probability ½: a mean, no sum."),
             ),
         ),
     ),

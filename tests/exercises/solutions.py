@@ -82,6 +82,9 @@ def variance(b):
 
 
 variance_ratio = variance(baseline) / variance(0.0)
+fixed_point = 0.0
+for _ in range(300):
+    fixed_point = np.log((np.exp(1 + 0.9 * fixed_point) + np.exp(0.9 * fixed_point)) / 2)
 """,
     6: """
 from math import exp, log
@@ -91,5 +94,13 @@ utility_clamped = (log(odds) - ((0.05 * -10 + 0.9 * 6) - (0.2 * -10 + 0.6 * 6)))
 french, italian = 0.05 * exp(-10) + 0.9 * exp(6), 0.2 * exp(-10) + 0.6 * exp(6)
 utility_free = log((french - odds * italian) / (odds * 0.2 - 0.05))
 p_spectacular = 0.2 * exp(utility_free) / (italian + 0.2 * exp(utility_free))
+
+
+def nats(u):
+    gap = (-0.5 + 5.4 + 0.05 * u) - (-2.0 + 3.6 + 0.2 * u)
+    return -22 * log(1 + exp(-gap)) - 18 * log(1 + exp(gap))
+
+
+slope = (nats(8 + 1e-4) - nats(8 - 1e-4)) / 2e-4
 """,
 }
