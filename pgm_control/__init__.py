@@ -313,7 +313,7 @@ if TYPE_CHECKING:
     from .benchmark.page import Bench as Bench
     from .benchmark.page import BenchStatus as BenchStatus
     from .benchmark.rows import BenchRow as BenchRow
-    from .plot.comparison import picture as picture
+    from .plot.continuous.picture import picture as picture
     from .reports.report import report as report
     from .reports.explorer import explore as explore
     from .reports.graph import render as render

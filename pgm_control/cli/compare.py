@@ -12,7 +12,7 @@ from ..analysis.temperature import most_temperatures, temperature_for
 from ..errors import InvalidArgument, MissingExtra, PGMControlError
 from ..inference.variational.fitting.fit_result import Fit, FitStatus
 from ..models import TabularModel
-from ..plot.comparison import picture
+from ..plot.continuous.picture import picture
 from ..reports.explorer.page import explorer_page
 from ..reports.report import report as write_report
 from ..runtime.progress import Progress

@@ -10,7 +10,7 @@ from ..analysis.continuous_comparison import ContinuousComparison
 from ..analysis.frontier import frontier
 from ..errors import InvalidArgument, MissingExtra
 from ..models import ContinuousModel, continuous_zoo
-from ..plot.comparison import picture
+from ..plot.continuous.picture import picture
 from ..problems.named import CONTINUOUS
 from ..reports.report import report as write_report
 from ..text.as_json import plain, save_as_json

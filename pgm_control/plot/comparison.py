@@ -1,22 +1,16 @@
 """One picture of a comparison: the beliefs, actions and returns of each guide, and the convergence of SVI."""
 
-import io
 import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..analysis.compare import Comparison
-from ..analysis.continuous_comparison import ContinuousComparison
 from ..errors import MissingExtra
-from ..runtime.arguments import instance
-from ..runtime.files import path_of, write_whole
 from ..text.wording import action_label, action_phrase, amount, short_chance, state_label, state_phrase
 from ..trajectories.beliefs import believed_event, outcome_labels
 from ..trajectories.steps import temperature_words
 from .canvas import style_of
-from .continuous.comparison import continuous_picture
 from .episodes import episode_maps
 from .grid import has_layout, inches_of, layout_of
 from .progress import draw_objective
@@ -53,35 +47,8 @@ _CLAMPED = _Look("clamped guide, exact", "#56B4E9", "...")
 _MARK: Mapping[str, Any] = {"marker": "D", "markersize": 5, "markerfacecolor": "white", "markeredgecolor": "black"}
 
 
-def picture(comparison: Comparison | ContinuousComparison, path: str | Path | None = None) -> "Figure":
-    """Draw a comparison in four panels: the outcome probabilities, the first choice, the returns and the two fits.
-
-    For a problem on a grid two maps come first, with an imagined and a true episode of each guide; see `episode_maps`.
-    Their seed is that of the comparison. For a continuous model the panels are the believed and the true states of each
-    guide, or their paths in the plane, and the returns; for a linear-quadratic model also the gain and the spread of
-    the actions by optimism up to the breakdown. No global state changes: no pyplot, no style, no backend.
-
-    Args:
-        comparison: from `compare`.
-        path: a file to write the picture to; the suffix (.png, .pdf, .svg) is the format. Default: no file.
-
-    Raises:
-        MissingExtra: without matplotlib, with the command that installs it.
-    """
-    path = None if path is None else path_of(path)
-    if isinstance(comparison, ContinuousComparison):
-        figure = continuous_picture(comparison)
-    else:
-        figure = _picture(instance("comparison", comparison, Comparison, "Pass compare(model)."))
-    if path is not None:
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format=Path(path).suffix.lstrip(".") or "png", dpi=150)
-        write_whole(path, buffer.getvalue())
-    return figure
-
-
-def _picture(comparison: Comparison) -> "Figure":
-    """The picture of a tabular comparison."""
+def tabular_picture(comparison: Comparison) -> "Figure":
+    """Draw the comparison of a tabular model in four panels, or six; see `picture`."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # an extra, and slow to import
         from matplotlib.figure import Figure

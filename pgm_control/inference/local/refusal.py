@@ -5,7 +5,7 @@ from typing import NoReturn
 import torch
 
 from ...chance.optimism import Optimism
-from ...errors import OptimismBreakdown
+from ...errors import InvalidArgument, OptimismBreakdown
 from ...text.wording import amount
 from ...trajectories.gaussian.riccati import prepared
 from ..exact.gaussian.breakdown import BreakdownEdge, breakdown
@@ -32,7 +32,7 @@ def refuse_unbounded(
 
     Raises:
         OptimismBreakdown: with the limit of the problem, if it is known.
-        InvalidArgument: if no plan is best.
+        InvalidArgument: if no plan is best, or the objective is no number although no β is negative.
     """
     beyond = step.beyond
     if beyond is not None and (step.is_whole or (at_rest and _is_bounded(beyond, (0.0, 0.0)))):
@@ -45,6 +45,11 @@ def refuse_unbounded(
                 beta[0],
             )
         _refuse(step, beyond, optimism, beta)
+    if not step.is_bounded and (at_rest or step.size == 0) and min(beta) >= 0:
+        raise InvalidArgument(
+            f"`model` must have finite rewards where a Gaussian guide goes, which is everywhere, but the objective of "
+            f"the guide is {step.before:g} nats. Replace rewards of −inf by large finite costs."
+        )
     if not step.is_bounded and (at_rest or step.size == 0):
         raise OptimismBreakdown(
             f"`optimism` {optimism} must be one at which an adversary that pays KL/|β| is bounded, but it is so "

@@ -8,15 +8,18 @@ import torch
 from ledge import ledge
 
 from pgm_control import (
+    InvalidArgument,
     LinearQuadratic,
     LinearQuadraticModel,
     Optimism,
     OptimismBreakdown,
+    Planar,
+    PlanarModel,
     breakdown,
     fit,
     infer,
 )
-from pgm_control.guides import GaussianDialGuide
+from pgm_control.guides import FreeGaussianGuide, GaussianDialGuide
 from pgm_control.inference.local.adversary import worst_case
 from pgm_control.inference.local.around import around
 from pgm_control.inference.local.expectations import Points
@@ -203,3 +206,12 @@ def test_an_adversary_that_no_policy_of_the_search_bounds_is_refused():
     guide = GaussianDialGuide(model, Optimism(dynamics=-0.9, initial=0.0))
     with pytest.raises(OptimismBreakdown):
         fit(model, guide, method="natural_gradient", num_steps=40)
+
+
+@pytest.mark.parametrize("worth", [-math.inf, math.nan])
+def test_rewards_that_are_no_numbers_are_not_called_an_adversary(worth):
+    walled = Planar(lambda s: torch.where(s[..., 0] < -0.5, worth, 0.0 * s[..., 0]), 2, 0.09)
+    model = PlanarModel(walled, 1.0, 0.5)
+    with pytest.raises(InvalidArgument, match="finite rewards where a Gaussian guide goes") as refusal:
+        fit(model, FreeGaussianGuide(model), method="natural_gradient", num_steps=20, seed=0)
+    assert not isinstance(refusal.value, OptimismBreakdown)
