@@ -35,6 +35,7 @@ from pgm_control.learners import SAC, OriginalSAC
 HORIZON, WIND, MID = 3, 0.2, 100
 X, A = np.linspace(-5, 5, 201), (np.arange(100) + 0.5) / 50 - 1
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(9)  # quadrature of the wind
+BLOWN = softmax(-0.5 * ((X - X[:, None, None] - A[:, None]) / WIND) ** 2, 2)  # from a point, by an action, to a point
 FORMS: dict[str, Any] = {
     "with V, τ = .3": (OriginalSAC, {"temperature": 0.3}), "two critics, τ = .3": (SAC, {"temperature": 0.3}),
     "two critics, τ learned": (SAC, {"target_entropy": 0.0}),
@@ -77,7 +78,6 @@ def backwards(tau: float, choose: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def optimum(tau: float) -> tuple[np.ndarray, np.ndarray]:
-    """The best policy."""
     return backwards(tau, lambda t, q: softmax(q / tau, 1))
 
 
@@ -90,10 +90,10 @@ def best_gaussian(tau: float) -> tuple[np.ndarray, np.ndarray]:
 
 def entropy(policy: np.ndarray) -> float:
     """The mean entropy of the density along the policy's own paths, in nats."""
-    blow, here, total = softmax(-0.5 * ((X - X[:, None, None] - A[:, None]) / WIND) ** 2, 2), np.eye(len(X))[MID], 0.0
+    here, total = np.eye(len(X))[MID], 0.0
     for p in policy:
         total += np.log(2) - here @ rel_entr(p, 1 / len(A)).sum(1)
-        here = np.einsum("x,xa,xay->y", here, p, blow)
+        here = np.einsum("x,xa,xay->y", here, p, BLOWN, optimize=True)
     return total / HORIZON
 
 
