@@ -1,0 +1,35 @@
+"""The value of the states after the last step of a plan: a function, an exact value, or a table."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import InvalidArgument
+from ..inference.sampling.lookahead import HasLookahead
+from ..runtime.arguments import shown
+from .world import World
+
+TerminalValue = Callable[[int, Tensor], Tensor] | HasLookahead
+
+
+def terminal_of(name: str, given: Any, model: Any, world: World) -> Callable[[int, Tensor], Tensor] | None:
+    """The argument as a function of t and a batch of states, one a row, that returns reward units; None for none.
+
+    A posterior over vectors gives its own value $V_t(s)$, whatever the optimism for which it was solved.
+
+    Raises:
+        InvalidArgument: if it is nothing of that kind.
+    """
+    if given is None:
+        return None
+    if not isinstance(given, type) and isinstance(given, HasLookahead):
+        ahead, tau = given.lookahead(), float(given.model.temperature)  # pyright: ignore[reportAttributeAccessIssue]
+        return lambda t, state: tau * torch.as_tensor(ahead(t, state))
+    if isinstance(given, type) or not callable(given):
+        raise InvalidArgument(
+            f"`{name}` must be a function of t and a batch of states that returns reward units, or a posterior that "
+            f"has one, such as infer(model, 0.0), but is {shown(given)}."
+        )
+    return given
