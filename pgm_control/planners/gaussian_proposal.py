@@ -50,13 +50,13 @@ class GaussianProposal:
         plans = mean + deviation * torch.special.ndtri(share)
         return torch.minimum(torch.maximum(plans, self.low + _EDGE * width), self.high - _EDGE * width)
 
-    def log_density(self, plans: Float[Tensor, "episode plan step action"]) -> Float[Tensor, "episode plan"]:
-        """The log-density of plans within the box, in nats."""
+    def log_density(self, plans: Float[Tensor, "episode plan step action"]) -> Float[Tensor, "episode plan step"]:
+        """The log-density of each action of plans within the box, in nats."""
         mean, deviation = self.mean[:, None], self.deviation[:, None]
         each = -0.5 * ((plans - mean) / deviation).square() - deviation.log() - _LOG_ROOT
         if self.is_bounded:
             each = each - self._masses()[1][:, None].log()
-        return each.sum((-2, -1))
+        return each.sum(-1)
 
     def refitted(self, plans: Tensor, weight: Float[Tensor, "episode plan"], spread: bool) -> "GaussianProposal":
         """The proposal with the weighted mean of plans, and if `spread` their weighted deviation."""

@@ -22,6 +22,7 @@ class LinearQuadraticWorld:
 
     Attributes:
         horizon, temperature: T and τ.
+        state_axes: 1.
         prior_sees_state: whether the action prior has a gain.
     """
 
@@ -43,6 +44,7 @@ class LinearQuadraticWorld:
                 f"`model` must have no discount for a planner, but has {problem.discount}: the weight of a plan would "
                 "be no product. Take a horizon and a `terminal_value` in its place."
             )
+        self.state_axes = 1
         self.horizon, self.temperature = problem.horizon, float(model.temperature)
         self.num_states, self.num_actions = problem.num_states, problem.num_actions
         self._A, self._B, self._d = problem.A.detach(), problem.B.detach(), problem.d.detach()

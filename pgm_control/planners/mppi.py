@@ -100,7 +100,7 @@ class MPPI(Planner):
         noises = self.num_noise_samples
         for sweep in range(self.num_sweeps):
             plans = proposal.draw(self.num_plans)
-            log_proposal = proposal.log_density(plans)
+            log_proposal = proposal.log_density(plans).sum(-1)
             found = roll_out(self.world, t, state, plans, noises, self.terminal_value)
             if isinstance(self.temperature, ESS):
                 tau = temperature_for(found, log_proposal, self.optimism, self.temperature.fraction)
@@ -117,7 +117,7 @@ class MPPI(Planner):
             proposal = proposal.refitted(plans, weight, self.adapts_spread and sweep < self.num_sweeps - 1)
         value = tau * (total - torch.log(total.new_tensor(float(self.num_plans))))
         return Found(
-            plans, log_weight - total[:, None], effective(log_weight),
+            plans, log_weight - total[:, None], effective(log_weight), weight.amax(-1),
             largest_noise(found, tau, self.optimism, weight), tau, value, proposal.centre(),
             self.num_sweeps * steps * plans.shape[0] * plans.shape[1] * noises,
         )  # fmt: skip

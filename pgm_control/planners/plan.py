@@ -39,8 +39,8 @@ class Plan:
         actions: that plan.
         plans: all plans that were simulated in the last sweep.
         log_weights: their normalised log-weights, in nats.
-        effective_sample_size: 1/Σ w² of the plans.
-        largest_weight: the weight of the plan with the largest one.
+        effective_sample_size: 1/Σ w² of the plans; of `SMCPlanner` that of the families that share a first action.
+        largest_weight: the largest weight of a plan, or of a family.
         largest_noise_weight: the share of the largest draw in the average over the noises of a plan, averaged over
             plans by weight: 1/M at optimism 0, and near 1 where the average is that of one draw.
         temperature: τ that was used, in reward units per nat; for an `ESS` the one that was found.

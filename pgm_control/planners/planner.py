@@ -1,7 +1,6 @@
 """The base class of planners: their common arguments, warm starts, acting, and episodes side by side."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any, NamedTuple, final
 
 import numpy as np
@@ -28,6 +27,7 @@ class Found(NamedTuple):
     plans: Tensor
     log_weights: Float[Tensor, "episode plan"]
     effective_sample_size: Float[Tensor, " episode"]
+    largest_weight: Float[Tensor, " episode"]
     largest_noise_weight: Float[Tensor, " episode"]
     temperature: Float[Tensor, " episode"]
     value: Float[Tensor, " episode"]
@@ -77,8 +77,6 @@ class Planner(ABC):
         self.spread = checked_spread(spread)
         self._random = torch.Generator().manual_seed(integer_of(seed))
         self._edge = Edge(model, self.horizon, terminal_value)
-        with seeded(0), torch.no_grad():
-            pass
         self.latest: Plan | None = None
         self._time = 0
 
@@ -195,12 +193,12 @@ class Planner(ABC):
         if isinstance(self.temperature, ESS):
             self._edge.require(self.optimism, float(found.temperature.amin()))
         actions = self.world.played(found.centre)
-        largest = found.log_weights.exp().amax(-1)
         status = status_of(
-            largest, found.largest_noise_weight, self.num_plans, self.num_noise_samples, self.optimism == 1.0
+            found.largest_weight, found.largest_noise_weight, self.num_plans, self.num_noise_samples, self.optimism == 1.0
         )
         return Plan(
-            status, t, actions[:, 0], actions, found.plans, found.log_weights, found.effective_sample_size, largest,
+            status, t, actions[:, 0], actions, found.plans, found.log_weights, found.effective_sample_size,
+            found.largest_weight,
             found.largest_noise_weight, found.temperature, found.value, found.num_simulated_steps, found.centre,
         )  # fmt: skip
 
@@ -279,6 +277,3 @@ class Planner(ABC):
 
     def _centre_shape(self) -> tuple[int, ...]:
         return (max(self.horizon - 1, 1), *self.world.like().shape)
-
-
-PlannerOf = Callable[..., Planner]

@@ -56,21 +56,19 @@ def _rolled(world: World, t: int, state: Tensor, plans: Tensor, noises: int, val
         at, reward = world.move(t + k, at, action)
         total = total + reward
     if value is not None and t + steps < world.horizon:
-        total = total + valued(value, t + steps, at)
+        total = total + valued(value, t + steps, at, at.shape[:3])
     assert isinstance(total, Tensor)
     assert isinstance(prior, Tensor)
     return Scores(total, prior.expand(episodes, count, prior.shape[-1]))
 
 
-def valued(value: Value, t: int, state: Tensor) -> Tensor:
-    """The value of states with any axes in front, in reward units.
+def valued(value: Value, t: int, state: Tensor, front: torch.Size) -> Tensor:
+    """The value of states with these axes in front, in reward units.
 
     Raises:
         InvalidArgument: unless it is a number for each.
     """
-    front = state.shape[:3]
-    found = value(t, state.reshape(-1, *state.shape[3:]))
-    size = front.numel()
+    found, size = value(t, state.reshape(-1, *state.shape[len(front) :])), front.numel()
     if not isinstance(found, Tensor) or tuple(found.shape) != (size,) or bool(found.isnan().any()):
         raise InvalidArgument(
             f"`terminal_value` must return a tensor with one number for each of the {size} states (row, coordinate), "

@@ -24,6 +24,7 @@ class VectorWorld:
 
     Attributes:
         horizon, temperature: T and τ.
+        state_axes: 1.
         prior_sees_state: whether the action prior may depend on the state.
     """
 
@@ -34,7 +35,7 @@ class VectorWorld:
             InvalidProblem: if a state or an action is no vector.
         """
         self._model, self.horizon, self.temperature = model, model.horizon, float(model.temperature)
-        self.prior_sees_state = not isinstance(model, PlanarVectors)
+        self.state_axes, self.prior_sees_state = 1, not isinstance(model, PlanarVectors)
         state = model.start().expand((2,)).rsample()
         action = model.action_prior(0, state).rsample()
         if state.ndim != 2 or action.ndim != 2:

@@ -20,8 +20,8 @@ class Proposal(Protocol):
         """Plans (episode, plan, step, …), drawn from torch's global generator."""
         ...
 
-    def log_density(self, plans: Tensor) -> Float[Tensor, "episode plan"]:
-        """The log-density of plans, in nats."""
+    def log_density(self, plans: Tensor) -> Float[Tensor, "episode plan step"]:
+        """The log-density of each action of plans, in nats."""
         ...
 
     def refitted(self, plans: Tensor, weight: Float[Tensor, "episode plan"], spread: bool) -> "Proposal":
@@ -45,11 +45,13 @@ class World(Protocol):
     Attributes:
         horizon: T, the number of actions.
         temperature: τ, in reward units per nat.
+        state_axes: the axes of one state: 1 for vectors, 0 for tables.
         prior_sees_state: whether the action prior depends on the state.
     """
 
     horizon: int
     temperature: float
+    state_axes: int
     prior_sees_state: bool
 
     def states(self, state: Any) -> tuple[Tensor, bool]:
