@@ -9,9 +9,24 @@ from torch import Tensor
 from ..errors import InvalidArgument
 from ..inference.sampling.lookahead import HasLookahead
 from ..runtime.arguments import shown
+from ..runtime.array_like import numbers
 from .world import World
 
 TerminalValue = Callable[[int, Tensor], Tensor] | HasLookahead
+
+
+def _table(name: str, given: Any, world: World) -> Callable[[int, Tensor], Tensor]:
+    """The values of a table by time and state, or of a function of t and states."""
+    if callable(given) and not isinstance(given, type):
+        return given
+    table = numbers(name, given, InvalidArgument).detach().double().cpu()
+    rows = world.horizon + 1
+    if table.ndim != 2 or len(table) != rows or bool(table.isnan().any()):
+        raise InvalidArgument(
+            f"`{name}` must have shape ({rows}, states), one row for each time from 0 to {world.horizon}, or be a "
+            f"function of t and states, or a posterior, but has shape {tuple(table.shape)}."
+        )
+    return lambda t, state: table[t, state]
 
 
 def terminal_of(name: str, given: Any, model: Any, world: World) -> Callable[[int, Tensor], Tensor] | None:
@@ -24,6 +39,8 @@ def terminal_of(name: str, given: Any, model: Any, world: World) -> Callable[[in
     """
     if given is None:
         return None
+    if world.state_axes == 0:
+        return _table(name, getattr(given, "v", given), world)
     if not isinstance(given, type) and isinstance(given, HasLookahead):
         ahead, tau = given.lookahead(), float(given.model.temperature)  # pyright: ignore[reportAttributeAccessIssue]
         return lambda t, state: tau * torch.as_tensor(ahead(t, state))

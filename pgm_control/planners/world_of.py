@@ -5,8 +5,10 @@ from typing import Any
 from ..errors import InvalidArgument
 from ..inference.local.vector_model import vector_model_of
 from ..runtime.arguments import shown
+from ..trajectories.blocks import MarkovModel
 from ..trajectories.gaussian.model import is_gaussian
 from .linear_quadratic_world import LinearQuadraticWorld
+from .tabular_world import TabularWorld
 from .vector_world import VectorWorld
 from .world import World
 
@@ -19,6 +21,8 @@ def world_of(model: Any) -> World:
     """
     if is_gaussian(model):
         return LinearQuadraticWorld(model)
+    if isinstance(model, MarkovModel) and not isinstance(model, type):
+        return TabularWorld(model)
     if getattr(model, "num_members", None) is not None and not isinstance(model, type):
         raise InvalidArgument(
             "`model` must not be an ensemble for a planner, which would have to say who knows the member. Take one: "
