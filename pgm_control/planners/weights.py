@@ -23,7 +23,8 @@ from ..chance.operators import certainty_equivalent, is_mean
 from ..chance.risk import Risk, beta_of
 from ..runtime.arguments import fraction
 
-_SPAN, _HALVINGS = 40.0, 60  # the range of log τ around the scale of the returns, and the steps of bisection
+_LOWEST, _HIGHEST = -16, 8  # log τ, relative to the range of the returns, between which it is looked for
+_HALVINGS = 40  # steps of bisection
 
 
 @final
@@ -99,10 +100,11 @@ def effective(log_weight: Float[Tensor, "episode plan"]) -> Float[Tensor, " epis
 def temperature_for(
     found: Scores, log_proposal: Float[Tensor, "episode plan"], optimism: float | Risk, target: float
 ) -> Float[Tensor, " episode"]:
-    """The temperature at which the effective sample size of the plans is this fraction of their number, by bisection.
+    """The temperature at which the effective sample size of the plans is this fraction of their number.
 
-    The effective sample size need not rise with τ everywhere, and may stay below the target where the proposal is far
-    from the prior; then this is the end of the search, and the planner reports the size that was reached.
+    It is the lowest one of a grid of powers of e at which the target is reached, refined by bisection. Where the target
+    is reached nowhere, since the proposal is far from the prior, it is that of the grid with the largest effective
+    sample size, and the planner reports the size that was reached.
 
     Args:
         found: returns and log-priors.
@@ -112,15 +114,22 @@ def temperature_for(
     """
     count = found.returns.shape[1]
     returns = found.returns.mean(-1)
-    scale = (returns.amax(-1) - returns.amin(-1)).clamp(min=1e-300).log()
-    low, high = scale - _SPAN, scale + _SPAN / 4
+    finite = torch.where(returns.isfinite(), returns, torch.nan).nan_to_num(float(returns[returns.isfinite()].mean()))
+    spread = finite.amax(-1) - finite.amin(-1)
+    scale = torch.where(spread > 0, spread, 1.0).log()
 
-    def reached(log_tau: Tensor) -> Tensor:
+    def size(log_tau: Tensor) -> Tensor:
         tau = log_tau.exp()
-        return effective(score(found, tau, optimism) / tau[:, None] - log_proposal) >= target * count
+        return effective(score(found, tau, optimism) / tau[:, None] - log_proposal)
 
+    grid = torch.arange(_LOWEST, _HIGHEST, dtype=scale.dtype)
+    sizes = torch.stack([size(scale + offset) for offset in grid])
+    enough = sizes >= target * count
+    lowest = torch.where(enough.any(0), enough.to(torch.int8).argmax(0), sizes.argmax(0))
+    high = scale + grid[lowest]
+    low = torch.where(enough.any(0) & (lowest > 0), high - 1.0, high)
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
-        enough = reached(middle)
-        low, high = torch.where(enough, low, middle), torch.where(enough, middle, high)
-    return high.exp()
+        reached = size(middle) >= target * count
+        low, high = torch.where(reached, low, middle), torch.where(reached, middle, high)
+    return torch.where(enough.any(0), high, scale + grid[lowest]).exp()
