@@ -359,6 +359,7 @@ if TYPE_CHECKING:
     from . import models as models
     from . import guides as guides
     from . import learners as learners
+    from . import planners as planners
     from . import inverse_rl as inverse_rl
     from . import behaviour as behaviour
     from . import plot as plot

@@ -1,7 +1,7 @@
 """Plans of linear-quadratic problems as one dense Gaussian integral, in numpy: an oracle that shares no code.
 
-The return is a quadratic form of the plan and of all noises. The noises are integrated out at the optimism β, which leaves
-a Gaussian over plans.
+The return is a quadratic form of the plan and of all noises. The noises are integrated out at the optimism β, which
+leaves a Gaussian over plans.
 """
 
 from typing import NamedTuple

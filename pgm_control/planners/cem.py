@@ -6,9 +6,10 @@ Sources:
 """
 
 import math
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..chance.risk import Risk
@@ -82,32 +83,46 @@ class CEM(Planner):
         )
         if isinstance(self.temperature, ESS):
             raise InvalidArgument(
-                "`temperature` must be a number for CEM, the unit of β, but is an ESS: the best plans have equal weights. "
-                "Pass elite_fraction."
+                "`temperature` must be a number for CEM, the unit of β, but is an ESS: the best plans have equal "
+                "weights. Pass elite_fraction."
             )
         self.num_sweeps = whole("num_sweeps", num_sweeps)
         self.elite_fraction = fraction("elite_fraction", elite_fraction)
 
     def search(self, t: int, state: Tensor, proposal: Proposal, steps: int) -> Found:
         """The best plans of the last sweep, with equal weights."""
-        noises, best = self.num_noise_samples, min(max(2, round(self.elite_fraction * self.num_plans)), self.num_plans)
+        best = min(max(2, round(self.elite_fraction * self.num_plans)), self.num_plans)
         assert isinstance(self.temperature, float)
         tau = torch.full((len(state),), self.temperature, dtype=torch.float64)
-        for _ in range(self.num_sweeps):
-            plans = proposal.draw(self.num_plans)
-            found = roll_out(self.world, t, state, plans, noises, self.terminal_value)
-            found = Scores(found.returns, self._allowed(found.log_prior))
-            elite = score(found, tau, self.optimism).topk(best, -1).indices
-            weight = torch.zeros(plans.shape[:2], dtype=torch.float64).scatter(-1, elite, 1.0 / best)
-            proposal = proposal.refitted(plans, weight, True)
+        swept = self._sweep(t, state, proposal, tau, best)
+        for _ in range(self.num_sweeps - 1):
+            swept = self._sweep(t, state, swept.proposal, tau, best)
         size = tau.new_full((len(state),), float(best))
+        share = largest_noise(swept.found, tau, self.optimism, swept.weight)
+        steps_made = self.num_sweeps * steps * swept.plans.shape[0] * swept.plans.shape[1] * self.num_noise_samples
         return Found(
-            plans, weight.log(), size, 1.0 / size, largest_noise(found, tau, self.optimism, weight), tau,
-            torch.full_like(tau, math.nan), proposal.centre(),
-            self.num_sweeps * steps * plans.shape[0] * plans.shape[1] * noises,
+            swept.plans, swept.weight.log(), size, 1.0 / size, share, tau, torch.full_like(tau, math.nan),
+            swept.proposal.centre(), steps_made,
         )  # fmt: skip
+
+    def _sweep(self, t: int, state: Tensor, proposal: Proposal, tau: Tensor, best: int) -> "_Swept":
+        plans = proposal.draw(self.num_plans)
+        found = roll_out(self.world, t, state, plans, self.num_noise_samples, self.terminal_value)
+        found = Scores(found.returns, self._allowed(found.log_prior))
+        elite = score(found, tau, self.optimism).topk(best, -1).indices
+        weight = torch.zeros(plans.shape[:2], dtype=torch.float64).scatter(-1, elite, 1.0 / best)
+        return _Swept(plans, found, weight, proposal.refitted(plans, weight, True))
 
     @staticmethod
     def _allowed(log_prior: Tensor) -> Tensor:
         """0 for plans that the prior allows, −inf for others: its density does not count."""
         return torch.where(torch.isneginf(log_prior), log_prior, 0.0)
+
+
+class _Swept(NamedTuple):
+    """What a sweep finds, and the proposal of the next one."""
+
+    plans: Tensor
+    found: Scores
+    weight: Float[Tensor, "episode plan"]
+    proposal: Proposal

@@ -5,9 +5,11 @@ Sources:
         parallel computation. Journal of Guidance, Control, and Dynamics 40(2):344–357, 2017. doi:10.2514/1.G001921
 """
 
-from typing import Any, final
+import math
+from typing import Any, NamedTuple, final
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..chance.risk import Risk
@@ -17,7 +19,7 @@ from ..runtime.array_like import ArrayLike
 from .planner import Found, Planner
 from .rolling import roll_out
 from .terminal import TerminalValue
-from .weights import ESS, effective, largest_noise, score, temperature_for
+from .weights import ESS, Scores, effective, largest_noise, score, temperature_for
 from .world import Proposal
 
 
@@ -31,11 +33,11 @@ class MPPI(Planner):
     $$w \propto \exp\bigl(\hat L_\beta[R]/\tau\bigr) \cdot \rho/q, \qquad
         \hat L_\beta[R] = \tfrac\tau\beta \log \tfrac1M \sum_m e^{\beta R_m/\tau}$$
 
-    The weighted plans approximate the optimum of $J_\beta$ among guides whose actions do not see later states. *Where the average
-    over the noise stands is the dial*: with optimism 0 the returns of a plan are averaged before the exponential, and
-    the planner is clamped, up to a bias of order 1/M, since the mean of M draws is the optimism 1/M. With
-    `num_noise_samples=1`, the usual setting of MPPI, it is free whatever the optimism is called: it counts on the luck
-    of its best draws.
+    The weighted plans approximate the optimum of $J_\beta$ among guides whose actions do not see later states. *Where
+    the average over the noise stands is the dial*: with optimism 0 the returns of a plan are averaged before the
+    exponential, and the planner is clamped, up to a bias of order 1/M, since the mean of M draws is the optimism 1/M.
+    With `num_noise_samples=1`, the usual setting of MPPI, it is free whatever the optimism is called: it counts on the
+    luck of its best draws.
 
         >>> from pgm_control import LinearQuadratic, LinearQuadraticModel
         >>> from pgm_control.planners import MPPI
@@ -97,27 +99,44 @@ class MPPI(Planner):
 
     def search(self, t: int, state: Tensor, proposal: Proposal, steps: int) -> Found:
         """The weighted plans of the last sweep."""
-        noises = self.num_noise_samples
-        for sweep in range(self.num_sweeps):
-            plans = proposal.draw(self.num_plans)
-            log_proposal = proposal.log_density(plans).sum(-1)
-            found = roll_out(self.world, t, state, plans, noises, self.terminal_value)
-            if isinstance(self.temperature, ESS):
-                tau = temperature_for(found, log_proposal, self.optimism, self.temperature.fraction)
-            else:
-                tau = found.returns.new_full((len(state),), self.temperature)
-            log_weight = score(found, tau, self.optimism) / tau[:, None] - log_proposal
-            total = torch.logsumexp(log_weight, -1)
-            if not bool(total.isfinite().all()):
-                raise InvalidArgument(
-                    f"`state` must allow a plan of positive weight, but at step {t} all {self.num_plans} have none: "
-                    "each is forbidden, or its return is beyond the numbers of float64. Raise `num_plans`."
-                )
-            weight = (log_weight - total[:, None]).exp()
-            proposal = proposal.refitted(plans, weight, self.adapts_spread and sweep < self.num_sweeps - 1)
-        value = tau * (total - torch.log(total.new_tensor(float(self.num_plans))))
+        swept = self._sweep(t, state, proposal, self.num_sweeps > 1)
+        for left in reversed(range(self.num_sweeps - 1)):
+            swept = self._sweep(t, state, swept.proposal, left > 0)
+        tau, weight = swept.temperature, swept.log_weight.exp()
+        value = tau * (swept.log_total - math.log(self.num_plans))
+        share = largest_noise(swept.found, tau, self.optimism, weight)
+        steps_made = self.num_sweeps * steps * swept.plans.shape[0] * swept.plans.shape[1] * self.num_noise_samples
         return Found(
-            plans, log_weight - total[:, None], effective(log_weight), weight.amax(-1),
-            largest_noise(found, tau, self.optimism, weight), tau, value, proposal.centre(),
-            self.num_sweeps * steps * plans.shape[0] * plans.shape[1] * noises,
+            swept.plans, swept.log_weight, effective(swept.log_weight), weight.amax(-1), share, tau, value,
+            swept.proposal.centre(), steps_made,
         )  # fmt: skip
+
+    def _sweep(self, t: int, state: Tensor, proposal: Proposal, is_followed: bool) -> "_Swept":
+        plans = proposal.draw(self.num_plans)
+        log_proposal = proposal.log_density(plans).sum(-1)
+        found = roll_out(self.world, t, state, plans, self.num_noise_samples, self.terminal_value)
+        if isinstance(self.temperature, ESS):
+            tau = temperature_for(found, log_proposal, self.optimism, self.temperature.fraction)
+        else:
+            tau = found.returns.new_full((len(state),), self.temperature)
+        log_weight = score(found, tau, self.optimism) / tau[:, None] - log_proposal
+        total = torch.logsumexp(log_weight, -1)
+        if not bool(total.isfinite().all()):
+            raise InvalidArgument(
+                f"`state` must allow a plan of positive weight, but at step {t} all {self.num_plans} have none: each "
+                "is forbidden, or its return is beyond the numbers of float64. Raise `num_plans`."
+            )
+        log_weight = log_weight - total[:, None]
+        refitted = proposal.refitted(plans, log_weight.exp(), self.adapts_spread and is_followed)
+        return _Swept(plans, found, log_weight, total, tau, refitted)
+
+
+class _Swept(NamedTuple):
+    """What a sweep finds, and the proposal of the next one."""
+
+    plans: Tensor
+    found: Scores
+    log_weight: Float[Tensor, "episode plan"]
+    log_total: Float[Tensor, " episode"]
+    temperature: Float[Tensor, " episode"]
+    proposal: Proposal

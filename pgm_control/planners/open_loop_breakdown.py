@@ -4,9 +4,9 @@ A policy corrects the noise, a plan does not: the cost of a noise is that of the
 
 $$P_t = H_{ss} + A'\tilde P_{t+1} A, \qquad \tilde P = P - \theta P S P,$$
 
-where a policy has $P_t = H_{ss} - H_{sa} H_{aa}^{-1} H_{as}$. So a plan breaks down at a β nearer to 0: at −.3763 where a policy
-does at −2.0238, for the scalar problem of the tests. Below it a finite number of draws still gives a number, which
-means nothing.
+where a policy has $P_t = H_{ss} - H_{sa} H_{aa}^{-1} H_{as}$. So a plan breaks down at a β nearer to 0: at −.3763 where
+a policy does at −2.0238, for the scalar problem of the tests. Below it a finite number of draws still gives a number,
+which means nothing.
 """
 
 from typing import Any, final

@@ -194,7 +194,11 @@ class Planner(ABC):
             self._edge.require(self.optimism, float(found.temperature.amin()))
         actions = self.world.played(found.centre)
         status = status_of(
-            found.largest_weight, found.largest_noise_weight, self.num_plans, self.num_noise_samples, self.optimism == 1.0
+            found.largest_weight,
+            found.largest_noise_weight,
+            self.num_plans,
+            self.num_noise_samples,
+            self.optimism == 1.0,
         )
         return Plan(
             status, t, actions[:, 0], actions, found.plans, found.log_weights, found.effective_sample_size,

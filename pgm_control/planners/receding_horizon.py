@@ -139,8 +139,8 @@ class RecedingHorizon:
             time, starts, fits = np.zeros(count, np.int64), np.zeros(count, bool), False
         if not fits or (time[~starts] >= self.world.horizon).any():
             raise InvalidArgument(
-                f"`state` and `episode_start` must have one time step before the horizon, {self.world.horizon}, and one "
-                f"truth value for each of {count} environments, but are {shown(state)} and {shown(episode_start)}."
+                f"`state` and `episode_start` must have one time step before the horizon, {self.world.horizon}, and "
+                f"one truth value for each of {count} environments, but are {shown(state)} and {shown(episode_start)}."
             )
         time = np.where(starts, 0, time)
         goes_on = count == 1 and time[0] > 0
@@ -188,6 +188,6 @@ def _action_of(guide: Any, state: Tensor, deterministic: bool) -> Tensor:
         except (NotImplementedError, AttributeError):
             raise InvalidArgument("`deterministic` must be False for this policy, whose mean is not known.") from None
     raise InvalidArgument(
-        "`guide` must return a posterior or a guide with a policy for the model that is left, such as infer(left, 0.0), "
-        f"but returns {shown(guide)}."
+        "`guide` must return a posterior or a guide with a policy for the model that is left, such as "
+        f"infer(left, 0.0), but returns {shown(guide)}."
     )

@@ -45,8 +45,8 @@ def remaining(model: Any, t: int, state: Tensor, steps: int) -> Any:
     if is_vector_model(model):
         return _vectors(model, t, state, steps)
     raise InvalidArgument(
-        "`model` must be a LinearQuadraticModel, a PlanarModel, a ContinuousModel or a TabularModel for a guide that is "
-        f"fitted anew at each step, but is {shown(model)}."
+        "`model` must be a LinearQuadraticModel, a PlanarModel, a ContinuousModel or a TabularModel for a guide that "
+        f"is fitted anew at each step, but is {shown(model)}."
     )
 
 

@@ -35,7 +35,8 @@ def roll_out(world: World, t: int, state: Tensor, plans: Tensor, noises: int, va
     Raises:
         InvalidProblem: if a reward is nan.
     """
-    parts = [_rolled(world, t, state[rows], plans[rows], noises, value) for rows in in_chunks(*plans.shape[:2], noises)]
+    chunks = in_chunks(plans.shape[0], plans.shape[1], noises)
+    parts = [_rolled(world, t, state[rows], plans[rows], noises, value) for rows in chunks]
     found = parts[0] if len(parts) == 1 else Scores(*(torch.cat(each) for each in zip(*parts, strict=True)))
     if bool(found.returns.isnan().any()):
         raise InvalidProblem(

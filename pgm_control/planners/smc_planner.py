@@ -137,13 +137,17 @@ class SMCPlanner(Planner):
             ahead, reward = self.world.move(t + k, many, action)
             there = self._value(t + k + 1, ahead)
             x = reward + there
-            q = self._action_value(t + k, at, plans[:, :, k]) if self.action_value is not None else (
-                x[..., 0] if draws == 1 else certainty_equivalent(x, uniform, tau, beta)
+            q = (
+                self._action_value(t + k, at, plans[:, :, k])
+                if self.action_value is not None
+                else (x[..., 0] if draws == 1 else certainty_equivalent(x, uniform, tau, beta))
             )
             tilted = torch.softmax(beta / tau * x, -1)
             largest = torch.maximum(largest, tilted.amax(-1).mean(-1))
             chosen = torch.multinomial(tilted.flatten(0, 1), 1).view(episodes, count, 1)
-            at = ahead.gather(2, chosen.view(episodes, count, 1, *[1] * (ahead.ndim - 3)).expand(-1, -1, 1, *ahead.shape[3:]))[:, :, 0]
+            at = ahead.gather(
+                2, chosen.view(episodes, count, 1, *[1] * (ahead.ndim - 3)).expand(-1, -1, 1, *ahead.shape[3:])
+            )[:, :, 0]
             log_weight = log_weight + (q - here) / tau + prior - log_proposal[:, :, k]
             if bool(log_weight.isnan().any()):
                 raise InvalidProblem(f"`model` must have rewards that are numbers, but step {t + k} has one of nan.")

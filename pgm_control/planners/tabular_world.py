@@ -39,8 +39,8 @@ class TabularWorld:
             )
         if mdp.discount < 1:
             raise InvalidArgument(
-                f"`model` must have no discount for a planner, but has {mdp.discount}: the weight of a plan would be no "
-                "product. Take a horizon and a `terminal_value` in its place."
+                f"`model` must have no discount for a planner, but has {mdp.discount}: the weight of a plan would be "
+                "no product. Take a horizon and a `terminal_value` in its place."
             )
         self.horizon, self.temperature = mdp.horizon, float(tau)
         self.state_axes, self.prior_sees_state = 0, True

@@ -18,7 +18,7 @@ TerminalValue = Callable[[int, Tensor], Tensor] | HasLookahead
 def _table(name: str, given: Any, world: World) -> Callable[[int, Tensor], Tensor]:
     """The values of a table by time and state, or of a function of t and states."""
     if callable(given) and not isinstance(given, type):
-        return given
+        return given  # pyright: ignore[reportReturnType]
     table = numbers(name, given, InvalidArgument).detach().double().cpu()
     rows = world.horizon + 1
     if table.ndim != 2 or len(table) != rows or bool(table.isnan().any()):
@@ -49,4 +49,4 @@ def terminal_of(name: str, given: Any, model: Any, world: World) -> Callable[[in
             f"`{name}` must be a function of t and a batch of states that returns reward units, or a posterior that "
             f"has one, such as infer(model, 0.0), but is {shown(given)}."
         )
-    return given
+    return given  # pyright: ignore[reportReturnType]

@@ -6,8 +6,8 @@ $$\hat L_\beta = \frac\tau\beta \log \frac1M \sum_m e^{\beta R_m/\tau}, \qquad \
     w \propto e^{\hat L_\beta/\tau}\, \rho/q,$$
 
 with ρ the action prior and q the proposal. Plans have noises of their own, so that over many plans a weight is
-$E\, e^{\hat L_\beta/\tau}$. At β = 0 this is $e^{L_{1/M}[R]/\tau}$ exactly: **the mean of M draws is the optimism 1/M**,
-one draw is free, and the bias of the clamped planner is of order 1/M. For other β it is the optimism
+$E\, e^{\hat L_\beta/\tau}$. At β = 0 this is $e^{L_{1/M}[R]/\tau}$ exactly: **the mean of M draws is the optimism
+1/M**, one draw is free, and the bias of the clamped planner is of order 1/M. For other β it is the optimism
 $\beta + (1 - \beta)/M$ up to terms of order 1/M².
 """
 
@@ -62,7 +62,9 @@ class Scores(NamedTuple):
     log_prior: Float[Tensor, "episode plan noise_or_1"]
 
 
-def score(found: Scores, temperature: Float[Tensor, " episode"], optimism: float | Risk) -> Float[Tensor, "episode plan"]:
+def score(
+    found: Scores, temperature: Float[Tensor, " episode"], optimism: float | Risk
+) -> Float[Tensor, "episode plan"]:
     """$L_β$ of the returns over the noises, with τ log ρ, in reward units."""
     tau, prior = temperature[:, None], found.log_prior
     x, beta = found.returns, beta_of(optimism, temperature[:, None])

@@ -1,4 +1,4 @@
-"""Acting: episodes side by side, warm starts, the form of Stable-Baselines3, bounds, and the planner's own randomness."""
+"""Acting: episodes side by side, warm starts, the form of Stable-Baselines3, bounds, and the planner's generator."""
 
 import numpy as np
 import pyro.distributions as dist
@@ -135,9 +135,7 @@ def test_the_box_has_the_density_that_is_drawn_from():
 def test_a_terminal_value_is_counted_once():
     """A window with the exact value of the dial is the problem itself: the first action of a policy's Q."""
     value = infer(MODEL, 0.0)
-    planner = MPPI(
-        MODEL, num_plans=4000, num_noise_samples=32, horizon=1, terminal_value=value, num_sweeps=2, seed=0
-    )
+    planner = MPPI(MODEL, num_plans=4000, num_noise_samples=32, horizon=1, terminal_value=value, num_sweeps=2, seed=0)
     found = planner.plan([[1.0]] * 16)
     effective = infer(MODEL, 0.0)
     assert float(found.action.mean()) == pytest.approx(-float(effective.gain[0]), abs=0.02)

@@ -39,7 +39,10 @@ def test_first_actions_are_those_of_the_dial(beta, noises, plans):
     assert abs(mean - open_loop.plans(**SCALAR, beta=beta).mean[0]) < 0.01
 
 
-@pytest.mark.parametrize(("beta", "noises", "effective"), [(1.0, 1, 1.0), (1.0, 4, 1.0), (0.0, 1, 1.0), (0.0, 2, 0.5), (0.0, 8, 0.125)])
+@pytest.mark.parametrize(
+    ("beta", "noises", "effective"),
+    [(1.0, 1, 1.0), (1.0, 4, 1.0), (0.0, 1, 1.0), (0.0, 2, 0.5), (0.0, 8, 0.125)],
+)
 def test_the_mean_of_m_draws_is_the_optimism_one_over_m(beta, noises, effective):
     planner = MPPI(
         MODEL, optimism=beta, num_plans=2048, num_noise_samples=noises, num_sweeps=3, adapts_spread=True, seed=1
@@ -53,9 +56,7 @@ def test_the_mean_of_m_draws_is_the_optimism_one_over_m(beta, noises, effective)
 
 
 def test_the_weighted_plans_have_the_mean_and_the_covariance_of_the_free_posterior():
-    planner = MPPI(
-        MODEL, optimism=1.0, num_plans=50_000, num_noise_samples=4, num_sweeps=3, adapts_spread=True, seed=2
-    )
+    planner = MPPI(MODEL, optimism=1.0, num_plans=50_000, num_noise_samples=4, num_sweeps=3, adapts_spread=True, seed=2)
     found = planner.plan([1.0])
     oracle, weight = open_loop.plans(**SCALAR, beta=1.0), found.log_weights[0].exp()
     plans = found.plans[0, :, :, 0]
@@ -70,9 +71,7 @@ def test_a_prior_and_a_second_order_system():
     problem = double_integrator().replace(horizon=5)
     model = LinearQuadraticModel(problem, 0.7, 4.0)
     start = [1.0, 0.5]
-    oracle = open_loop.plans(
-        problem.A[0], problem.B[0], problem.W[0], problem.C[0], start, 5, 1.0 / 8, 0.7, prior=4.0
-    )
+    oracle = open_loop.plans(problem.A[0], problem.B[0], problem.W[0], problem.C[0], start, 5, 1.0 / 8, 0.7, prior=4.0)
     planner = MPPI(model, num_plans=2048, num_noise_samples=8, num_sweeps=3, adapts_spread=True, seed=0)
     mean, error, _ = first_actions(planner, 16, start)
     assert error < 0.03
@@ -146,7 +145,9 @@ def test_smc_weighted_by_q_less_v_is_clamped():
 def test_smc_at_other_optimisms():
     for beta, noises in ((0.5, 16), (-0.2, 16)):
         value, _ = quadratic_value(beta)
-        planner = SMCPlanner(MODEL, optimism=beta, num_plans=1000, num_noise_samples=noises, terminal_value=value, seed=6)
+        planner = SMCPlanner(
+            MODEL, optimism=beta, num_plans=1000, num_noise_samples=noises, terminal_value=value, seed=6
+        )
         mean, error, _ = first_actions(planner, 32)
         between = infer(MODEL, beta + (1 - beta) / noises)
         assert abs(mean + float(between.gain[0])) < 4 * error
