@@ -44,6 +44,7 @@ Packages of their own
     models                problems of the zoo, and models of simulators
     guides                guides, and the base class to write others
     learners              soft actor-critic and others, which learn in a simulator
+    planners              MPPI and others, which simulate plans at each step
     inverse_rl            inverse reinforcement learning: the reward that explains demonstrations
     behaviour             people's choices: optimism, temperature, reward weights and lapses, with a hierarchy
     plot                  pictures on matplotlib's Axes

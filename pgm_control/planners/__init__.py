@@ -1,7 +1,7 @@
 """Planning with a receding horizon: guides that are fitted anew at each step, by simulating plans.
 
-How the parts fit. A `World` (`world.py`, and one file for each kind of model) is a model as a simulator whose state can
-be set. A `Proposal` (`gaussian_proposal.py`, `categorical_proposal.py`) draws plans and knows their density.
+How the parts fit. In `worlds/`, a `World` is a model as a simulator whose state can be set, one file for each kind of
+model, and a `Proposal` draws plans and knows their density.
 `rolling.py` simulates each plan under M noises of its own, and `weights.py` averages them: *where the average stands is
 the dial*, and the mean of M draws is the optimism 1/M. A `Planner` (`planner.py`) holds what all have in common: warm
 starts, `act`, `predict` and episodes side by side; `MPPI` and `CEM` search over plans, `SMCPlanner` over policies.

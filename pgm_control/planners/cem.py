@@ -20,7 +20,7 @@ from .planner import Found, Planner
 from .rolling import roll_out
 from .terminal import TerminalValue
 from .weights import ESS, Scores, largest_noise, score
-from .world import Proposal
+from .worlds.world import Proposal
 
 
 @final
@@ -89,7 +89,7 @@ class CEM(Planner):
         self.num_sweeps = whole("num_sweeps", num_sweeps)
         self.elite_fraction = fraction("elite_fraction", elite_fraction)
 
-    def search(self, t: int, state: Tensor, proposal: Proposal, steps: int) -> Found:
+    def _search(self, t: int, state: Tensor, proposal: Proposal, steps: int) -> Found:
         """The best plans of the last sweep, with equal weights."""
         best = min(max(2, round(self.elite_fraction * self.num_plans)), self.num_plans)
         assert isinstance(self.temperature, float)

@@ -20,7 +20,7 @@ from .planner import Found, Planner
 from .rolling import roll_out
 from .terminal import TerminalValue
 from .weights import ESS, Scores, effective, largest_noise, score, temperature_for
-from .world import Proposal
+from .worlds.world import Proposal
 
 
 @final
@@ -97,7 +97,7 @@ class MPPI(Planner):
         self.num_sweeps = whole("num_sweeps", num_sweeps)
         self.adapts_spread = flag("adapts_spread", adapts_spread)
 
-    def search(self, t: int, state: Tensor, proposal: Proposal, steps: int) -> Found:
+    def _search(self, t: int, state: Tensor, proposal: Proposal, steps: int) -> Found:
         """The weighted plans of the last sweep."""
         swept = self._sweep(t, state, proposal, self.num_sweeps > 1)
         for left in reversed(range(self.num_sweeps - 1)):

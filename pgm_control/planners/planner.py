@@ -15,10 +15,10 @@ from ..runtime.randomness import integer_of, seeded
 from .open_loop_breakdown import Edge
 from .plan import Plan, drawn_rows, status_of
 from .terminal import TerminalValue, terminal_of
-from .vectors import checked_spread
 from .weights import ESS
-from .world import Proposal
-from .world_of import world_of
+from .worlds.by_kind import world_of
+from .worlds.vectors import checked_spread
+from .worlds.world import Proposal
 
 
 class Found(NamedTuple):
@@ -38,7 +38,7 @@ class Found(NamedTuple):
 class Planner(ABC):
     """A guide that is fitted anew at each step, by simulating plans.
 
-    A subclass implements `search`. All random numbers, those of plans and those of the model, come from a generator of
+    A subclass implements `_search`. All random numbers, those of plans and those of the model, come from a generator of
     the planner's own: it knows nothing of the random numbers of the environment in which it acts, nor changes them.
 
     Attributes:
@@ -81,7 +81,7 @@ class Planner(ABC):
         self._time = 0
 
     @abstractmethod
-    def search(self, t: int, state: Tensor, proposal: Proposal, steps: int) -> Found:
+    def _search(self, t: int, state: Tensor, proposal: Proposal, steps: int) -> Found:
         """Simulate plans from states (episode, …) at step t, and weigh them; draws come from torch's generator."""
 
     @final
@@ -181,6 +181,13 @@ class Planner(ABC):
         assert centres is not None
         return (action[0] if single else action), (time + 1, centres)
 
+    def __repr__(self) -> str:
+        """The model, the optimism and the sizes."""
+        return (
+            f"{type(self).__name__}({self.model!r}, optimism {self.optimism}, {self.num_plans} plans, "
+            f"{self.num_noise_samples} noises, horizon {self.horizon})"
+        )
+
     def _planned(self, states: Tensor, t: int, centre: Tensor | None) -> Plan:
         steps = self._steps(t)
         if not isinstance(self.temperature, ESS):
@@ -189,7 +196,7 @@ class Planner(ABC):
             proposal = self.world.proposal(t, states, steps, self.spread)
             if centre is not None:
                 proposal = proposal.continued(centre)
-            found = self.search(t, states, proposal, steps)
+            found = self._search(t, states, proposal, steps)
         if isinstance(self.temperature, ESS):
             self._edge.require(self.optimism, float(found.temperature.amin()))
         actions = self.world.played(found.centre)

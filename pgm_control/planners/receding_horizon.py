@@ -16,7 +16,7 @@ from ..trajectories.blocks import Blocks, HasBlocks
 from ..trajectories.gaussian.blocks import GaussianBlocks, HasGaussianBlocks
 from ..trajectories.gaussian.distributions import gaussian
 from .remaining import remaining
-from .world_of import world_of
+from .worlds.by_kind import world_of
 
 Refit = Callable[[Any, Any], Any]
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ..errors import InvalidArgument, InvalidProblem
 from .weights import Scores
-from .world import World
+from .worlds.world import World
 
 _AT_ONCE = 1 << 17  # states that are simulated together: more do not fit into a cache
 

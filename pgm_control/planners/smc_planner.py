@@ -23,7 +23,7 @@ from .planner import Found, Planner
 from .rolling import valued
 from .terminal import TerminalValue
 from .weights import ESS
-from .world import Proposal
+from .worlds.world import Proposal
 
 ActionValue = Callable[[int, Tensor, Tensor], Tensor]
 
@@ -109,7 +109,7 @@ class SMCPlanner(Planner):
             )
         self.action_value, self.threshold = action_value, share("threshold", threshold)
 
-    def search(self, t: int, state: Tensor, proposal: Proposal, steps: int) -> Found:
+    def _search(self, t: int, state: Tensor, proposal: Proposal, steps: int) -> Found:
         """The particles after the last step, each with the actions of its ancestors."""
         episodes, count, draws = len(state), self.num_plans, self.num_noise_samples
         assert isinstance(self.temperature, float)

@@ -5,14 +5,16 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from typing_extensions import TypeAliasType
 
 from ..errors import InvalidArgument
 from ..inference.sampling.lookahead import HasLookahead
 from ..runtime.arguments import shown
-from ..runtime.array_like import numbers
-from .world import World
+from ..runtime.array_like import ArrayLike, numbers
+from .worlds.world import World
 
-TerminalValue = Callable[[int, Tensor], Tensor] | HasLookahead
+# An alias with a name, so that `help` prints the name instead of the union.
+TerminalValue = TypeAliasType("TerminalValue", Callable[[int, Tensor], Tensor] | HasLookahead | ArrayLike)
 
 
 def _table(name: str, given: Any, world: World) -> Callable[[int, Tensor], Tensor]:

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InvalidArgument, InvalidProblem
-from ..inference.local.vector_model import PlanarVectors, VectorModel, payoff
-from ..problems.continuous.support import box_of
-from ..runtime.arguments import shown
+from ...errors import InvalidArgument, InvalidProblem
+from ...inference.local.vector_model import PlanarVectors, VectorModel, payoff
+from ...problems.continuous.support import box_of
+from ...runtime.arguments import shown
 from .gaussian_proposal import GaussianProposal
 from .vectors import checked_states, deviations, observed_states
 from .world import Moved

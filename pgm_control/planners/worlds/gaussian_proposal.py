@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..text.one_line import one_line
+from ...text.one_line import one_line
 
 _LOG_ROOT = 0.5 * math.log(2 * math.pi)
 _EDGE = 1e-9  # of the width of a box, within which no action is drawn: a density may be 0 on the edge itself

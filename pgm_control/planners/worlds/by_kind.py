@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from ..errors import InvalidArgument
-from ..inference.local.vector_model import vector_model_of
-from ..runtime.arguments import shown
-from ..trajectories.blocks import MarkovModel
-from ..trajectories.gaussian.model import is_gaussian
-from .linear_quadratic_world import LinearQuadraticWorld
-from .tabular_world import TabularWorld
-from .vector_world import VectorWorld
+from ...errors import InvalidArgument
+from ...inference.local.vector_model import vector_model_of
+from ...runtime.arguments import shown
+from ...trajectories.blocks import MarkovModel
+from ...trajectories.gaussian.model import is_gaussian
+from .linear_quadratic import LinearQuadraticWorld
+from .over_vectors import VectorWorld
+from .tabular import TabularWorld
 from .world import World
 
 

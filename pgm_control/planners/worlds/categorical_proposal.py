@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..text.one_line import one_line
+from ...text.one_line import one_line
 
 _FIRST = 0.2  # the share of the first proposal, which leaves every action possible
 

@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..errors import InvalidArgument
-from ..problems.timed import at_time
-from ..runtime.array_like import numbers
-from ..trajectories.blocks import MarkovModel
-from ..trajectories.steps import last_worth, prior_at, worth_at
+from ...errors import InvalidArgument
+from ...problems.timed import at_time
+from ...runtime.array_like import numbers
+from ...trajectories.blocks import MarkovModel
+from ...trajectories.steps import last_worth, prior_at, worth_at
 from .categorical_proposal import CategoricalProposal
 from .world import Moved
 

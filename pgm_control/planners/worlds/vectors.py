@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InvalidArgument
-from ..runtime.arguments import shown
-from ..runtime.array_like import numbers
+from ...errors import InvalidArgument
+from ...runtime.arguments import shown
+from ...runtime.array_like import numbers
 
 
 def checked_states(state: Any, size: int) -> tuple[Float[Tensor, "episode state"], bool]:

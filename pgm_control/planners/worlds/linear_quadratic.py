@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..errors import InvalidArgument
-from ..problems.continuous.arrays import root
-from ..runtime.arguments import shown
-from ..trajectories.gaussian.model import GaussianModel, one_problem, timed_prior
+from ...errors import InvalidArgument
+from ...problems.continuous.arrays import root
+from ...runtime.arguments import shown
+from ...trajectories.gaussian.model import GaussianModel, one_problem, timed_prior
 from .gaussian_proposal import GaussianProposal
 from .vectors import checked_states, deviations, observed_states
 from .world import Moved
