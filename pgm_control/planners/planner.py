@@ -255,9 +255,7 @@ class Planner(ABC):
             )
         return centre.detach().to(like)
 
-    def _memory(
-        self, count: int, state: Any, episode_start: Any
-    ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any] | None]:
+    def _memory(self, count: int, state: Any, episode_start: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """The time step of each environment, and the plans to begin with."""
         time, centres = np.zeros(count, np.int64), None
         if state is not None:

@@ -1,6 +1,6 @@
 """What planners need of a model: states that can be set, and one step of many states side by side."""
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -13,6 +13,7 @@ class Moved(NamedTuple):
     reward: Float[Tensor, "episode plan noise"]
 
 
+@runtime_checkable
 class Proposal(Protocol):
     """A distribution of plans for each episode, under which the actions of different steps are independent."""
 
@@ -37,6 +38,7 @@ class Proposal(Protocol):
         ...
 
 
+@runtime_checkable
 class World(Protocol):
     """A model as a simulator whose state can be set.
 
