@@ -21,7 +21,7 @@ from pgm_control.runtime.randomness import seeded
 
 from ..linear_quadratics import scalar
 
-FIRST = ((1.0, 16, 8192), (0.0, 64, 8192), (-0.2, 256, 4096))  # β, M, K
+FIRST = ((1.0, 16, 8192), (0.0, 64, 8192), (-0.2, 128, 16384))  # β, M, K
 SPREAD = {"gusty_ledge": 0.4, "windy_pendulum": 2.0}
 PLANS, SWEEPS, NOISES = 512, 2, 16
 COPIES = 16
