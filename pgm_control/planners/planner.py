@@ -85,7 +85,6 @@ class Planner(ABC):
         """Simulate plans from states (episode, …) at step t, and weigh them; draws come from torch's generator."""
 
     @final
-    @torch.no_grad()
     def plan(self, state: Any, time: int = 0, centre: Tensor | None = None) -> Plan:
         """Plan from some states, without a memory.
 
@@ -270,7 +269,10 @@ class Planner(ABC):
                     f"is {shown(state)}."
                 )
         if episode_start is not None:
-            starts = np.asarray(episode_start)
+            try:
+                starts = np.asarray(episode_start)
+            except (TypeError, ValueError, RuntimeError):
+                starts = np.empty(())
             if starts.shape != (count,) or starts.dtype.kind not in "biuf":
                 raise InvalidArgument(
                     f"`episode_start` must have one truth value for each of {count} environments, but is "
