@@ -44,6 +44,7 @@ Packages of their own
     models                problems of the zoo, and models of simulators
     guides                guides, and the base class to write others
     learners              soft actor-critic and others, which learn in a simulator
+    planners              MPPI and others, which simulate plans at each step
     inverse_rl            inverse reinforcement learning: the reward that explains demonstrations
     behaviour             people's choices: optimism, temperature, reward weights and lapses, with a hierarchy
     plot                  pictures on matplotlib's Axes
@@ -359,6 +360,7 @@ if TYPE_CHECKING:
     from . import models as models
     from . import guides as guides
     from . import learners as learners
+    from . import planners as planners
     from . import inverse_rl as inverse_rl
     from . import behaviour as behaviour
     from . import plot as plot

@@ -20,7 +20,7 @@ FLOORS = (  # from the lowest layer up; folders of one layer do not import each 
     ("inference.infinite_horizon", "inference.variational", "inference.sampling", "environments"),
     ("models", "networks", "testing"),
     ("guides",),
-    ("analysis", "intrinsic", "learners"),
+    ("analysis", "intrinsic", "learners", "planners"),
     ("queries", "exchange", "inverse_rl", "benchmark", "plot"),
     ("reports", "behaviour", "exercises"),
     ("cli",),

@@ -20,7 +20,7 @@ import pgm_control
 from pgm_control import models
 
 CORE = Path(pgm_control.__file__).parent
-PACKAGES = ("models", "guides", "learners", "inverse_rl", "behaviour", "plot", "exchange", "testing")
+PACKAGES = ("models", "guides", "learners", "planners", "inverse_rl", "behaviour", "plot", "exchange", "testing")
 MODULES = {name: importlib.import_module(name) for name in ("pgm_control", *(f"pgm_control.{p}" for p in PACKAGES))}
 PUBLIC = {f"{module}.{name}": getattr(MODULES[module], name) for module in MODULES for name in MODULES[module].__all__}
 CLASSES = {path: each for path, each in PUBLIC.items() if inspect.isclass(each)}

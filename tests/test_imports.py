@@ -9,7 +9,7 @@ IMPORTED_LATE = ["IPython", "PIL", "matplotlib", "networkx", "numba", "pandas", 
 COMPILER = ["torch._dynamo", "torch._inductor"]
 NAMES = """
 import pgm_control
-packages = "models", "guides", "learners", "inverse_rl", "behaviour", "plot", "exchange", "testing"
+packages = "models", "guides", "learners", "planners", "inverse_rl", "behaviour", "plot", "exchange", "testing"
 for package in (pgm_control, *(getattr(pgm_control, name) for name in packages)):
     for name in package.__all__:
         getattr(package, name)

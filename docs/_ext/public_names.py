@@ -10,6 +10,7 @@ PACKAGES = {
     "models": "Models and the problems of the zoo",
     "guides": "Guides of the zoo",
     "learners": "Learners",
+    "planners": "Planners",
     "inverse_rl": "Rewards from demonstrations",
     "behaviour": "Behaviour of people",
     "plot": "Pictures",

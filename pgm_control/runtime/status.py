@@ -16,6 +16,7 @@ class Status(enum.Enum):
         undiscounted    The changes are below the tolerance, but without a discount nothing is certified.
         no_progress     No step improves the objective any more.
         out_of_digits   Rounding alone exceeds the tolerance.
+        degenerate      One random draw decides the result.
         out_of_steps    The limit of steps, or of sweeps, was reached first.
         stopped         A callback returned True.
         interrupted     Ctrl-C was pressed.

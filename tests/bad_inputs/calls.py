@@ -26,6 +26,7 @@ from pgm_control import (
     inverse_rl,
     learners,
     models,
+    planners,
     plot,
     testing,
 )
@@ -36,6 +37,7 @@ PACKAGES: dict[str, ModuleType] = {
     "models": models,
     "guides": guides,
     "learners": learners,
+    "planners": planners,
     "inverse_rl": inverse_rl,
     "behaviour": behaviour,
     "plot": plot,

@@ -14,7 +14,7 @@ import torch
 
 from pgm_control import PGMControlError
 
-from . import calls_of_continuous, calls_of_packages  # noqa: F401  fill the table
+from . import calls_of_continuous, calls_of_packages, calls_of_planners  # noqa: F401  fill the table
 from .calls import CALLS, Call, folder
 from .unequal import unequal
 from .values import Bad, bad_values

@@ -20,6 +20,7 @@ RESULTS = (  # results and types, which a user does not make
     "Progress MarkovModel HasBlocks Predictor Totals Folded zoo guide_zoo models:restaurant "
     "models:restaurant_twin models:lottery_twin guides:MixtureProcess guides:Information guides:SimulatedWorld "
     "learners:Learner learners:LearningStep learners:Learning learners:LearningStatus learners:EvaluationPoint "
+    "planners:Planner planners:Plan planners:PlanStatus "
     "learners:Transitions inverse_rl:Inverse inverse_rl:InverseStatus inverse_rl:InverseStep "
     "inverse_rl:Demonstrations inverse_rl:Episode inverse_rl:RewardModel inverse_rl:Demonstrator "
     "inverse_rl:Behaviour inverse_rl:FreeDemonstrator inverse_rl:BoltzmannDemonstrator "

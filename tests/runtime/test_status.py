@@ -10,16 +10,19 @@ from pgm_control import FitStatus, Status
 from pgm_control.behaviour import PeopleStatus
 from pgm_control.inverse_rl import InverseStatus
 from pgm_control.learners import LearningStatus
+from pgm_control.planners import PlanStatus
 
 EARLY = {"out_of_steps", "stopped", "interrupted", "not_finite"}
 NAMES = EARLY | {
     "converged", "exact", "complete", "bounded", "unbounded", "undiscounted", "no_progress", "out_of_digits",
+    "degenerate",
 }  # fmt: skip
 FAMILY = {
     *(getattr(pgm_control, name) for name in pgm_control.__all__ if name.endswith("Status")),
     InverseStatus,
     LearningStatus,
     PeopleStatus,
+    PlanStatus,
 } - {Status}
 
 

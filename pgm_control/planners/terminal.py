@@ -1,0 +1,54 @@
+"""The value of the states after the last step of a plan: a function, an exact value, or a table."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from typing_extensions import TypeAliasType
+
+from ..errors import InvalidArgument
+from ..inference.sampling.lookahead import HasLookahead
+from ..runtime.arguments import shown
+from ..runtime.array_like import ArrayLike, numbers
+from .worlds.world import World
+
+# An alias with a name, so that `help` prints the name instead of the union.
+TerminalValue = TypeAliasType("TerminalValue", Callable[[int, Tensor], Tensor] | HasLookahead | ArrayLike)
+
+
+def _table(name: str, given: Any, world: World) -> Callable[[int, Tensor], Tensor]:
+    """The values of a table by time and state, or of a function of t and states."""
+    if callable(given) and not isinstance(given, type):
+        return given  # pyright: ignore[reportReturnType]
+    table = numbers(name, given, InvalidArgument).detach().double().cpu()
+    rows = world.horizon + 1
+    if table.ndim != 2 or len(table) != rows or bool(table.isnan().any()):
+        raise InvalidArgument(
+            f"`{name}` must have shape ({rows}, states), one row for each time from 0 to {world.horizon}, or be a "
+            f"function of t and states, or a posterior, but has shape {tuple(table.shape)}."
+        )
+    return lambda t, state: table[t, state]
+
+
+def terminal_of(name: str, given: Any, model: Any, world: World) -> Callable[[int, Tensor], Tensor] | None:
+    """The argument as a function of t and a batch of states, one a row, that returns reward units; None for none.
+
+    A posterior over vectors gives its own value $V_t(s)$, whatever the optimism for which it was solved.
+
+    Raises:
+        InvalidArgument: if it is nothing of that kind.
+    """
+    if given is None:
+        return None
+    if world.state_axes == 0:
+        return _table(name, getattr(given, "v", given), world)
+    if not isinstance(given, type) and isinstance(given, HasLookahead):
+        ahead, tau = given.lookahead(), float(given.model.temperature)  # pyright: ignore[reportAttributeAccessIssue]
+        return lambda t, state: tau * torch.as_tensor(ahead(t, state))
+    if isinstance(given, type) or not callable(given):
+        raise InvalidArgument(
+            f"`{name}` must be a function of t and a batch of states that returns reward units, or a posterior that "
+            f"has one, such as infer(model, 0.0), but is {shown(given)}."
+        )
+    return given  # pyright: ignore[reportReturnType]

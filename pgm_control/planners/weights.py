@@ -1,0 +1,137 @@
+r"""The score of a plan by the dial, the weights of plans, and the temperature of a given effective sample size.
+
+M draws of the noise give a plan the returns $R_1 … R_M$. Its score is the certainty equivalent of their average,
+
+$$\hat L_\beta = \frac\tau\beta \log \frac1M \sum_m e^{\beta R_m/\tau}, \qquad \hat L_0 = \frac1M \sum_m R_m, \qquad
+    w \propto e^{\hat L_\beta/\tau}\, \rho/q,$$
+
+with ρ the action prior and q the proposal. Plans have noises of their own, so that over many plans a weight is
+$E\, e^{\hat L_\beta/\tau}$. At β = 0 this is $e^{L_{1/M}[R]/\tau}$ exactly: **the mean of M draws is the optimism
+1/M**, one draw is free, and the bias of the clamped planner is of order 1/M. For other β it is the optimism
+$\beta + (1 - \beta)/M$ up to terms of order 1/M².
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..chance.operators import certainty_equivalent, is_mean
+from ..chance.risk import Risk, beta_of
+from ..runtime.arguments import fraction
+
+_LOWEST, _HIGHEST = -16, 8  # log τ, relative to the range of the returns, between which it is looked for
+_HALVINGS = 40  # steps of bisection
+
+
+@final
+@dataclass(frozen=True)
+class ESS:
+    """An effective sample size to solve the temperature for, as a fraction of the plans.
+
+    A planner that takes `temperature=ESS(0.3)` finds for each decision the τ at which 30 % of its plans are effective,
+    and reports it, as β has no meaning without it.
+
+    Attributes:
+        fraction: above 0 and at most 1.
+    """
+
+    fraction: float
+
+    def __post_init__(self) -> None:
+        """Check the fraction.
+
+        Raises:
+            InvalidArgument: unless it is above 0 and at most 1.
+        """
+        object.__setattr__(self, "fraction", fraction("fraction", self.fraction))
+
+
+class Scores(NamedTuple):
+    """What the draws of many plans show.
+
+    Attributes:
+        returns: by episode, plan and noise, in reward units.
+        log_prior: log ρ of the actions, in nats; by noise, or with one entry there if it does not depend on the state.
+    """
+
+    returns: Float[Tensor, "episode plan noise"]
+    log_prior: Float[Tensor, "episode plan noise_or_1"]
+
+
+def score(
+    found: Scores, temperature: Float[Tensor, " episode"], optimism: float | Risk
+) -> Float[Tensor, "episode plan"]:
+    """$L_β$ of the returns over the noises, with τ log ρ, in reward units."""
+    tau, prior = temperature[:, None], found.log_prior
+    x, beta = found.returns, beta_of(optimism, temperature[:, None])
+    if prior.shape[-1] > 1:
+        x = x + tau[..., None] * prior
+    uniform = x.new_full((x.shape[-1],), -math.log(x.shape[-1]))
+    if x.shape[-1] == 1:
+        level = x[..., 0]
+    elif isinstance(beta, Tensor):
+        level = certainty_equivalent(x, uniform, tau.expand(x.shape[:-1]), beta.expand(x.shape[:-1]))
+    elif float(beta) == 0:
+        level = x.mean(-1)
+    else:
+        level = certainty_equivalent(x, uniform, tau.expand(x.shape[:-1]), float(beta))
+    return level if prior.shape[-1] > 1 else level + tau * prior[..., 0]
+
+
+def largest_noise(
+    found: Scores, temperature: Float[Tensor, " episode"], optimism: float | Risk, weight: Float[Tensor, "episode plan"]
+) -> Float[Tensor, " episode"]:
+    """The share of the largest draw in the average over the noises of a plan, averaged over plans by their weight."""
+    noises, tau = found.returns.shape[-1], temperature[:, None, None]
+    theta = beta_of(optimism, tau) / tau
+    if not isinstance(theta, Tensor) or bool(is_mean(theta, 1.0, found.returns.dtype).all()):
+        return found.returns.new_full((len(found.returns),), 1.0 / noises)
+    largest = torch.softmax(theta * found.returns, -1).amax(-1)
+    return (weight * largest).sum(-1)
+
+
+def effective(log_weight: Float[Tensor, "episode plan"]) -> Float[Tensor, " episode"]:
+    """1/Σ w² of the normalised weights."""
+    return 1.0 / torch.softmax(log_weight, -1).square().sum(-1)
+
+
+def temperature_for(
+    found: Scores, log_proposal: Float[Tensor, "episode plan"], optimism: float | Risk, target: float
+) -> Float[Tensor, " episode"]:
+    """The temperature at which the effective sample size of the plans is this fraction of their number.
+
+    It is the lowest one of a grid of powers of e at which the target is reached, refined by bisection. Where the target
+    is reached nowhere, since the proposal is far from the prior, it is that of the grid with the largest effective
+    sample size, and the planner reports the size that was reached.
+
+    Args:
+        found: returns and log-priors.
+        log_proposal: log q of the plans, in nats.
+        optimism: β, whose τ is the one that is looked for, or a `Risk`.
+        target: the fraction.
+    """
+    count = found.returns.shape[1]
+    returns = found.returns.mean(-1)
+    finite = torch.where(returns.isfinite(), returns, torch.nan).nan_to_num(float(returns[returns.isfinite()].mean()))
+    spread = finite.amax(-1) - finite.amin(-1)
+    scale = torch.where(spread > 0, spread, 1.0).log()
+
+    def size(log_tau: Tensor) -> Tensor:
+        tau = log_tau.exp()
+        return effective(score(found, tau, optimism) / tau[:, None] - log_proposal)
+
+    grid = torch.arange(_LOWEST, _HIGHEST, dtype=scale.dtype)
+    sizes = torch.stack([size(scale + offset) for offset in grid])
+    enough = sizes >= target * count
+    lowest = torch.where(enough.any(0), enough.to(torch.int8).argmax(0), sizes.argmax(0))
+    high = scale + grid[lowest]
+    low = torch.where(enough.any(0) & (lowest > 0), high - 1.0, high)
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        reached = size(middle) >= target * count
+        low, high = torch.where(reached, low, middle), torch.where(reached, middle, high)
+    return torch.where(enough.any(0), high, scale + grid[lowest]).exp()

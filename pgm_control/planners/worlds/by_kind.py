@@ -1,0 +1,37 @@
+"""The simulator of a model, by its kind."""
+
+from typing import Any
+
+from ...errors import InvalidArgument
+from ...inference.local.vector_model import vector_model_of
+from ...runtime.arguments import shown
+from ...trajectories.blocks import MarkovModel
+from ...trajectories.gaussian.model import is_gaussian
+from .linear_quadratic import LinearQuadraticWorld
+from .over_vectors import VectorWorld
+from .tabular import TabularWorld
+from .world import World
+
+
+def world_of(model: Any) -> World:
+    """The simulator of a model.
+
+    Raises:
+        InvalidArgument: if the model is of no kind that a planner can simulate.
+    """
+    if is_gaussian(model):
+        return LinearQuadraticWorld(model)
+    if isinstance(model, MarkovModel) and not isinstance(model, type):
+        return TabularWorld(model)
+    if getattr(model, "num_members", None) is not None and not isinstance(model, type):
+        raise InvalidArgument(
+            "`model` must not be an ensemble for a planner, which would have to say who knows the member. Take one: "
+            "dynamics.given(torch.tensor(0))."
+        )
+    vectors = None if isinstance(model, type) else vector_model_of(model)
+    if vectors is not None:
+        return VectorWorld(vectors)
+    raise InvalidArgument(
+        "`model` must be a LinearQuadraticModel, a PlanarModel, a ContinuousModel or a TabularModel for a planner, but "
+        f"is {shown(model)}."
+    )

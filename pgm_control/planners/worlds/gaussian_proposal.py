@@ -1,0 +1,83 @@
+"""Plans of vectors as a proposal: independent Gaussians, within a box where the actions are bounded."""
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...text.one_line import one_line
+
+_LOG_ROOT = 0.5 * math.log(2 * math.pi)
+_EDGE = 1e-9  # of the width of a box, within which no action is drawn: a density may be 0 on the edge itself
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class GaussianProposal:
+    r"""Actions $N(\mu_{t}, \mathrm{diag}\,\sigma_t^2)$, restricted to a box.
+
+    Attributes:
+        mean, deviation: μ and σ by episode, step and coordinate, in units of the action.
+        low, high: the box, infinite where there is none.
+    """
+
+    mean: Float[Tensor, "episode step action"]
+    deviation: Float[Tensor, "episode step action"]
+    low: Float[Tensor, " action"]
+    high: Float[Tensor, " action"]
+
+    __repr__ = one_line
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether there is a box."""
+        return bool(self.low.isfinite().any() or self.high.isfinite().any())
+
+    def draw(self, count: int) -> Float[Tensor, "episode plan step action"]:
+        """Plans in pairs whose noises are opposite, which leaves each its distribution and makes means exact sooner."""
+        episodes, steps, size = self.mean.shape
+        half = torch.randn(episodes, (count + 1) // 2, steps, size, dtype=self.mean.dtype)
+        noise = torch.cat((half, -half), 1)[:, :count]
+        mean, deviation = self.mean[:, None], self.deviation[:, None]
+        if not self.is_bounded:
+            return mean + deviation * noise
+        below, inside = self._masses()
+        share = (below[:, None] + torch.special.ndtr(noise) * inside[:, None]).clamp(1e-300, 1 - 1e-16)
+        width = torch.where((self.high - self.low).isfinite(), self.high - self.low, 1.0)
+        plans = mean + deviation * torch.special.ndtri(share)
+        return torch.minimum(torch.maximum(plans, self.low + _EDGE * width), self.high - _EDGE * width)
+
+    def log_density(self, plans: Float[Tensor, "episode plan step action"]) -> Float[Tensor, "episode plan step"]:
+        """The log-density of each action of plans within the box, in nats."""
+        mean, deviation = self.mean[:, None], self.deviation[:, None]
+        each = -0.5 * ((plans - mean) / deviation).square() - deviation.log() - _LOG_ROOT
+        if self.is_bounded:
+            each = each - self._masses()[1][:, None].log()
+        return each.sum(-1)
+
+    def refitted(self, plans: Tensor, weight: Float[Tensor, "episode plan"], spread: bool) -> "GaussianProposal":
+        """The proposal with the weighted mean of plans, and if `spread` their weighted deviation."""
+        mean = torch.einsum("ek,ekta->eta", weight, plans)
+        if not spread:
+            return GaussianProposal(mean, self.deviation, self.low, self.high)
+        variance = torch.einsum("ek,ekta->eta", weight, (plans - mean[:, None]).square())
+        least = 1e-6 * self.deviation  # one plan alone has no spread
+        return GaussianProposal(mean, torch.maximum(variance.sqrt(), least), self.low, self.high)
+
+    def continued(self, centre: Float[Tensor, "episode kept action"]) -> "GaussianProposal":
+        """This proposal, with the steps of a plan that was found before in the place of its own first ones."""
+        kept = centre[:, : self.mean.shape[1]]
+        mean = torch.cat((kept, self.mean[:, kept.shape[1] :]), 1)
+        return GaussianProposal(mean, self.deviation, self.low, self.high)
+
+    def centre(self) -> Float[Tensor, "episode step action"]:
+        """The means."""
+        return self.mean
+
+    def _masses(self) -> tuple[Tensor, Tensor]:
+        """The mass of the Gaussian below the box, and inside it."""
+        below = torch.special.ndtr((self.low - self.mean) / self.deviation)
+        return below, torch.special.ndtr((self.high - self.mean) / self.deviation) - below
