@@ -8,6 +8,7 @@ Gaussian at each time have −16.629 and −22.584. With 2500 steps and seed 0:
 | clamped | −21.05 ± .09 | 61 % | | |
 | flow | −20.384 ± .068 | 88 % | −3.930 ± .033 | −3.946 ± .034 |
 | free | −14.54 ± .02 | 72 % | | |
+| free-flow, 1500 steps | −14.630 ± .021 | 69 % | −2.198 ± .013 | −15.59 ± .22 |
 
 Run `python -m tests.benchmarks.ledge clamped`, `free`, `mixture`,
 `free-mixture`, `flow`, `free-flow`, `speed` or `learned`.
