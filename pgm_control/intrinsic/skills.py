@@ -120,9 +120,11 @@ def skills(
     maximises, so that no step lowers it. $E[\log d] + \log N$ is then the information $I(z; s_T)$. With
     `when="every"` each state that a step leads to pays, by one classifier for all steps [eysenbach2018].
 
-    A free agent (β = 1) is sure to be told apart: it believes in dynamics that lead each skill to states of its own, so
-    that `imagined_information` approaches log N, whatever control it has. `true_information` is what an observer of
-    the true dynamics gets. For β = 0 they are equal.
+    A free agent (β = 1) that is paid for its last state, with c > τ, is sure to be told apart: its belief is the
+    posterior of the model times $d^{c/\tau}$, so that each step sharpens the classifier, and `imagined_information`
+    approaches log N, whatever control it has. With c < τ each step flattens it, until it tells nothing, and with c = τ
+    it stays about as it was drawn. `true_information` is what an observer of the true dynamics gets. For β = 0 they are
+    equal.
 
     Steps are $\log d \leftarrow (1 - \eta) \log d + \eta \log d'$, with η doubled after a step that raises the
     objective by the gap, and taken back otherwise. A step with η = 1 always does.
@@ -285,7 +287,7 @@ def _between(
 
 def _information(reached: Float[Tensor, "skill state"]) -> float:
     """I(z; s), in nats."""
-    return float(information(torch.full_like(reached[:, 0], 1.0 / len(reached)), reached))
+    return max(float(information(torch.full_like(reached[:, 0], 1.0 / len(reached)), reached)), 0.0)
 
 
 def _require_ascent(model: MarkovModel, optimism: Optimism) -> None:

@@ -19,7 +19,7 @@ from ..runtime.array_like import ArrayLike
 from .planner import Found, Planner
 from .rolling import roll_out
 from .terminal import TerminalValue
-from .weights import ESS, Scores, largest_noise, score
+from .weights import ESS, Scores, largest_noise, require_weight, score
 from .worlds.world import Proposal
 
 
@@ -71,7 +71,8 @@ class CEM(Planner):
             terminal_value: as in `MPPI`.
             spread: the deviation of the first plans by coordinate; default: as in `MPPI`.
             num_sweeps: the sweeps of a decision.
-            elite_fraction: the share of the plans that the proposal is refitted to, at least two of them.
+            elite_fraction: the share of the plans that the proposal is refitted to, at least two of them; of these the
+                ones that are not forbidden.
             seed: an integer, a generator, or None for torch's global generator, of which one number is drawn.
 
         Raises:
@@ -89,6 +90,10 @@ class CEM(Planner):
         self.num_sweeps = whole("num_sweeps", num_sweeps)
         self.elite_fraction = fraction("elite_fraction", elite_fraction)
 
+    def _proposal_temperature(self) -> float:
+        """That of the model: τ is the unit of β alone."""
+        return self.world.temperature
+
     def _search(self, t: int, state: Tensor, proposal: Proposal, steps: int) -> Found:
         """The best plans of the last sweep, with equal weights."""
         best = min(max(2, round(self.elite_fraction * self.num_plans)), self.num_plans)
@@ -97,7 +102,7 @@ class CEM(Planner):
         swept = self._sweep(t, state, proposal, tau, best)
         for _ in range(self.num_sweeps - 1):
             swept = self._sweep(t, state, swept.proposal, tau, best)
-        size = tau.new_full((len(state),), float(best))
+        size = (swept.weight > 0).double().sum(-1)
         share = largest_noise(swept.found, tau, self.optimism, swept.weight)
         steps_made = self.num_sweeps * steps * swept.plans.shape[0] * swept.plans.shape[1] * self.num_noise_samples
         return Found(
@@ -109,8 +114,11 @@ class CEM(Planner):
         plans = proposal.draw(self.num_plans)
         found = roll_out(self.world, t, state, plans, self.num_noise_samples, self.terminal_value)
         found = Scores(found.returns, self._allowed(found.log_prior))
-        elite = score(found, tau, self.optimism).topk(best, -1).indices
-        weight = torch.zeros(plans.shape[:2], dtype=torch.float64).scatter(-1, elite, 1.0 / best)
+        elite = score(found, tau, self.optimism).topk(best, -1)
+        require_weight(elite.values[:, 0], t, self.num_plans)
+        allowed = (~torch.isneginf(elite.values)).double()
+        weight = torch.zeros(plans.shape[:2], dtype=torch.float64)
+        weight = weight.scatter(-1, elite.indices, allowed / allowed.sum(-1, keepdim=True))
         return _Swept(plans, found, weight, proposal.refitted(plans, weight, True))
 
     @staticmethod

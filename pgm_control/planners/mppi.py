@@ -13,13 +13,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..chance.risk import Risk
-from ..errors import InvalidArgument
 from ..runtime.arguments import flag, whole
 from ..runtime.array_like import ArrayLike
 from .planner import Found, Planner
 from .rolling import roll_out
 from .terminal import TerminalValue
-from .weights import ESS, Scores, effective, largest_noise, score, temperature_for
+from .weights import ESS, Scores, effective, largest_noise, require_weight, score, temperature_for
 from .worlds.world import Proposal
 
 
@@ -82,7 +81,8 @@ class MPPI(Planner):
             terminal_value: the value of the states after the last step of a plan, in reward units, where the model goes
                 on: a function of t and states (row, coordinate), or a posterior that has one, as `infer` gives it.
             spread: the deviation of the first plans around their mean, by coordinate; default: that of the action
-                prior, and for Lebesgue measure that of exp(r/τ) as a function of the action alone.
+                prior, and for Lebesgue measure that of exp(r/τ) as a function of the action alone, with the τ of the
+                model for an `ESS`.
             num_sweeps: the sweeps of a decision; each draws K plans around the weighted mean of the one before.
             adapts_spread: whether each sweep also takes the deviation of the weighted plans.
             seed: an integer, a generator, or None for torch's global generator, of which one number is drawn.
@@ -121,11 +121,7 @@ class MPPI(Planner):
             tau = found.returns.new_full((len(state),), self.temperature)
         log_weight = score(found, tau, self.optimism) / tau[:, None] - log_proposal
         total = torch.logsumexp(log_weight, -1)
-        if not bool(total.isfinite().all()):
-            raise InvalidArgument(
-                f"`state` must allow a plan of positive weight, but at step {t} all {self.num_plans} have none: each "
-                "is forbidden, or its return is beyond the numbers of float64. Raise `num_plans`."
-            )
+        require_weight(total, t, self.num_plans)
         log_weight = log_weight - total[:, None]
         refitted = proposal.refitted(plans, log_weight.exp(), self.adapts_spread and is_followed)
         return _Swept(plans, found, log_weight, total, tau, refitted)

@@ -19,7 +19,7 @@ from ..chance.risk import Risk
 from ..errors import OptimismBreakdown
 from ..inference.exact.gaussian.posterior import GaussianPosterior
 from ..text.wording import amount
-from ..trajectories.gaussian.model import is_gaussian
+from ..trajectories.gaussian.model import is_gaussian, timed_prior
 from ..trajectories.gaussian.riccati import Prepared, prepared
 
 _FINE = 1e-12  # the relative width at which the search for the edge ends
@@ -33,14 +33,26 @@ class Edge:
     `GaussianPosterior`.
     """
 
-    def __init__(self, model: Any, horizon: int, terminal_value: Any) -> None:
-        """Take the numbers of the model."""
+    def __init__(
+        self, model: Any, horizon: int, terminal_value: Any, of: str = "plans that do not see the state"
+    ) -> None:
+        """Take the numbers of the model.
+
+        Args:
+            model: the model.
+            horizon: the steps of a plan.
+            terminal_value: that of the planner.
+            of: what breaks down, in words.
+        """
         self._given: Prepared | None = None
-        self._checked: set[float] = set()
+        self._checked: set[tuple[float, float]] = set()
+        self._of = of
         if not is_gaussian(model) or model.temperature == 0 or model.problem.batch_shape:
             return
         with torch.no_grad():
             self._given = prepared(model)
+            self._temperature, prior = float(model.temperature), timed_prior(model)
+            self._pull: Tensor | float = 0.0 if prior is None else prior[0].mT @ torch.linalg.solve(prior[2], prior[0])
         steps = model.problem.horizon
         self._horizon, self._steps = min(horizon, steps), steps
         after: Tensor | None = torch.zeros_like(model.problem.final_P).expand(steps + 1, -1, -1)
@@ -60,40 +72,42 @@ class Edge:
         if self._given is None:
             return
         theta = float(optimism.theta) if isinstance(optimism, Risk) else optimism / temperature
-        if theta in self._checked:
+        if (theta, temperature) in self._checked:
             return
-        failed = self._failure(theta)
+        n = self._given.transition.shape[-2]  # the prior is in the cost with the temperature of the model
+        costs = self._given.hessian[..., :n, :n] + (temperature - self._temperature) * self._pull
+        failed = self._failure(theta, costs)
         if failed is None:
-            self._checked.add(theta)
+            self._checked.add((theta, temperature))
             return
         low, high = 0.0, theta
-        while abs(high - low) > _FINE * abs(theta):
+        while abs(high - low) > _FINE * abs(high):
             middle = 0.5 * (low + high)
-            if (found := self._failure(middle)) is None:
+            if (found := self._failure(middle, costs)) is None:
                 low = middle
             else:
                 high, failed = middle, found
         limit = low * temperature
         time, direction = failed
         raise OptimismBreakdown(
-            f"`optimism` {optimism} is beyond the breakdown of plans that do not see the state: their objective is "
-            f"unbounded from β* = {amount(limit)} on, by the noise of step {time}, and a finite number of draws would "
-            "hide it. Choose a β nearer to 0, a shorter `horizon`, or a policy: infer(model, β).",
+            f"`optimism` {optimism} is beyond the breakdown of {self._of}: their objective is unbounded from "
+            f"β* = {amount(limit)} on, by the noise of step {time}, and a finite number of draws would hide it. Choose "
+            "a β nearer to 0, a shorter `horizon`, or a policy: infer(model, β).",
             theta * temperature, limit, time, direction,
         )  # fmt: skip
 
-    def _failure(self, theta: float) -> tuple[int, tuple[float, ...]] | None:
+    def _failure(self, theta: float, costs: Tensor) -> tuple[int, tuple[float, ...]] | None:
         """The step, and the direction of the noise, at which the sweep ends; None if it does not."""
         given = self._given
         assert given is not None
         starts = [self._steps - self._horizon]  # the windows that end with the model hold all later ones
-        found = self._sweep(theta, torch.tensor(starts), given.final_hessian[None])
+        found = self._sweep(theta, costs, torch.tensor(starts), given.final_hessian[None])
         if found is None and self._after is not None and self._horizon < self._steps:
             first = torch.arange(self._steps - self._horizon)
-            found = self._sweep(theta, first, self._after[first + self._horizon])
+            found = self._sweep(theta, costs, first, self._after[first + self._horizon])
         return found
 
-    def _sweep(self, theta: float, first: Tensor, P: Tensor) -> tuple[int, tuple[float, ...]] | None:
+    def _sweep(self, theta: float, costs: Tensor, first: Tensor, P: Tensor) -> tuple[int, tuple[float, ...]] | None:
         """The sweeps of windows from these steps on, backwards from the hessians of the values at their ends."""
         given = self._given
         assert given is not None
@@ -101,7 +115,7 @@ class Edge:
         eye, zeros = torch.eye(n, dtype=P.dtype), P.new_zeros(size, n)
         for k in reversed(range(self._horizon)):
             at = first + k
-            L, A, H = given.noise_root[at], given.transition[at][..., :n], given.hessian[at][..., :n, :n]
+            L, A, H = given.noise_root[at], given.transition[at][..., :n], costs[at]
             M = eye[: L.shape[-1], : L.shape[-1]] + theta * L.mT @ P @ L
             failed = torch.linalg.cholesky_ex(M).info != 0
             if bool(failed.any()):

@@ -42,11 +42,13 @@ class Plan:
         effective_sample_size: 1/Σ w² of the plans; of `SMCPlanner` that of the families that share a first action.
         largest_weight: the largest weight of a plan, or of a family.
         largest_noise_weight: the share of the largest draw in the average over the noises of a plan, averaged over
-            plans by weight: 1/M at optimism 0, and near 1 where the average is that of one draw.
+            plans by weight: 1/M at optimism 0, and near 1 where the average is that of one draw. Of `SMCPlanner` it is
+            the largest of its steps.
         temperature: τ that was used, in reward units per nat; for an `ESS` the one that was found.
         value: the estimate of the value of the state, in reward units: τ log of the mean of the weights, which is the
-            optimum of $J_β$ over plans that do not see later states; of `SMCPlanner` over policies. It is nan for
-            `CEM`, which maximises.
+            optimum of $J_β$ over plans that do not see later states. `SMCPlanner` estimates that over policies, at
+            optimism 1 with any terminal value and elsewhere with the exact one; with others it means little. It is nan
+            for `CEM`, which maximises.
         num_simulated_steps: the number of steps of the model that were simulated, of all episodes together.
         centre: the plan that the next proposal is centred on; for tables the probabilities of actions by step.
     """

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..chance.risk import Risk
+from ..chance.risk import Risk, beta_of
 from ..errors import InvalidArgument
 from ..runtime.arguments import finite, flag, number, shown, whole, whole_number, whole_or_none
 from ..runtime.randomness import integer_of, seeded
@@ -48,7 +48,7 @@ class Planner(ABC):
         horizon: H, the most steps that a plan looks ahead.
         temperature: τ, or the `ESS` that it is solved for.
         terminal_value: the value of the states after the last step of a plan, or None.
-        latest: the last `Plan`, or None.
+        latest: the last `Plan`, or None; of `predict` that of the environments at the latest time step.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class Planner(ABC):
         self._random = torch.Generator().manual_seed(integer_of(seed))
         self._edge = Edge(model, self.horizon, terminal_value)
         self.latest: Plan | None = None
+        self._before: Tensor | None = None
         self._time = 0
 
     @abstractmethod
@@ -124,21 +125,21 @@ class Planner(ABC):
                 f"`state` must be in an episode of at most {self.world.horizon} steps, the horizon of the model. Call "
                 "reset() to begin a new one."
             )
-        before = self.latest if self._time > 0 else None
-        if before is not None and len(before.centre) != len(states):
+        before = self._before
+        if before is not None and len(before) != len(states):
             raise InvalidArgument(
-                f"`state` must have {len(before.centre)} rows, as many as there were episodes, but has {len(states)}. "
+                f"`state` must have {len(before)} rows, as many as there were episodes, but has {len(states)}. "
                 "Call reset() to begin new ones."
             )
-        found = self._planned(states, self._time, None if before is None else before.centre[:, 1:])
-        self.latest, self._time = found, self._time + 1
+        found = self._planned(states, self._time, before)
+        self.latest, self._before, self._time = found, found.centre[:, 1:], self._time + 1
         action = self._played(found, deterministic)
         return action[0] if single else action
 
     @final
     def reset(self) -> None:
         """Begin new episodes: forget the plan and the time, but not the random numbers."""
-        self.latest, self._time = None, 0
+        self.latest, self._before, self._time = None, None, 0
 
     @final
     def predict(
@@ -192,7 +193,7 @@ class Planner(ABC):
         if not isinstance(self.temperature, ESS):
             self._edge.require(self.optimism, self.temperature)
         with torch.no_grad(), seeded(self._random):
-            proposal = self.world.proposal(t, states, steps, self.spread)
+            proposal = self.world.proposal(t, states, steps, self.spread, self._proposal_temperature())
             if centre is not None:
                 proposal = proposal.continued(centre)
             found = self._search(t, states, proposal, steps)
@@ -204,13 +205,17 @@ class Planner(ABC):
             found.largest_noise_weight,
             self.num_plans,
             self.num_noise_samples,
-            self.optimism == 1.0,
+            bool((torch.as_tensor(beta_of(self.optimism, found.temperature)) == 1.0).all()),
         )
         return Plan(
             status, t, actions[:, 0], actions, found.plans, found.log_weights, found.effective_sample_size,
             found.largest_weight,
             found.largest_noise_weight, found.temperature, found.value, found.num_simulated_steps, found.centre,
         )  # fmt: skip
+
+    def _proposal_temperature(self) -> float:
+        """The temperature of the first proposal, where that depends on it: for Lebesgue measure."""
+        return self.world.temperature if isinstance(self.temperature, ESS) else self.temperature
 
     def _played(self, found: Plan, deterministic: bool) -> Tensor:
         if deterministic:
@@ -261,6 +266,7 @@ class Planner(ABC):
             try:
                 time, centres = np.asarray(state[0]).astype(np.int64), np.array(state[1], dtype=np.float64)
                 fits = time.shape == (count,) and len(centres) == count and (time >= 0).all()
+                fits = fits and np.isfinite(centres).all()
             except (TypeError, ValueError, IndexError, KeyError, RuntimeError):
                 fits = False
             if not fits or centres is None or centres.shape[1:] != self._centre_shape():

@@ -78,6 +78,7 @@ class RecedingHorizon:
         self.horizon = self.world.horizon if longest is None else min(longest, self.world.horizon)
         self._random = torch.Generator().manual_seed(integer_of(seed))
         self.latest: Any = None
+        self._before: Any = None
         self._time = 0
 
     def act(self, state: Any, deterministic: bool = True) -> Tensor:
@@ -102,13 +103,13 @@ class RecedingHorizon:
                 f"`state` must be in an episode of at most {self.world.horizon} steps, the horizon of the model. Call "
                 "reset() to begin a new one."
             )
-        action = self._first(states[0], self._time, self.latest if self._time > 0 else None, deterministic)
-        self._time += 1
+        action = self._first(states[0], self._time, self._before, deterministic)
+        self._before, self._time = self.latest, self._time + 1
         return action if single else action[None]
 
     def reset(self) -> None:
         """Begin a new episode: forget the guide and the time, but not the random numbers."""
-        self.latest, self._time = None, 0
+        self.latest, self._before, self._time = None, None, 0
 
     def predict(
         self,

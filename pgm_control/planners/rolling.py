@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..errors import InvalidArgument, InvalidProblem
+from ..runtime.arguments import shown
 from .weights import Scores
 from .worlds.world import World
 
@@ -70,10 +71,14 @@ def valued(value: Value, t: int, state: Tensor, front: torch.Size) -> Tensor:
         InvalidArgument: unless it is a number for each.
     """
     found, size = value(t, state.reshape(-1, *state.shape[len(front) :])), front.numel()
-    if not isinstance(found, Tensor) or tuple(found.shape) != (size,) or bool(found.isnan().any()):
+    if (
+        not isinstance(found, Tensor)
+        or tuple(found.shape) != (size,)
+        or bool((found.isnan() | (found == torch.inf)).any())
+    ):
         raise InvalidArgument(
             f"`terminal_value` must return a tensor with one number for each of the {size} states (row, coordinate), "
-            f"in reward units, but returns {tuple(found.shape) if isinstance(found, Tensor) else found!r}"
-            f"{' with nan' if isinstance(found, Tensor) and found.shape == (size,) else ''}."
+            f"in reward units, but returns {tuple(found.shape) if isinstance(found, Tensor) else shown(found)}"
+            f"{' with nan or +inf' if isinstance(found, Tensor) and found.shape == (size,) else ''}."
         )
     return found.detach().double().reshape(front)

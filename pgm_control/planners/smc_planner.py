@@ -19,10 +19,11 @@ from ..errors import InvalidArgument, InvalidProblem
 from ..inference.sampling.particles import share
 from ..inference.sampling.resampling import effective_sample_size, log_mean, systematic
 from ..runtime.array_like import ArrayLike
+from .open_loop_breakdown import Edge
 from .planner import Found, Planner
 from .rolling import valued
 from .terminal import TerminalValue
-from .weights import ESS
+from .weights import ESS, require_weight, shares
 from .worlds.world import Proposal
 
 ActionValue = Callable[[int, Tensor, Tensor], Tensor]
@@ -96,7 +97,8 @@ class SMCPlanner(Planner):
             raise InvalidArgument(
                 "`temperature` must be a number for SMCPlanner, but is an ESS, which would give each step another one."
             )
-        if self.terminal_value is None and self.optimism != 1.0:
+        beta = float(beta_of(self.optimism, self.temperature))
+        if self.terminal_value is None and beta != 1.0:
             raise InvalidArgument(
                 f"`terminal_value` must be given for the optimism {self.optimism}: without values of all steps the "
                 "product of the weights is exp(R/τ), which is free. Pass infer(model, optimism), an approximation of "
@@ -108,6 +110,8 @@ class SMCPlanner(Planner):
                 f"{action_value!r}."
             )
         self.action_value, self.threshold = action_value, share("threshold", threshold)
+        if beta != 1.0:  # a policy answers the noise, so that each step has an edge of its own
+            self._edge = Edge(model, 1, terminal_value, "a policy with this `terminal_value`")
 
     def _search(self, t: int, state: Tensor, proposal: Proposal, steps: int) -> Found:
         """The particles after the last step, each with the actions of its ancestors."""
@@ -142,21 +146,21 @@ class SMCPlanner(Planner):
                 if self.action_value is not None
                 else (x[..., 0] if draws == 1 else certainty_equivalent(x, uniform, tau, beta))
             )
-            tilted = torch.softmax(beta / tau * x, -1)
-            largest = torch.maximum(largest, tilted.amax(-1).mean(-1))
+            tilted = shares(x, beta / tau)
             chosen = torch.multinomial(tilted.flatten(0, 1), 1).view(episodes, count, 1)
             at = ahead.gather(
                 2, chosen.view(episodes, count, 1, *[1] * (ahead.ndim - 3)).expand(-1, -1, 1, *ahead.shape[3:])
             )[:, :, 0]
-            log_weight = log_weight + (q - here) / tau + prior - log_proposal[:, :, k]
-            if bool(log_weight.isnan().any()):
+            if bool(x.isnan().any()):
                 raise InvalidProblem(f"`model` must have rewards that are numbers, but step {t + k} has one of nan.")
+            lost = torch.isneginf(q) | torch.isneginf(here)
+            step = torch.where(lost, -torch.inf, (q - here) / tau) + prior - log_proposal[:, :, k]
+            log_weight = log_weight + step
+            require_weight(torch.logsumexp(log_weight, -1), t, count)
+            share_of_one = (torch.softmax(log_weight, -1) * tilted.amax(-1)).sum(-1)
+            largest = torch.maximum(largest, share_of_one)
             here = there.gather(2, chosen)[..., 0]
         total = torch.logsumexp(log_weight, -1)
-        if not bool(total.isfinite().all()):
-            raise InvalidArgument(
-                f"`state` must allow a plan of positive weight, but at step {t} all {count} particles have none."
-            )
         weight = (log_weight - total[:, None]).exp()
         families = torch.zeros_like(weight).scatter_add(-1, first, weight)
         centre = proposal.refitted(plans, weight, False).centre()

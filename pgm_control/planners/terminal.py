@@ -11,6 +11,8 @@ from ..errors import InvalidArgument
 from ..inference.sampling.lookahead import HasLookahead
 from ..runtime.arguments import shown
 from ..runtime.array_like import ArrayLike, numbers
+from ..trajectories.blocks import HasBlocks
+from .worlds.by_kind import world_of
 from .worlds.world import World
 
 # An alias with a name, so that `help` prints the name instead of the union.
@@ -22,13 +24,23 @@ def _table(name: str, given: Any, world: World) -> Callable[[int, Tensor], Tenso
     if callable(given) and not isinstance(given, type):
         return given  # pyright: ignore[reportReturnType]
     table = numbers(name, given, InvalidArgument).detach().double().cpu()
-    rows = world.horizon + 1
-    if table.ndim != 2 or len(table) != rows or bool(table.isnan().any()):
+    shape = world.horizon + 1, world.num_states
+    if tuple(table.shape) != shape or bool((table.isnan() | (table == torch.inf)).any()):
         raise InvalidArgument(
-            f"`{name}` must have shape ({rows}, states), one row for each time from 0 to {world.horizon}, or be a "
-            f"function of t and states, or a posterior, but has shape {tuple(table.shape)}."
+            f"`{name}` must have shape {shape}, one row for each time from 0 to {world.horizon}, without nan and +inf, "
+            f"or be a function of t and states, or a posterior, but has shape {tuple(table.shape)}."
         )
     return lambda t, state: table[t, state]
+
+
+def _require_fit(name: str, given: Any, world: World) -> None:
+    """Refuse the posterior of a model with states of another size, or that ends before."""
+    other = world_of(given.model)
+    if other.num_states != world.num_states or other.horizon < world.horizon:
+        raise InvalidArgument(
+            f"`{name}` must be the posterior of a model with states of {world.num_states} numbers and at least "
+            f"{world.horizon} steps, but its model has states of {other.num_states} and {other.horizon} steps."
+        )
 
 
 def terminal_of(name: str, given: Any, model: Any, world: World) -> Callable[[int, Tensor], Tensor] | None:
@@ -41,12 +53,16 @@ def terminal_of(name: str, given: Any, model: Any, world: World) -> Callable[[in
     """
     if given is None:
         return None
+    is_object = not isinstance(given, type)
     if world.state_axes == 0:
+        if is_object and isinstance(given, HasLookahead):
+            raise InvalidArgument(f"`{name}` must have values of states of a table, but is {shown(given)}.")
         return _table(name, getattr(given, "v", given), world)
-    if not isinstance(given, type) and isinstance(given, HasLookahead):
+    if is_object and isinstance(given, HasLookahead):
+        _require_fit(name, given, world)
         ahead, tau = given.lookahead(), float(given.model.temperature)  # pyright: ignore[reportAttributeAccessIssue]
         return lambda t, state: tau * torch.as_tensor(ahead(t, state))
-    if isinstance(given, type) or not callable(given):
+    if not is_object or not callable(given) or isinstance(given, HasBlocks):
         raise InvalidArgument(
             f"`{name}` must be a function of t and a batch of states that returns reward units, or a posterior that "
             f"has one, such as infer(model, 0.0), but is {shown(given)}."

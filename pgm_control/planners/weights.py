@@ -7,8 +7,13 @@ $$\hat L_\beta = \frac\tau\beta \log \frac1M \sum_m e^{\beta R_m/\tau}, \qquad \
 
 with ρ the action prior and q the proposal. Plans have noises of their own, so that over many plans a weight is
 $E\, e^{\hat L_\beta/\tau}$. At β = 0 this is $e^{L_{1/M}[R]/\tau}$ exactly: **the mean of M draws is the optimism
-1/M**, one draw is free, and the bias of the clamped planner is of order 1/M. For other β it is the optimism
-$\beta + (1 - \beta)/M$ up to terms of order 1/M².
+1/M**, one draw is free, and the bias of the clamped planner is of order 1/M. For any β, M = 1 is free, and the score is
+too high by
+
+$$\frac{\tau (1 - \beta)}{2 \beta^2 M} \operatorname{Var}\bigl(e^{\beta R/\tau}\bigr) \big/
+    \bigl(E\, e^{\beta R/\tau}\bigr)^2 + O(M^{-2}).$$
+
+Where βR/τ varies little this is the optimism $\beta + (1 - \beta)/M$; where it varies much, only roughly.
 """
 
 import math
@@ -21,6 +26,7 @@ from torch import Tensor
 
 from ..chance.operators import certainty_equivalent, is_mean
 from ..chance.risk import Risk, beta_of
+from ..errors import InvalidArgument
 from ..runtime.arguments import fraction
 
 _LOWEST, _HIGHEST = -16, 8  # log τ, relative to the range of the returns, between which it is looked for
@@ -67,9 +73,7 @@ def score(
 ) -> Float[Tensor, "episode plan"]:
     """$L_β$ of the returns over the noises, with τ log ρ, in reward units."""
     tau, prior = temperature[:, None], found.log_prior
-    x, beta = found.returns, beta_of(optimism, temperature[:, None])
-    if prior.shape[-1] > 1:
-        x = x + tau[..., None] * prior
+    x, beta = _averaged(found, temperature), beta_of(optimism, temperature[:, None])
     uniform = x.new_full((x.shape[-1],), -math.log(x.shape[-1]))
     if x.shape[-1] == 1:
         level = x[..., 0]
@@ -88,10 +92,39 @@ def largest_noise(
     """The share of the largest draw in the average over the noises of a plan, averaged over plans by their weight."""
     noises, tau = found.returns.shape[-1], temperature[:, None, None]
     theta = beta_of(optimism, tau) / tau
-    if not isinstance(theta, Tensor) or bool(is_mean(theta, 1.0, found.returns.dtype).all()):
+    if bool(is_mean(theta, 1.0, found.returns.dtype).all()):
         return found.returns.new_full((len(found.returns),), 1.0 / noises)
-    largest = torch.softmax(theta * found.returns, -1).amax(-1)
-    return (weight * largest).sum(-1)
+    return (weight * shares(_averaged(found, temperature), theta).amax(-1)).sum(-1)
+
+
+def shares(x: Float[Tensor, "*batch noise"], theta: float | Tensor) -> Float[Tensor, "*batch noise"]:
+    """The shares ∝ exp(θx) of draws in their average; equal where these are no numbers, since all x are −inf or θ < 0.
+
+    There the average is −inf, and its plan has no weight.
+    """
+    tilted = torch.where(torch.as_tensor(theta) == 0, 0.0, theta * x)
+    lost = (tilted == torch.inf).any(-1, keepdim=True) | torch.isneginf(tilted).all(-1, keepdim=True)
+    return torch.softmax(torch.where(lost, 0.0, tilted), -1)
+
+
+def _averaged(found: Scores, temperature: Float[Tensor, " episode"]) -> Float[Tensor, "episode plan noise"]:
+    """What is averaged over the noises, in reward units: the returns, with τ log ρ where that depends on the state."""
+    if found.log_prior.shape[-1] == 1:
+        return found.returns
+    return found.returns + temperature[:, None, None] * found.log_prior
+
+
+def require_weight(total: Float[Tensor, " episode"], t: int, plans: int) -> None:
+    """Require that some plan of each episode has a positive weight, by the largest or the summed log-weight.
+
+    Raises:
+        InvalidArgument: if all have none.
+    """
+    if not bool(total.isfinite().all()):
+        raise InvalidArgument(
+            f"`state` must allow a plan of positive weight, but at step {t} all {plans} have none: each is forbidden, "
+            "or its return is beyond the numbers of float64. Raise `num_plans`."
+        )
 
 
 def effective(log_weight: Float[Tensor, "episode plan"]) -> Float[Tensor, " episode"]:
@@ -116,8 +149,8 @@ def temperature_for(
     """
     count = found.returns.shape[1]
     returns = found.returns.mean(-1)
-    finite = torch.where(returns.isfinite(), returns, torch.nan).nan_to_num(float(returns[returns.isfinite()].mean()))
-    spread = finite.amax(-1) - finite.amin(-1)
+    known = returns.isfinite()
+    spread = torch.where(known, returns, -torch.inf).amax(-1) - torch.where(known, returns, torch.inf).amin(-1)
     scale = torch.where(spread > 0, spread, 1.0).log()
 
     def size(log_tau: Tensor) -> Tensor:

@@ -49,6 +49,14 @@ def test_free_skills_are_sure_to_be_told_apart_and_are_not(count):
     assert found.true_information == pytest.approx(information(rows), abs=1e-12)
 
 
+@pytest.mark.parametrize(("scale", "known"), [(0.5, 0.0), (2.0, math.log(4))])
+def test_free_skills_need_a_scale_above_the_temperature(scale, known):
+    """The classifier is raised to the power c/τ in each step, which sharpens or flattens it."""
+    found = skills(room(), 4, 1.0, scale=scale, starts=1, seed=0)
+    assert found.imagined_information == pytest.approx(known, abs=1e-6)
+    assert found.imagined_information >= 0
+
+
 @pytest.mark.parametrize("optimism", [0.0, 0.3, 1.0, Optimism(0.5, 0.0)])
 @pytest.mark.parametrize("when", ["last", "every"])
 def test_no_step_lowers_the_objective_and_its_end_is_a_fixed_point(optimism, when):

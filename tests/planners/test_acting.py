@@ -121,7 +121,7 @@ def test_actions_stay_within_the_bounds_of_the_prior():
 
 def test_the_box_has_the_density_that_is_drawn_from():
     planner = MPPI(models.continuous_zoo()["windy_pendulum"].model(), num_plans=4000, num_noise_samples=1, seed=0)
-    proposal = planner.world.proposal(0, torch.zeros(1, 2, dtype=torch.float64), 1, None)
+    proposal = planner.world.proposal(0, torch.zeros(1, 2, dtype=torch.float64), 1, None, 1.0)
     proposal = proposal.continued(torch.full((1, 1, 1), 4.0, dtype=torch.float64))
     nodes = torch.linspace(-6, 6, 4001, dtype=torch.float64)[1:-1]
     density = proposal.log_density(nodes[None, :, None, None])[0, :, 0].exp()

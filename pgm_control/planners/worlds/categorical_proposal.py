@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ...errors import InvalidArgument
 from ...text.one_line import one_line
 
 _FIRST = 0.2  # the share of the first proposal, which leaves every action possible
@@ -46,8 +47,19 @@ class CategoricalProposal:
         return CategoricalProposal(found, self.first)
 
     def continued(self, centre: Float[Tensor, "episode kept action"]) -> "CategoricalProposal":
-        """This proposal, with probabilities that were found before in the place of its own first ones."""
+        """This proposal, with probabilities that were found before in the place of its own first ones.
+
+        Raises:
+            InvalidArgument: if some are negative, or all of a step are 0.
+        """
         kept = centre[:, : self.probability.shape[1]]
+        total = kept.sum(-1, keepdim=True)
+        if bool((kept < 0).any() or (total <= 0).any()):
+            raise InvalidArgument(
+                "`centre` must hold probabilities of actions for each step, at least 0 and not all 0, such as "
+                "Plan.centre[:, 1:]."
+            )
+        kept = kept / total
         return CategoricalProposal(torch.cat((kept, self.probability[:, kept.shape[1] :]), 1), self.first)
 
     def centre(self) -> Float[Tensor, "episode step action"]:

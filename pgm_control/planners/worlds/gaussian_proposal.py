@@ -68,8 +68,8 @@ class GaussianProposal:
         return GaussianProposal(mean, torch.maximum(variance.sqrt(), least), self.low, self.high)
 
     def continued(self, centre: Float[Tensor, "episode kept action"]) -> "GaussianProposal":
-        """This proposal, with the steps of a plan that was found before in the place of its own first ones."""
-        kept = centre[:, : self.mean.shape[1]]
+        """This proposal, with the steps of an earlier plan, within the box, in the place of its own first ones."""
+        kept = torch.minimum(torch.maximum(centre[:, : self.mean.shape[1]], self.low), self.high)
         mean = torch.cat((kept, self.mean[:, kept.shape[1] :]), 1)
         return GaussianProposal(mean, self.deviation, self.low, self.high)
 

@@ -24,6 +24,7 @@ class LinearQuadraticWorld:
         horizon, temperature: T and τ.
         state_axes: 1.
         prior_sees_state: whether the action prior has a gain.
+        num_states, num_actions: the sizes.
     """
 
     def __init__(self, model: GaussianModel) -> None:
@@ -66,8 +67,8 @@ class LinearQuadraticWorld:
         """The states in an observation, in front of what follows them, such as the time."""
         return observed_states(observation, self.num_states)
 
-    def proposal(self, t: int, state: Tensor, steps: int, spread: Any) -> GaussianProposal:
-        """The action prior at the present states; for Lebesgue measure the plans that the cost of actions allows.
+    def proposal(self, t: int, state: Tensor, steps: int, spread: Any, temperature: float) -> GaussianProposal:
+        """The action prior at the present states; for Lebesgue measure exp(r/τ) as a function of actions.
 
         Raises:
             InvalidArgument: if actions cost nothing in some direction, and there is neither a prior nor a `spread`.
@@ -87,7 +88,7 @@ class LinearQuadraticWorld:
             mean, scale = state.new_zeros(size), state.new_ones(steps, self.num_actions)
             if spread is None:
                 mean = mean - torch.cholesky_solve(self._ca[times][..., None], factor)[..., 0]
-                scale = (self.temperature * torch.cholesky_inverse(factor).diagonal(dim1=-2, dim2=-1)).sqrt()
+                scale = (temperature * torch.cholesky_inverse(factor).diagonal(dim1=-2, dim2=-1)).sqrt()
         scale = deviations(spread, scale)
         box = state.new_full((self.num_actions,), math.inf)
         return GaussianProposal(mean.expand(size), scale.expand(size), -box, box)

@@ -11,6 +11,7 @@ from ...errors import InvalidArgument, InvalidProblem
 from ...inference.local.vector_model import PlanarVectors, VectorModel, payoff
 from ...problems.continuous.support import box_of
 from ...runtime.arguments import shown
+from ...runtime.randomness import seeded
 from .gaussian_proposal import GaussianProposal
 from .vectors import checked_states, deviations, observed_states
 from .world import Moved
@@ -26,6 +27,7 @@ class VectorWorld:
         horizon, temperature: T and τ.
         state_axes: 1.
         prior_sees_state: whether the action prior may depend on the state.
+        num_states, num_actions: the sizes.
     """
 
     def __init__(self, model: VectorModel) -> None:
@@ -36,8 +38,9 @@ class VectorWorld:
         """
         self._model, self.horizon, self.temperature = model, model.horizon, float(model.temperature)
         self.state_axes, self.prior_sees_state = 1, not isinstance(model, PlanarVectors)
-        state = model.start().expand((2,)).rsample()
-        action = model.action_prior(0, state).rsample()
+        with seeded(0):  # only the shapes matter
+            state = model.start().expand((2,)).rsample()
+            action = model.action_prior(0, state).rsample()
         if state.ndim != 2 or action.ndim != 2:
             raise InvalidProblem(
                 f"`model` must have vectors as states and actions, but has shapes {tuple(state.shape[1:])} and "
@@ -53,7 +56,7 @@ class VectorWorld:
         """The states in an observation, in front of what follows them, such as the time."""
         return observed_states(observation, self.num_states)
 
-    def proposal(self, t: int, state: Tensor, steps: int, spread: Any) -> GaussianProposal:
+    def proposal(self, t: int, state: Tensor, steps: int, spread: Any, temperature: float) -> GaussianProposal:
         """Gaussians with the moments of the action prior at the present states, within the bounds of its draws."""
         prior = self._model.action_prior(t, state)
         try:

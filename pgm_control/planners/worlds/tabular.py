@@ -23,6 +23,7 @@ class TabularWorld:
         horizon, temperature: T and τ.
         state_axes: 0.
         prior_sees_state: True.
+        num_states, num_actions: the sizes.
     """
 
     def __init__(self, model: MarkovModel) -> None:
@@ -58,7 +59,7 @@ class TabularWorld:
         """The states of an observation, and whether it was a single one."""
         return self._indices("observation", observation)
 
-    def proposal(self, t: int, state: Tensor, steps: int, spread: Any) -> CategoricalProposal:
+    def proposal(self, t: int, state: Tensor, steps: int, spread: Any, temperature: float) -> CategoricalProposal:
         """The action prior in the present state for the first step, and the mean of all states for the others.
 
         Raises:

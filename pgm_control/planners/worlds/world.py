@@ -49,12 +49,14 @@ class World(Protocol):
         temperature: τ, in reward units per nat.
         state_axes: the axes of one state: 1 for vectors, 0 for tables.
         prior_sees_state: whether the action prior depends on the state.
+        num_states: the size of a state, or for tables the number of states.
     """
 
     horizon: int
     temperature: float
     state_axes: int
     prior_sees_state: bool
+    num_states: int
 
     def states(self, state: Any) -> tuple[Tensor, bool]:
         """The states (episode, …) of an argument, and whether it was a single one.
@@ -68,7 +70,7 @@ class World(Protocol):
         """The states (episode, …) in an observation of an environment, and whether it was a single one."""
         ...
 
-    def proposal(self, t: int, state: Tensor, steps: int, spread: Any) -> Proposal:
+    def proposal(self, t: int, state: Tensor, steps: int, spread: Any, temperature: float) -> Proposal:
         """The plans before any search: those of the action prior at the present states."""
         ...
 
