@@ -89,7 +89,8 @@ def empowerment(
     the agent can choose between without fail, if it were a whole number.
 
     A plan that may meet a state in which one of its actions is forbidden, by a prior of 0 or rewards of −inf, is left
-    out. With a discount, the end of the episode is one more outcome.
+    out; where rewards of −inf forbid all actions of a state, they count as allowed. With a discount, the end of the
+    episode is one more outcome.
 
     Args:
         model: a tabular model, or its problem. Rewards and temperature do not matter.
@@ -181,6 +182,9 @@ def _channel(
     plans = torch.zeros(1, 0, dtype=torch.long)
     for t in range(horizon):
         step, may = matrices[min(t, len(matrices) - 1)], at_time(allowed, t, 2)
+        require_room(
+            "horizon", "the outcomes of its plans", 4 * len(rows) * mdp.num_actions * mdp.num_states, 8, "Shorten it."
+        )
         ahead, taken = [], []
         for a in range(mdp.num_actions):
             fits = ((rows > 0) & ~may[:, a]).sum(-1) == 0

@@ -62,7 +62,7 @@ class Skills:
         true_information: $I(z; s)$ of `true`, in nats.
         objective: the mean of the objectives $J_\beta$ of the skills, in nats.
         objectives: this after each step from the best start; it does not fall, up to rounding.
-        of_starts: the imagined information that each start reached, in nats; the largest is returned.
+        of_starts: the imagined information that each start reached, in nats; the largest is returned, to six digits.
         gap: what the next step would be sure to gain, in nats.
         num_steps: the number of steps from the best start.
         status: how its search ended; `status.message` explains it.

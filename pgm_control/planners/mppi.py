@@ -79,7 +79,9 @@ class MPPI(Planner):
             temperature: τ, in reward units per nat; default: that of the model. `ESS(0.3)` solves it for an effective
                 sample size of 30 % of the plans at each decision, and reports it.
             terminal_value: the value of the states after the last step of a plan, in reward units, where the model goes
-                on: a function of t and states (row, coordinate), or a posterior that has one, as `infer` gives it.
+                on: a function of t and states (row, coordinate), or a posterior that has one, as `infer` gives it. That
+                of a `GridPosterior` is constant beyond the edge of its grid, which should hold all states that plans
+                reach. For a table also one value for each time 0 to T and state.
             spread: the deviation of the first plans around their mean, by coordinate; default: that of the action
                 prior, and for Lebesgue measure that of exp(r/τ) as a function of the action alone, with the τ of the
                 model for an `ESS`.

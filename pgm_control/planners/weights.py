@@ -92,7 +92,7 @@ def largest_noise(
     """The share of the largest draw in the average over the noises of a plan, averaged over plans by their weight."""
     noises, tau = found.returns.shape[-1], temperature[:, None, None]
     theta = beta_of(optimism, tau) / tau
-    if bool(is_mean(theta, 1.0, found.returns.dtype).all()):
+    if bool(torch.as_tensor(is_mean(theta, 1.0, found.returns.dtype)).all()):
         return found.returns.new_full((len(found.returns),), 1.0 / noises)
     return (weight * shares(_averaged(found, temperature), theta).amax(-1)).sum(-1)
 

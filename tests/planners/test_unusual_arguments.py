@@ -86,11 +86,12 @@ def test_episodes_side_by_side_find_their_temperatures_alone():
 
 def test_an_average_with_a_prior_that_sees_the_state_shares_by_both():
     tau = torch.tensor([2.0], dtype=torch.float64)
-    returns = torch.tensor([[[1.0, 0.0]]], dtype=torch.float64)
-    log_prior = torch.tensor([[[0.0, 3.0]]], dtype=torch.float64)
-    shares = np.exp(0.5 * (np.array([1.0, 0.0]) / 2 + np.array([0.0, 3.0])))
-    found = largest_noise(Scores(returns, log_prior), tau, 0.5, torch.ones(1, 1, dtype=torch.float64))
-    assert float(found) == pytest.approx(shares.max() / shares.sum(), rel=1e-12)
+    returns, prior = np.array([1.0, 0.0, -1.0]), np.array([0.0, 3.0, 0.5])
+    scores = Scores(torch.from_numpy(returns)[None, None], torch.from_numpy(prior)[None, None])
+    for beta in (0.5, -0.5):
+        shares = np.exp(beta * (returns / 2 + prior))
+        found = largest_noise(scores, tau, beta, torch.ones(1, 1, dtype=torch.float64))
+        assert float(found) == pytest.approx(shares.max() / shares.sum(), rel=1e-12)
 
 
 @pytest.mark.parametrize("beta", [0.5, 2.0])
@@ -133,6 +134,19 @@ def test_smc_breaks_down_where_policies_do():
     with pytest.raises(OptimismBreakdown, match="of a policy") as caught:
         SMCPlanner(MODEL, optimism=-2.5, terminal_value=value, **FEW).act([1.0])
     assert caught.value.limit == pytest.approx(edge, rel=1e-9)
+
+
+@pytest.mark.parametrize("beta", [0.5, -0.5])
+def test_smc_goes_on_from_the_states_that_it_believes_in(beta):
+    """The second action answers a state that noise has moved by (1 + θWP)⁻¹, and not by its inverse."""
+    value = infer(MODEL, beta)
+    K, P = value.gain[:, 0, 0].tolist(), float(value.value_hessian[1, 0, 0])
+    planner = SMCPlanner(MODEL, optimism=beta, num_plans=1000, num_noise_samples=64, terminal_value=value, seed=0)
+    actions = planner.plan([[1.0]] * 32).actions[:, 1, 0]
+    expected = -K[1] * (0.9 - 0.5 * K[0]) / (1 + beta * 0.3 * P)
+    error = float(actions.std()) / 32**0.5
+    assert error < 0.03
+    assert abs(float(actions.mean()) - expected) < 4 * error
 
 
 @pytest.mark.parametrize("beta", [-1e6, -1e13, -1e300])
@@ -190,14 +204,13 @@ def test_values_that_are_no_numbers_are_refused(value):
 
 
 def test_plans_to_begin_with_are_made_to_fit():
-    like = {"dtype": torch.float64}
     model = fork()
     with pytest.raises(InvalidArgument, match="`centre` must hold probabilities"):
-        MPPI(model, **FEW).plan(0, 0, torch.full((1, 2, 2), -1.0, **like))
-    found = MPPI(model, **FEW).plan(0, 0, torch.full((1, 9, 2), 50.0, **like))
+        MPPI(model, **FEW).plan(0, 0, torch.full((1, 2, 2), -1.0, dtype=torch.float64))
+    found = MPPI(model, **FEW).plan(0, 0, torch.full((1, 9, 2), 50.0, dtype=torch.float64))
     assert float(found.value[0]) == pytest.approx(0.0, abs=0.05)
     pendulum = models.continuous_zoo()["windy_pendulum"].model()
-    found = MPPI(pendulum, **FEW).plan([0.0, 0.0], 0, torch.full((1, 2, 1), 1e3, **like))
+    found = MPPI(pendulum, **FEW).plan([0.0, 0.0], 0, torch.full((1, 2, 1), 1e3, dtype=torch.float64))
     assert bool(found.log_weights.isfinite().all())
     assert bool((found.plans.abs() <= 6).all())
 
