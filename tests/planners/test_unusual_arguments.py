@@ -149,6 +149,16 @@ def test_smc_goes_on_from_the_states_that_it_believes_in(beta):
     assert abs(float(actions.mean()) - expected) < 4 * error
 
 
+def test_the_effective_size_of_smc_is_that_of_families_with_one_first_action():
+    found = SMCPlanner(MODEL, optimism=1.0, threshold=1.0, **FEW).plan([[1.0], [2.0]])
+    for i in range(2):
+        actions, line = found.plans[i, :, 0, 0].unique(return_inverse=True)
+        families = torch.zeros(len(actions), dtype=torch.float64).index_add(0, line, found.log_weights[i].exp())
+        assert len(actions) < 40
+        assert float(found.effective_sample_size[i]) == pytest.approx(1 / float(families.square().sum()), rel=1e-12)
+        assert float(found.largest_weight[i]) == pytest.approx(float(families.max()), rel=1e-12)
+
+
 @pytest.mark.parametrize("beta", [-1e6, -1e13, -1e300])
 def test_the_edge_is_found_from_however_far_beyond_it(beta):
     with pytest.raises(OptimismBreakdown) as caught:
