@@ -74,3 +74,10 @@ def test_information_of_a_perfect_and_of_a_useless_channel():
     half = torch.full((2,), 0.5, dtype=torch.float64)
     assert float(information(half, torch.eye(2, dtype=torch.float64))) == pytest.approx(math.log(2), abs=1e-15)
     assert float(information(half, torch.full((2, 3), 1 / 3, dtype=torch.float64))) == pytest.approx(0.0, abs=1e-15)
+
+
+def test_longer_steps_save_most_of_those_of_the_plain_iteration():
+    """By steps of length 1 this noisy channel takes 1344 to the same gap; here 82."""
+    found = solved([[0.6, 0.4], [0.45, 0.55], [0.41, 0.59]])
+    assert found.gap <= 1e-9
+    assert found.num_steps < 300

@@ -233,6 +233,25 @@ def test_making_a_planner_draws_nothing_from_the_global_generator():
     assert torch.equal(before, torch.random.get_rng_state())
 
 
+def test_acting_begins_with_the_last_plan_moved_on_by_a_step():
+    """Noises come in opposite pairs, so that the mean of the drawn plans is that of the proposal."""
+    planner, memory = MPPI(MODEL, horizon=4, **FEW), None
+    predicting = MPPI(MODEL, horizon=4, **FEW)
+    before = None
+    for t in range(5):
+        planner.act([1.0])
+        _, memory = predicting.predict(np.ones((1, 1)), memory)
+        for each in (planner, predicting):
+            assert each.latest is not None
+            steps = min(4, 6 - t)
+            begun = torch.zeros(steps, dtype=torch.float64)
+            if before is not None:
+                kept = before[each][:steps]
+                begun[: len(kept)] = kept
+            assert torch.allclose(each.latest.plans[0, :, :, 0].mean(0), begun, atol=1e-12)
+        before = {each: each.latest.centre[0, 1:, 0] for each in (planner, predicting) if each.latest is not None}
+
+
 def test_acting_goes_on_after_a_prediction_for_others():
     one, other = MPPI(MODEL, **FEW), MPPI(MODEL, **FEW)
     one.act([1.0])
