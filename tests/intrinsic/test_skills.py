@@ -72,6 +72,14 @@ def test_no_step_lowers_the_objective_and_its_end_is_a_fixed_point(optimism, whe
     assert found.objective == pytest.approx(float(found.objectives[-1]), abs=1e-12)
 
 
+def test_the_gap_is_in_nats_at_any_temperature():
+    found = skills(TabularModel(windy_room(), temperature=0.5), 3, 0.0, scale=2.0, starts=1, seed=1, max_steps=4)
+    again = found.imagined.clamp_min(1e-300).log().log_softmax(0)
+    gained = float((found.imagined * (again - found.log_classifier)).sum(-1).mean())
+    assert found.gap == pytest.approx(2.0 / 0.5 * gained, rel=1e-9)
+    assert found.gap > 1e-6
+
+
 def test_the_plain_iteration_in_numpy_ends_no_higher_from_the_same_classifier():
     """From the classifier that was found, twenty plain steps of soft backups and Bayes' rule gain nothing."""
     found = skills(room(), 4, 0.0, scale=5.0, starts=1, seed=14)
