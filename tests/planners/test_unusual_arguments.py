@@ -206,6 +206,24 @@ def test_values_of_other_problems_are_refused(model, value):
         MPPI(model, horizon=1, terminal_value=value, **FEW)
 
 
+def test_a_terminal_value_is_asked_for_before_the_end_of_the_model_only():
+    asked = []
+
+    def value(t, state):
+        asked.append(t)
+        return torch.full((len(state),), 7.0)
+
+    for kind in (MPPI, CEM):
+        whole = kind(MODEL, terminal_value=value, **FEW).plan([1.0])
+        assert torch.equal(whole.log_weights, kind(MODEL, **FEW).plan([1.0]).log_weights)
+        assert asked == []
+    MPPI(MODEL, horizon=2, terminal_value=value, **FEW).plan([1.0], 3)
+    assert asked == [5]
+    asked.clear()
+    SMCPlanner(MODEL, optimism=1.0, terminal_value=value, **FEW).plan([1.0], 3)
+    assert sorted(set(asked)) == [3, 4, 5]
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_values_that_are_no_numbers_are_refused(value):
     planner = MPPI(MODEL, horizon=1, terminal_value=lambda t, state: torch.full((len(state),), value), **FEW)
