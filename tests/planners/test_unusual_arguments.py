@@ -224,6 +224,15 @@ def test_a_terminal_value_is_asked_for_before_the_end_of_the_model_only():
     assert sorted(set(asked)) == [3, 4, 5]
 
 
+def test_a_posterior_gives_its_value_in_reward_units():
+    model = LinearQuadraticModel(scalar(), 4.0)
+    value = infer(model, 1.0)
+    planner = MPPI(model, optimism=1.0, num_plans=20_000, num_noise_samples=4, horizon=1, terminal_value=value, seed=0)
+    exact = float(value.v(0, torch.ones(1, dtype=torch.float64)))
+    assert float(planner.plan([1.0]).value[0]) == pytest.approx(exact, abs=0.1)
+    assert exact > 30
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_values_that_are_no_numbers_are_refused(value):
     planner = MPPI(MODEL, horizon=1, terminal_value=lambda t, state: torch.full((len(state),), value), **FEW)
