@@ -49,7 +49,8 @@ def test_a_step_of_a_linear_quadratic_model_is_its_formula():
         assert float(world.log_prior(t, state, action)) == pytest.approx(density, rel=1e-12)
 
 
-def test_a_table_by_time_with_a_prior_and_a_final_reward_has_its_free_value():
+@pytest.mark.parametrize("sweeps", [1, 3])
+def test_a_table_by_time_with_a_prior_and_a_final_reward_has_its_free_value(sweeps):
     generator = torch.Generator().manual_seed(0)
     T, S, A = 3, 4, 3
 
@@ -63,7 +64,7 @@ def test_a_table_by_time_with_a_prior_and_a_final_reward_has_its_free_value():
     reward[1, 1, 1, 0] = -torch.inf
     mdp = TabularMDP([1.0, 0.0, 0.0, 0.0], p / p.sum(-1, keepdim=True), successor, reward, T, final_reward=2 * table(S))
     model = TabularModel(mdp, 0.5, prior / prior.sum(-1, keepdim=True))
-    planner = MPPI(model, optimism=1.0, num_plans=40_000, num_noise_samples=1, seed=0)
+    planner = MPPI(model, optimism=1.0, num_plans=40_000, num_noise_samples=1, num_sweeps=sweeps, seed=0)
     value = infer(model, 1.0).v
     for t in (0, 1, 2):
         assert planner.plan([0, 1, 2, 3], t).value.tolist() == pytest.approx(value[t].tolist(), abs=0.03)
