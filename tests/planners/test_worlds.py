@@ -17,6 +17,7 @@ from pgm_control import (
 )
 from pgm_control.planners import MPPI
 from pgm_control.planners.worlds.by_kind import world_of
+from pgm_control.planners.worlds.categorical_proposal import CategoricalProposal
 
 FEW = {"num_plans": 16, "num_noise_samples": 2, "seed": 0}
 
@@ -47,6 +48,20 @@ def test_a_step_of_a_linear_quadratic_model_is_its_formula():
         off = a - gain @ s - offset
         density = -0.5 * off @ np.linalg.inv(U) @ off - 0.5 * np.linalg.slogdet(2 * np.pi * U)[1]
         assert float(world.log_prior(t, state, action)) == pytest.approx(density, rel=1e-12)
+
+
+def test_plans_of_a_table_are_drawn_with_the_density_that_is_said():
+    found = torch.tensor([[[0.0, 0.9, 0.1], [1.0, 0.0, 0.0]]], dtype=torch.float64)
+    proposal = CategoricalProposal(found, torch.full_like(found, 1 / 3))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        drawn = proposal.draw(40_000)
+    every = torch.arange(3)[None, :, None].expand(1, 3, 2)
+    density = proposal.log_density(every)[0].exp()
+    assert density.sum(0).tolist() == pytest.approx([1.0, 1.0], rel=1e-12)
+    for step in range(2):
+        often = drawn[0, :, step].bincount(minlength=3) / 40_000
+        assert often.tolist() == pytest.approx(density[:, step].tolist(), abs=0.01)
 
 
 @pytest.mark.parametrize("sweeps", [1, 3])
