@@ -26,7 +26,7 @@ from pgm_control import (
     ledger,
     plot,
 )
-from pgm_control.plot.comparison import picture
+from pgm_control.plot.continuous.picture import picture
 
 
 def gaussian():
@@ -193,7 +193,7 @@ def test_imagined_and_true_takes_a_comparison():
         assert ends[f"delusion of {name}"] == [score.true_return, score.imagined_return]
 
 
-def _compared():
+def _compared() -> dict[str, tuple[Any, int]]:
     problem = LinearQuadratic.from_cost(0.9, 0.5, 1.0, 0.2, 0.3, horizon=2, initial_mean=1.0)
     planar = Planar(lambda s: -(s**2).sum(-1), horizon=2, noise_covariance=0.3)
     line = Line(lambda s: -(s**2), 2, 0.3, initial_mean=1.0)
@@ -218,15 +218,15 @@ def test_the_picture_of_a_comparison_holds_states_and_returns(tmp_path):
         for guide, score in found.scorecard.scores.items():
             assert ends[f"delusion of {guide}"] == [score.true_return, score.imagined_return]
         if name == "plane":
-            held = lines(figure.axes[0])["free"].get_ydata()
-            expected: Any = found.free.sample(400, 3).states.mean(0)[:, 1]
-            np.testing.assert_allclose(np.asarray(held), expected)
+            held = np.asarray(lines(figure.axes[0])["free"].get_ydata())
+            np.testing.assert_allclose(held, found.free.sample(400, 3).states.mean(0)[:, 1])
         if isinstance(found.model, LinearQuadraticModel):
-            clamped: Any = found.clamped
-            true = np.asarray(lines(figure.axes[1])["true"].get_ydata())
-            np.testing.assert_allclose(true, clamped.true_marginals().state_mean[:, 0])
-            edge = np.asarray(lines(figure.axes[3])["breakdown"].get_xdata())
-            assert edge[0] == breakdown(found.model).neurotic.optimism
+            held = np.asarray(lines(figure.axes[1])["true"].get_ydata())
+            np.testing.assert_allclose(held, found.clamped.true_marginals().state_mean[:, 0])
+            assert (
+                np.asarray(lines(figure.axes[3])["breakdown"].get_xdata())[0]
+                == breakdown(found.model).neurotic.optimism
+            )
 
 
 def test_axes_have_the_names_of_the_components():
