@@ -102,7 +102,7 @@ def test_with_less_wind_there_is_less_to_hope_for(wind, free, clamped):
         assert solve(optimism, wind=wind, speeds=121, torques=12, fastest=12.0).true == pytest.approx(known, abs=0.005)
 
 
-def fitted(guide_class):
+def fitted(guide_class) -> tuple[Any, Any, Any]:
     """A network after a fit, with an estimate; 20 steps as in the card, or 5 in the reduced form."""
     of = model(sized(20, 5))
     guide = guide_class(of, seed=0)
