@@ -141,5 +141,9 @@ def test_refusals_name_the_argument():
         skills(TabularModel(windy_room().replace(discount=0.9)), 2)
     with pytest.raises(InvalidArgument, match="`num_skills`"):
         skills(room(), 1)
+
+
+@pytest.mark.wrong_types
+def test_which_states_pay_is_one_of_two_words():
     with pytest.raises(InvalidArgument, match="`when`"):
         skills(room(), 2, when="sometimes")  # pyright: ignore[reportArgumentType]

@@ -50,10 +50,10 @@ def sweep_of_one(given: Prepared, theta: float) -> Swept:
     P, p, v, first = rows.value[:, :n, :n], rows.value[:, :n, n], 0.5 * rows.value[:, n, n], at + 1
     tau, root = float(given.temperature), np.linalg.inv(rows.factor[first:])
     spread = np.full_like(rows.factor, np.nan)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):  # beyond float64: `infer` refuses it by name
         spread[first:] = tau * (root.mT @ root)
-    added = log_det_by_theta(rows.noise[first:], theta)
-    added += tau * np.log(rows.factor[first:].diagonal(axis1=1, axis2=2)).sum(-1)
+        added = log_det_by_theta(rows.noise[first:], theta)
+        added += tau * np.log(rows.factor[first:].diagonal(axis1=1, axis2=2)).sum(-1)
     more = 0.0
     for t in range(steps - 1, at, -1):
         more = gamma * more + float(added[t - first])
