@@ -89,12 +89,12 @@ def learn(mdp: TabularMDP, args: Args, **options: float) -> tuple[np.ndarray, ..
     tau, boltzmann, epsilon, first = (options.get(name, 0.0) for name in ("tau", "boltzmann", "epsilon", "first"))
     to, pays = mdp.successor[..., 0].numpy(), mdp.reward[..., 0].numpy()
     ended, start = (to == np.arange(len(to))[:, None]).all(1), int(mdp.initial.argmax())
-    rng, run, heat = np.random.default_rng(0), np.arange(args.runs), tau or boltzmann or 1e-9
+    rng, run, unit = np.random.default_rng(0), np.arange(args.runs), tau or boltzmann or 1e-9
     q = np.where(ended[:, None], 0.0, first) * np.ones((args.runs, *to.shape))
     visits, covered = np.zeros(q.shape[:2]), np.zeros((args.steps, args.runs))
     s, age, found = np.full(args.runs, start), np.zeros(args.runs, int), np.zeros(args.runs, bool)
     for t in range(args.steps):
-        a = (q[run, s] / heat + rng.gumbel(size=(args.runs, to.shape[1]))).argmax(1)  # a sample of the softmax
+        a = (q[run, s] / unit + rng.gumbel(size=(args.runs, to.shape[1]))).argmax(1)  # a sample of the softmax
         a = np.where(rng.random(args.runs) < epsilon, rng.integers(to.shape[1], size=args.runs), a)
         covered[t] = covered[t - 1] + (visits[run, s] == 0)  # the last row is still 0 at first
         visits[run, s] += 1

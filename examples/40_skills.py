@@ -3,7 +3,7 @@
 A room of 5 x 5 cells with walls, from its centre, four steps: in each the wind replaces the action, with probability ½,
 by one of the four moves. No reward from outside. A skill z is drawn, and pays for a last state from which z can be
 guessed, 5 log d(z | s_T); d is refitted by Bayes' rule until nothing moves (variational intrinsic control). It is one
-inference problem, and it has the dial. The free agent is sure that it can be told apart: it believes that the wind
+inference problem, and it has the dial. The free agent is sure that it can be distinguished: it believes that the wind
 will carry each skill to cells of its own, log N nats, however many skills there are. An observer of the room learns
 next to nothing. What the clamped agent imagines is what it has. The empowerment of the centre, the most that any
 choice of plans made beforehand can carry, is .756 nats; these skills see where they are on the way. Printed:

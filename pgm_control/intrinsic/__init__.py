@@ -1,3 +1,3 @@
-"""What an agent can make happen, without a reward from outside: skills that can be told apart, and empowerment."""
+"""What an agent can make happen, without a reward from outside: skills that can be distinguished, and empowerment."""
 
 __all__: list[str] = []

@@ -108,7 +108,7 @@ def skills(
     seed: int | torch.Generator | None = None,
     progress: Progress = silent,
 ) -> Skills:
-    r"""Skills that can be told apart by where they lead: variational intrinsic control, for any optimism.
+    r"""Skills that can be distinguished by where they lead: variational intrinsic control, for any optimism.
 
     A skill z is drawn once, each with probability 1/N, and pays for a last state from which it can be guessed, on top
     of the rewards of the model [gregor2016]:
@@ -120,7 +120,7 @@ def skills(
     maximises, so that no step lowers it. $E[\log d] + \log N$ is then the information $I(z; s_T)$. With
     `when="every"` each state that a step leads to pays, by one classifier for all steps [eysenbach2018].
 
-    A free agent (β = 1) that is paid for its last state, with c > τ, is sure to be told apart: its belief is the
+    A free agent (β = 1) that is paid for its last state, with c > τ, is sure to be distinguished: its belief is the
     posterior of the model times $d^{c/\tau}$, so that each step sharpens the classifier, and `imagined_information`
     approaches log N, whatever control it has. With c < τ each step flattens it, until it tells nothing, and with c = τ
     it stays about as it was drawn. `true_information` is what an observer of the true dynamics gets. For β = 0 they are
@@ -295,7 +295,7 @@ def _require_ascent(model: MarkovModel, optimism: Optimism) -> None:
     if model.mdp.discount < 1:
         raise InvalidArgument(
             "`model` must have no discount, but its discount is "
-            f"{model.mdp.discount:g}: an episode that ends early has no last state to be told by. Use "
+            f"{model.mdp.discount:g}: an episode that ends early has no last state to be recognised by. Use "
             "mdp.replace(discount=1.0)."
         )
     betas = optimism.at(model.temperature).numbers("skills")

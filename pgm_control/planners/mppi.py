@@ -13,12 +13,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..chance.risk import Risk
+from ..inference.sampling.resampling import effective_sample_size
 from ..runtime.arguments import flag, whole
 from ..runtime.array_like import ArrayLike
 from .planner import Found, Planner
 from .rolling import roll_out
 from .terminal import TerminalValue
-from .weights import ESS, Scores, effective, largest_noise, require_weight, score, temperature_for
+from .weights import ESS, Scores, largest_noise, require_weight, score, temperature_for
 from .worlds.world import Proposal
 
 
@@ -109,7 +110,7 @@ class MPPI(Planner):
         share = largest_noise(swept.found, tau, self.optimism, weight)
         steps_made = self.num_sweeps * steps * swept.plans.shape[0] * swept.plans.shape[1] * self.num_noise_samples
         return Found(
-            swept.plans, swept.log_weight, effective(swept.log_weight), weight.amax(-1), share, tau, value,
+            swept.plans, swept.log_weight, effective_sample_size(swept.log_weight), weight.amax(-1), share, tau, value,
             swept.proposal.centre(), steps_made,
         )  # fmt: skip
 

@@ -14,6 +14,7 @@ from ..runtime.arguments import finite, flag, number, shown, whole, whole_number
 from ..runtime.randomness import integer_of, seeded
 from .open_loop_breakdown import Edge
 from .plan import Plan, drawn_rows, status_of
+from .remaining import require_step_left
 from .terminal import TerminalValue, terminal_of
 from .weights import ESS
 from .worlds.by_kind import world_of
@@ -120,11 +121,7 @@ class Planner(ABC):
         """
         deterministic = flag("deterministic", deterministic)
         states, single = self.world.states(state)
-        if self._time >= self.world.horizon:
-            raise InvalidArgument(
-                f"`state` must be in an episode of at most {self.world.horizon} steps, the horizon of the model. Call "
-                "reset() to begin a new one."
-            )
+        require_step_left(self._time, self.world.horizon)
         before = self._before
         if before is not None and len(before) != len(states):
             raise InvalidArgument(

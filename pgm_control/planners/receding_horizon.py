@@ -15,7 +15,7 @@ from ..runtime.randomness import integer_of, seeded
 from ..trajectories.blocks import Blocks, HasBlocks
 from ..trajectories.gaussian.blocks import GaussianBlocks, HasGaussianBlocks
 from ..trajectories.gaussian.distributions import gaussian
-from .remaining import remaining
+from .remaining import remaining, require_step_left
 from .worlds.by_kind import world_of
 
 Refit = Callable[[Any, Any], Any]
@@ -98,11 +98,7 @@ class RecedingHorizon:
                 f"`state` must be one state, since a guide is fitted to each, but there are {len(states)}. Take a "
                 "planner for each episode."
             )
-        if self._time >= self.world.horizon:
-            raise InvalidArgument(
-                f"`state` must be in an episode of at most {self.world.horizon} steps, the horizon of the model. Call "
-                "reset() to begin a new one."
-            )
+        require_step_left(self._time, self.world.horizon)
         action = self._first(states[0], self._time, self._before, deterministic)
         self._before, self._time = self.latest, self._time + 1
         return action if single else action[None]

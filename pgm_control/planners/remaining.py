@@ -99,3 +99,16 @@ def _vectors(model: VectorModel, t: int, state: Tensor, steps: int) -> Continuou
         lambda k, s: model.action_prior(t + k, s),
         final,
     )
+
+
+def require_step_left(time: int, horizon: int) -> None:
+    """Require that an episode has not ended.
+
+    Raises:
+        InvalidArgument: if it has.
+    """
+    if time >= horizon:
+        raise InvalidArgument(
+            f"`state` must be in an episode of at most {horizon} steps, the horizon of the model. Call "
+            "reset() to begin a new one."
+        )

@@ -27,6 +27,7 @@ from torch import Tensor
 from ..chance.operators import certainty_equivalent, is_mean
 from ..chance.risk import Risk, beta_of
 from ..errors import InvalidArgument
+from ..inference.sampling.resampling import effective_sample_size
 from ..runtime.arguments import fraction
 
 _LOWEST, _HIGHEST = -16, 8  # log τ, relative to the range of the returns, between which it is looked for
@@ -127,11 +128,6 @@ def require_weight(total: Float[Tensor, " episode"], t: int, plans: int) -> None
         )
 
 
-def effective(log_weight: Float[Tensor, "episode plan"]) -> Float[Tensor, " episode"]:
-    """1/Σ w² of the normalised weights."""
-    return 1.0 / torch.softmax(log_weight, -1).square().sum(-1)
-
-
 def temperature_for(
     found: Scores, log_proposal: Float[Tensor, "episode plan"], optimism: float | Risk, target: float
 ) -> Float[Tensor, " episode"]:
@@ -155,7 +151,7 @@ def temperature_for(
 
     def size(log_tau: Tensor) -> Tensor:
         tau = log_tau.exp()
-        return effective(score(found, tau, optimism) / tau[:, None] - log_proposal)
+        return effective_sample_size(score(found, tau, optimism) / tau[:, None] - log_proposal)
 
     grid = torch.arange(_LOWEST, _HIGHEST, dtype=scale.dtype)
     sizes = torch.stack([size(scale + offset) for offset in grid])
