@@ -246,7 +246,8 @@ def train(
         resume: Resume the run in this folder. No other option is needed; --total-steps and --device can be given.
         out: Folder for log, evaluations, curves, policy and checkpoint. Default: pgm-control-out/ALGORITHM-ENV.
         seed: Seed of all random numbers. Default: a fresh one, which is saved.
-        temperature: Reward units per nat, positive. Default for sac: auto, which is learned.
+        temperature: Reward units per nat. 0: the hard limit, such as Q-learning for soft_q. Default for sac: auto,
+            which is learned.
         optimism: The dial β. 0: clamped, the algorithm as published; above 0: optimistic. Needs a temperature.
         risk: Instead of --optimism, the risk parameter θ = β/τ, per reward unit, at any temperature. Below 0: averse.
         num_envs: Number of parallel copies of the environment.
@@ -259,7 +260,7 @@ def train(
     """
     asked = dict(locals())
     require_run(asked)
-    require_options(asked, folder="out")
+    require_options(asked, folder="out", may_be_hard=True)
     from . import train as command
 
     command.train(asked, print, bar_over)

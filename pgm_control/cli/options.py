@@ -42,12 +42,13 @@ _SETS = (
 _PROBLEM = ("model", "mdp", "env")  # arguments that are made from the NAME of a problem
 
 
-def require_options(options: Mapping[str, Any], *, file: str = "", folder: str = "") -> None:
+def require_options(options: Mapping[str, Any], *, file: str = "", folder: str = "", may_be_hard: bool = False) -> None:
     """Require values that a command can use; None stands for an option that is not given.
 
     Args:
         options: the arguments of the command by name; `name` is the name of a problem.
         file, folder: the option that holds the path of the file or the folder to write.
+        may_be_hard: whether the temperature may be 0.
 
     Raises:
         InvalidArgument: if a value is invalid; the message names the option.
@@ -60,7 +61,7 @@ def require_options(options: Mapping[str, Any], *, file: str = "", folder: str =
             raise InvalidArgument(f"`{name}` must be a whole number, at least {_LEAST[name]}, but is {value}.")
         if name in _FINITE and not math.isfinite(value):
             raise InvalidArgument(f"`{name}` must be a finite {_FINITE[name]}, but is {value}.")
-        if name in _VALUES:
+        if name in _VALUES and not (may_be_hard and name == "temperature" and _number(value) == 0):
             _VALUES[name](name, value)
         if name in (file, folder) and isinstance(value, Path):
             _require_path(name, value, is_folder=name == folder)

@@ -1,5 +1,6 @@
 """Checks shared by the learners, with their messages."""
 
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -7,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import LearningDiverged
-from ..runtime.arguments import fraction, positive, probability, whole
+from ..chance.risk import Risk
+from ..errors import InvalidArgument, LearningDiverged
+from ..runtime.arguments import fraction, number, positive, probability, shown, whole
+from .losses.certainty_equivalent_loss import require_one
 
 _SETTINGS: Mapping[str, Callable[[str, Any], Any]] = {
     "discount": probability,
@@ -19,15 +22,47 @@ _SETTINGS: Mapping[str, Callable[[str, Any], Any]] = {
     "batch_size": whole,
     "capacity": whole,
     "learning_starts": partial(whole, least=0),
+    "exploration": lambda name, value: None if value is None else probability(name, value),
 }
+_EXPLORATION = 0.1  # ε at temperature 0 unless it is given
 
 
-_COLD = "Take a small one, such as 0.1, to come near the hard optimum."
+def check_temperature(temperature: Any, remedy: str = "") -> float:
+    """Require τ to be a positive number."""
+    return positive("temperature", temperature, "number of reward units per nat", remedy=remedy)
 
 
-def check_temperature(temperature: Any, instead: str = "", remedy: str = _COLD) -> float:
-    """Require τ to be a positive number; `instead` is a text with other allowed values."""
-    return positive("temperature", temperature, f"number of reward units per nat{instead}", remedy=remedy)
+def check_temperature_or_zero(temperature: Any, optimism: Any, instead: str = "", remedy: str = "") -> float:
+    """Require τ to be a positive number, or 0 for the hard limit, where β must be 0 or a `Risk`.
+
+    Args:
+        temperature: τ.
+        optimism: β or a `Risk`, as a learner takes it.
+        instead: a text with other allowed values, for the message.
+        remedy: a sentence for the end of the message.
+
+    Raises:
+        InvalidArgument: if one of them does not fit; the message names it.
+    """
+    found = number(temperature)
+    if not 0 <= found < math.inf:
+        end = f" {remedy}" if remedy else ""
+        raise InvalidArgument(
+            "`temperature` must be a positive number of reward units per nat, or 0 for the hard limit"
+            f"{instead}, but is {shown(temperature)}.{end}"
+        )
+    if found == 0 and require_one(optimism) != 0 and not isinstance(optimism, Risk):
+        raise InvalidArgument(
+            f"`optimism` must be 0 or a Risk at temperature 0, but is {shown(optimism)}: there a number β has no "
+            "meaning. Pass Risk(theta), with θ = β/τ in 1/reward; or a positive temperature."
+        )
+    return found
+
+
+def exploration_of(exploration: Any, temperature: float) -> float:
+    """The probability ε of an exploring action: the given one, or else .1 at temperature 0 and 0 above it."""
+    default = _EXPLORATION if temperature == 0 else 0.0
+    return default if exploration is None else probability("exploration", exploration)
 
 
 def require_settings(config: Mapping[str, Any]) -> None:

@@ -19,13 +19,15 @@ Metrics = Mapping[str, Tensor | float]
 class Experience:
     """The transitions of an off-policy learner. The first actions come from the prior, the others from the policy.
 
+    With a probability ε an action of the policy is replaced by one from the prior, as in ε-greedy Q-learning.
+
     Attributes:
         replay: the replay buffer with the transitions.
         reward: a function that gives the rewards of a batch in place of the environment's; None for the environment's
             own.
     """
 
-    def __init__(self, learner: Learner, prior: ActionPrior) -> None:
+    def __init__(self, learner: Learner, prior: ActionPrior, exploration: float = 0.0) -> None:
         """Start with an empty replay buffer.
 
         Args:
@@ -33,10 +35,11 @@ class Experience:
                 transitions that are kept; `batch_size`, the number in a batch; `learning_starts`, the number of steps
                 with actions from the prior, before the first update; `num_updates`, the number of updates after a step
                 in each copy; and `products`, the precision of matrix products in updates.
-            prior: the distribution of the first actions.
+            prior: the distribution of the first actions, and of exploring ones.
+            exploration: ε, the probability of an exploring action.
         """
         settings = learner.config
-        self._learner, self._prior = learner, prior
+        self._learner, self._prior, self._exploration = learner, prior, exploration
         self._batch_size, self._starts = settings["batch_size"], settings["learning_starts"]
         self._updates = settings["num_updates"]
         self._products = products_in(usable(settings["products"], learner.device))
@@ -60,8 +63,7 @@ class Experience:
     def gather(self) -> bool:
         """Make a step in each copy; return whether learning has started."""
         learner = self._learner
-        early = learner.total_steps < self._starts
-        action = self._prior.sample(self._features) if early else learner.act(self._features, False)
+        action = self._next_action()
         found = learner.act_in_world(action)
         reached = learner.observations(found.reached).to(learner.device)
         reward = torch.from_numpy(found.reward).to(torch.float32).to(learner.device)
@@ -75,6 +77,17 @@ class Experience:
         if (found.terminated | found.truncated).any() or not found.counts.all():
             self._features = learner.observations(found.observations).to(learner.device)
         return learner.total_steps >= self._starts and len(self.replay) > 0
+
+    def _next_action(self) -> Tensor:
+        """The action in each copy."""
+        if self._learner.total_steps < self._starts:
+            return self._prior.sample(self._features)
+        action = self._learner.act(self._features, False)
+        if self._exploration == 0:
+            return action
+        explores = torch.rand(len(action), device=action.device) < self._exploration
+        shape = (-1, *[1] * (action.ndim - 1))
+        return torch.where(explores.reshape(shape), self._prior.sample(self._features), action)
 
     def batch(self) -> Transitions:
         """A random batch of transitions."""

@@ -106,8 +106,8 @@ class OriginalSAC(Learner):
             UnsupportedEnvironment: if there is no policy for the spaces.
         """
         super().__init__(env, num_envs, seed, device, configuration(locals()))
-        temperature, rate = check_temperature(self.config["temperature"]), self.config["learning_rate"]
-        self._temperature = temperature
+        self._temperature = check_temperature(self.config["temperature"], remedy="SAC takes 0.")
+        rate = self.config["learning_rate"]
         self._discount, self._rate = self.config["discount"], self.config["target_rate"]
         prior = ActionPrior(action_prior, self.actions, self.observations, self.device)
         features, size, is_discrete = self.observations.features, self.actions.size, self.actions.is_discrete
@@ -119,7 +119,7 @@ class OriginalSAC(Learner):
             self._target = Network(features, 1, hidden).to(self.device)
         self._target.load_state_dict(self.soft_value.state_dict())
         self._target.requires_grad_(False)
-        self._loss = CertaintyEquivalentLoss(temperature, optimism).to(self.device)
+        self._loss = CertaintyEquivalentLoss(self._temperature, optimism).to(self.device)
         self._policy_loss = SoftPolicyLoss(self.actor, prior, is_discrete)
         self._actor_descent = Descent(self.actor.parameters(), rate)
         self._critic_descent = Descent(self.critics.parameters(), rate)

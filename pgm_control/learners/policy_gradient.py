@@ -19,6 +19,7 @@ from pyro.infer import SVI
 from pyro.optim import PyroOptim
 from torch import Tensor
 
+from ..chance.risk import unit
 from ..environments.action_prior import PriorSource
 from ..environments.copies import WorldSource
 from ..errors import LearningDiverged
@@ -29,6 +30,7 @@ from ..models.simulator import SimulatorModel
 from ..networks.mlp import Network
 from ..runtime.checkpoint_checks import Problem
 from ..runtime.optimiser_states import check_of, restored, states_of
+from .checks import check_temperature_or_zero
 from .learner import Learner
 from .randomness import generator_states, set_generators
 from .saved import configuration
@@ -43,10 +45,15 @@ class MaxEntPolicyGradient(Learner):
     a baseline. Each episode is used once, so this needs many more episodes than `SAC`, but no critic. Its gradient is
     unbiased, except where the baseline replaces the remainder of truncated episodes.
 
+    Temperature 0 is the hard limit, REINFORCE with a baseline: the objective is $E[\sum_t \gamma^t r_t]$, in reward
+    units, without entropy and without a divergence from the prior, which then only masks actions. The model then has
+    temperature 1, and the loss leaves its log-probabilities of actions out: `ToGoELBO(baseline, is_hard=True)`. Nothing
+    keeps the policy random, and its gradient vanishes as it becomes deterministic, also at a bad one.
+
     Attributes:
         model: the environment as a Pyro program.
         guide: the policy as a Pyro program.
-        baseline: the baseline b(s), in nats.
+        baseline: the baseline b(s), in nats; at temperature 0 in reward units.
 
     References:
         [williams1992], [sutton2000], [levine2018]
@@ -71,7 +78,7 @@ class MaxEntPolicyGradient(Learner):
 
         Args:
             env: an id, an environment, a vector of environments, or a function that makes one.
-            temperature: τ, in reward units per nat.
+            temperature: τ, in reward units per nat; 0 for the hard limit.
             action_prior: ρ; default: uniform. See `SimulatorModel`.
             discount: γ, the probability of surviving a step, in (0, 1].
             horizon: T, after which there is no further reward; default: the environment's time limit, which truncates.
@@ -91,14 +98,16 @@ class MaxEntPolicyGradient(Learner):
         """
         super().__init__(env, num_envs, seed, device, configuration(locals()))
         settings = self.config
+        temperature = check_temperature_or_zero(settings["temperature"], 0.0)
+        self._is_hard = temperature == 0
         self.model = SimulatorModel(
-            env, temperature, action_prior, horizon, self.worlds.number, settings["seed"], settings["discount"]
+            env, unit(temperature), action_prior, horizon, self.worlds.number, settings["seed"], settings["discount"]
         )
         with self.randomness():
             self.guide = SimulatedGuide(self.model, policy, hidden).to(self.device)
             self.baseline = Baseline(self.observations.features, hidden).to(self.device)
         optim = PyroOptim(Adam, {"lr": settings["learning_rate"], "fused": True})
-        self._svi = SVI(self.model, self.guide, optim, ToGoELBO(self.baseline))
+        self._svi = SVI(self.model, self.guide, optim, ToGoELBO(self.baseline, is_hard=self._is_hard))
         self._optimisers = _Optimisers(optim, self._parameters())
 
     def advance(self) -> Mapping[str, Tensor | float]:
@@ -118,7 +127,7 @@ class MaxEntPolicyGradient(Learner):
         for total, length in zip(self.model.returns, self.model.lengths, strict=True):
             self.journal.ended(float(total), int(length))
         self.total_steps += int(self.model.lengths.sum())
-        return {"elbo": -loss}
+        return {"discounted_return" if self._is_hard else "elbo": -loss}
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
         """A sample from the policy, or its most probable action (the median in a box)."""
@@ -144,7 +153,7 @@ class MaxEntPolicyGradient(Learner):
 
 @final
 class Baseline(torch.nn.Module):
-    """The baseline b(s), in nats: a network that starts at 0."""
+    """The baseline b(s): a network that starts at 0."""
 
     def __init__(self, features: int, hidden: Sequence[int]) -> None:
         """Make the network."""
@@ -154,7 +163,7 @@ class Baseline(torch.nn.Module):
         torch.nn.init.zeros_(self.network.biases[-1])
 
     def forward(self, observation: Float[Tensor, "batch feature"]) -> Float[Tensor, " batch"]:
-        """The expected objective from the present observation on, in nats."""
+        """The expected objective from the present observation on, in nats or, at temperature 0, in reward units."""
         return self.network(observation)[0, :, 0]
 
 

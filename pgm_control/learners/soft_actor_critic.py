@@ -1,4 +1,4 @@
-"""Soft actor-critic: the amortised clamped guide, with critics instead of a model.
+"""Soft actor-critic: the amortised clamped guide, with critics instead of a model; and its hard limit.
 
 Sources:
     [christodoulou2019] P. Christodoulou, Soft actor-critic for discrete action settings. 2019. arXiv:1910.07207
@@ -11,6 +11,8 @@ Sources:
         stochastic actor. International Conference on Machine Learning, Proceedings of Machine Learning Research 80,
         pages 1861–1870, 2018. arXiv:1801.01290
     [haarnoja2018b] T. Haarnoja et al., Soft actor-critic algorithms and applications. 2018. arXiv:1812.05905
+    [heess2015] N. Heess et al., Learning continuous control policies by stochastic value gradients. Advances in Neural
+        Information Processing Systems 28, 2015. arXiv:1510.09142
 """
 
 import math
@@ -21,7 +23,7 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
-from ..chance.risk import Risk
+from ..chance.risk import Risk, unit
 from ..environments.action_prior import ActionPrior, PriorSource
 from ..environments.copies import WorldSource
 from ..errors import InvalidArgument, LearningDiverged
@@ -29,7 +31,7 @@ from ..networks.mlp import Network, follow
 from ..networks.policies import PolicySource, policy_of
 from ..networks.precision import Precision
 from ..runtime.arguments import finite
-from .checks import check_temperature
+from .checks import check_temperature_or_zero, exploration_of
 from .descent import Descent
 from .experience import Experience
 from .learner import Learner
@@ -59,6 +61,14 @@ class SAC(Learner):
     its own variance to y, which β ≠ 0 treats as randomness of the dynamics. This variance vanishes as π approaches its
     optimum, where the bracket is V(s') for every a'.
 
+    Temperature 0 is the hard limit: a policy gradient through two critics, without an entropy, whose policy becomes
+    deterministic as far as its family allows. For discrete actions the gradient is that of
+    $\sum_a \pi(a|s) \min_i Q_i(s, a)$, over all actions; in a box that of one reparameterised action, as in SVG(0)
+    [heess2015], which for a policy without scale is the deterministic policy gradient. It has the two critics of TD3
+    [fujimoto2018], and neither its noise in the targets nor its delay. As nothing keeps the policy random, an action of
+    learning is from the prior with probability `exploration`. The prior then only masks discrete actions and explores.
+    A β other than 0 has no meaning there; a `Risk` has.
+
     Actor and critic can also be derived as the two steps of expectation-maximisation, with a policy that becomes
     deterministic at the optimum [fellows2019]; here it stays random, at a τ that is given or set by the target entropy.
 
@@ -69,7 +79,7 @@ class SAC(Learner):
         prior: ρ, the action prior.
 
     References:
-        [haarnoja2018], [haarnoja2018b], [christodoulou2019], [fujimoto2018], [fellows2019]
+        [haarnoja2018], [haarnoja2018b], [christodoulou2019], [fujimoto2018], [fellows2019], [heess2015]
     """
 
     def __init__(
@@ -87,6 +97,7 @@ class SAC(Learner):
         batch_size: int = 256,
         capacity: int = 1_000_000,
         learning_starts: int = 100,
+        exploration: float | None = None,
         num_updates: int = 1,
         target_rate: float = 0.005,
         products: Precision = "float32",
@@ -98,14 +109,15 @@ class SAC(Learner):
 
         Args:
             env: an id, an environment, a vector of environments, or a function that makes one.
-            temperature: τ, in reward units per nat; or "auto", learned so that the entropy stays near the target.
+            temperature: τ, in reward units per nat, 0 for the hard limit; or "auto", learned so that the entropy stays
+                near the target.
             target_entropy: the target of the entropy, in nats. Default for discrete actions: half of the entropy of the
                 action prior, which is half of log A for a uniform one. In a box (of the density in $[-1, 1]^d$): that
                 of the prior minus d (1 + log 2), which is −d for a uniform one.
             action_prior: ρ; default: uniform. See `ActionPrior`.
             policy: in a box "gaussian", a squashed Gaussian, or "flow", which can have several modes; or a function
                 that makes a module, see `policy_of`.
-            optimism: β, or a `Risk`. A β other than 0 needs a fixed temperature; a `Risk` does not.
+            optimism: β, or a `Risk`. A β other than 0 needs a fixed, positive temperature; a `Risk` does not.
             discount: γ, the probability of surviving a step, in [0, 1).
             hidden: the number of units of each hidden layer; () is a linear network, which is a table on one-hot
                 features.
@@ -113,6 +125,8 @@ class SAC(Learner):
             batch_size: the number of transitions in an update.
             capacity: the number of transitions that are kept.
             learning_starts: the number of steps with actions from the prior, before the first update.
+            exploration: ε, the probability with which a later action of learning is from the prior instead of the
+                policy; default: 0, and .1 at temperature 0. It does not affect `predict` and `evaluate`.
             num_updates: the number of updates after each step in all copies.
             target_rate: the fraction of the way that the target critics move in an update.
             products: "float32", or "bfloat16" for faster matrix products of three digits. Where the processor has no
@@ -140,20 +154,21 @@ class SAC(Learner):
             self._targets = Network(inputs, outputs, hidden, copies=2).to(self.device)
         self._targets.load_state_dict(self.critics.state_dict())
         self._targets.requires_grad_(False)
-        log_temperature = torch.tensor(math.log(temperature))
+        self._is_hard = temperature == 0
+        log_temperature = torch.tensor(math.log(unit(temperature)))
         self._scalars = torch.nn.ParameterDict({"log_temperature": log_temperature}).to(self.device)
         self._loss = CertaintyEquivalentLoss(temperature, optimism).to(self.device)
-        self._policy_loss = SoftPolicyLoss(self.actor, self.prior, is_discrete)
+        self._policy_loss = SoftPolicyLoss(self.actor, self.prior, is_discrete, self._is_hard)
         learned = [*self.actor.parameters(), *(self._scalars.parameters() if self._learns_temperature else ())]
         rate = self.config["learning_rate"]
         self._actor_descent = Descent(learned, rate)
         self._critic_descent = Descent(self.critics.parameters(), rate)
-        self._experience = Experience(self, self.prior)
+        self._experience = Experience(self, self.prior, exploration_of(self.config["exploration"], temperature))
 
     @property
     def temperature(self) -> float:
         """The current temperature τ, in reward units per nat."""
-        return math.exp(self._scalars["log_temperature"].item())
+        return 0.0 if self._is_hard else math.exp(self._scalars["log_temperature"].item())
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
         """A sample from the policy, or its most probable action (the median in a box)."""
@@ -190,7 +205,7 @@ class SAC(Learner):
     def _update(self, batch: Transitions) -> dict[str, Tensor | float]:
         """Update the critics and their targets, then the policy and the temperature."""
         log_temperature = self._scalars["log_temperature"]
-        temperature = log_temperature.detach().exp()
+        temperature = log_temperature.new_zeros(()) if self._is_hard else log_temperature.detach().exp()
         with torch.no_grad():
             ahead = self._policy_loss.value(self._targets, batch.next_observation, temperature)
             y = torch.addcmul(batch.reward, batch.goes_on, ahead, value=self._discount)
@@ -230,7 +245,7 @@ def _check_target(target: Any, prior: ActionPrior, size: int, is_discrete: bool)
 def _check(temperature: Any, target_entropy: Any, optimism: Any) -> tuple[float, bool]:
     """The temperature at the start, and whether it is learned."""
     is_learned = isinstance(temperature, str) and temperature == "auto"
-    start = 1.0 if is_learned else check_temperature(temperature, ', or "auto"')
+    start = 1.0 if is_learned else check_temperature_or_zero(temperature, optimism, ', or "auto"')
     if target_entropy is not None and not is_learned:
         raise InvalidArgument(
             f'`target_entropy` is for temperature="auto", but `temperature` is {temperature!r}. Leave one of them out.'

@@ -1,10 +1,13 @@
-"""Soft Q-learning: soft value iteration from samples; the policy follows from the values.
+"""Soft Q-learning, and at temperature 0 Q-learning: value iteration from samples; the policy follows from the values.
 
 Sources:
     [haarnoja2017] T. Haarnoja et al., Reinforcement learning with deep energy-based policies. International Conference
         on Machine Learning, Proceedings of Machine Learning Research 70, pages 1352–1361, 2017. arXiv:1702.08165
     [levine2018] S. Levine, Reinforcement learning and control as probabilistic inference: tutorial and review. 2018.
         arXiv:1805.00909
+    [mnih2015] V. Mnih et al., Human-level control through deep reinforcement learning. Nature 518:529–533, 2015.
+        doi:10.1038/nature14236
+    [watkins1992] C. J. C. H. Watkins and P. Dayan, Q-learning. Machine Learning 8:279–292, 1992. doi:10.1007/BF00992698
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,16 +17,17 @@ import torch
 from jaxtyping import Float, Num
 from torch import Tensor
 
-from ..chance.risk import Risk, beta_of
+from ..chance.risk import Risk, beta_of, unit
 from ..environments.action_prior import ActionPrior, PriorSource
 from ..environments.copies import WorldSource
 from ..errors import InvalidArgument
 from ..networks.mlp import Network, follow
 from ..networks.precision import Precision
-from .checks import check_temperature
+from .checks import check_temperature_or_zero, exploration_of
 from .descent import Descent
 from .experience import Experience
 from .learner import Learner
+from .losses.action_values import log_policy_of_actions, value_of_actions
 from .losses.amortised_sampler import AmortisedSampler
 from .losses.certainty_equivalent_loss import CertaintyEquivalentLoss
 from .losses.soft_values_of_samples import soft_value_of_samples
@@ -53,13 +57,20 @@ class SoftQLearning(Learner):
     β is the optimism: 0 is soft Q-learning as published, β > 0 is optimistic about the dynamics, and β < 0 is
     adversarial, through a loss whose minimiser is $L_\beta$ (`CertaintyEquivalentLoss`).
 
+    Temperature 0 is the hard limit, for discrete actions: $V(s) = \max_a Q(s, a)$ over the actions that the prior
+    allows, which is Q-learning [watkins1992], with a memory of transitions and a target network as in DQN [mnih2015];
+    unlike there the target moves a little in each update, and the loss is the mean square. Its policy takes a best
+    action, and the prior chooses among equal ones. It does not explore, so in learning an action is from the prior with
+    probability `exploration`. The network outputs Q in reward units. With a `Risk` θ the backup is the certainty
+    equivalent $\tfrac{1}{\theta} \log \mathbb{E}\, e^{\theta y}$; a β other than 0 has no meaning.
+
     Attributes:
-        critic: the network of Q/τ, in nats.
+        critic: the network of Q/τ, in nats; at temperature 0 of Q, in reward units.
         sampler: the network of the policy in a box; None for discrete actions.
         prior: ρ, the action prior.
 
     References:
-        [haarnoja2017], [levine2018]
+        [haarnoja2017], [levine2018], [mnih2015], [watkins1992]
     """
 
     def __init__(
@@ -75,6 +86,7 @@ class SoftQLearning(Learner):
         batch_size: int = 256,
         capacity: int = 1_000_000,
         learning_starts: int = 100,
+        exploration: float | None = None,
         num_updates: int = 1,
         target_rate: float = 0.005,
         num_particles: int = 16,
@@ -87,9 +99,9 @@ class SoftQLearning(Learner):
 
         Args:
             env: an id, an environment, a vector of environments, or a function that makes one.
-            temperature: τ > 0, in reward units per nat.
+            temperature: τ, in reward units per nat; for discrete actions it may be 0, which is Q-learning.
             action_prior: ρ; default: uniform. See `ActionPrior`.
-            optimism: β, or a `Risk`.
+            optimism: β, or a `Risk`; at temperature 0 it must be 0 or a `Risk`.
             discount: γ, the probability of surviving a step.
             hidden: the number of units of each hidden layer; () is a linear network, which is a table on one-hot
                 features.
@@ -97,6 +109,8 @@ class SoftQLearning(Learner):
             batch_size: the number of transitions in an update.
             capacity: the number of transitions that are kept.
             learning_starts: the number of steps with actions from the prior, before the first update.
+            exploration: ε, the probability with which a later action of learning is from the prior instead of the
+                policy; default: 0, and .1 at temperature 0. It does not affect `predict` and `evaluate`.
             num_updates: the number of updates after each step in all copies.
             target_rate: the fraction of the way that the target critic moves in an update.
             num_particles: the number of actions for each state, in a box: from the prior for the value, and from the
@@ -112,10 +126,10 @@ class SoftQLearning(Learner):
             UnsupportedEnvironment: if there is no policy for the spaces.
         """
         super().__init__(env, num_envs, seed, device, configuration(locals()))
-        settings = self.config
-        remedy, rate = "Soft Q-learning cannot learn its temperature; SAC can.", settings["learning_rate"]
-        temperature = check_temperature(settings["temperature"], remedy=remedy)
-        self._temperature, self._number = temperature, settings["num_particles"]
+        settings, remedy = self.config, "Soft Q-learning cannot learn its temperature; SAC can."
+        temperature = check_temperature_or_zero(settings["temperature"], optimism, remedy=remedy)
+        rate, self._is_hard = settings["learning_rate"], temperature == 0
+        self._unit, self._number = unit(temperature), settings["num_particles"]
         self._discount, self._rate = settings["discount"], settings["target_rate"]
         self.prior = ActionPrior(action_prior, self.actions, self.observations, self.device)
         features, size, is_discrete = self.observations.features, self.actions.size, self.actions.is_discrete
@@ -123,6 +137,11 @@ class SoftQLearning(Learner):
             raise InvalidArgument(
                 "`hidden` must have at least one layer in a box, but is (): a linear sampler has a distribution of one "
                 "shape. Take (64, 64), say; the table is for discrete actions."
+            )
+        if self._is_hard and not is_discrete:
+            raise InvalidArgument(
+                "`temperature` must be positive in a box, but is 0: the largest Q over a box is not computed here. "
+                "Take a small one, or SAC with temperature 0, whose actor climbs Q."
             )
         inputs, outputs = (features, size) if is_discrete else (features + size, 1)
         with self.randomness():
@@ -134,7 +153,7 @@ class SoftQLearning(Learner):
         self._loss = CertaintyEquivalentLoss(1.0, beta_of(optimism, temperature)).to(self.device)
         self._critic_descent = Descent(self.critic.parameters(), rate)
         self._sampler_descent = None if self.sampler is None else Descent(self.sampler.parameters(), rate)
-        self._experience = Experience(self, self.prior)
+        self._experience = Experience(self, self.prior, exploration_of(settings["exploration"], temperature))
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
         """A sample from the policy, or its most probable action (in a box, the best of a fixed set of samples)."""
@@ -149,13 +168,14 @@ class SoftQLearning(Learner):
 
     @torch.no_grad()
     def log_policy(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch action"]:
-        """The log-probabilities of all discrete actions, in nats."""
-        return torch.log_softmax(self.prior.log_probabilities(features) + self.critic(features)[0], -1)
+        """The log-probabilities of all discrete actions, in nats; at temperature 0 of the best actions."""
+        q, log_prior = self.critic(features)[0], self.prior.log_probabilities(features)
+        return log_policy_of_actions(q, log_prior, self._is_hard)
 
     @torch.no_grad()
     def soft_value(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, " batch"]:
-        """The soft value V of the critic, in reward units; in a box an estimate, sampled with torch's generator."""
-        return self._temperature * self._message(self.critic, features)[0]
+        """The value V of the critic, in reward units; in a box an estimate, sampled with torch's generator."""
+        return self._unit * self._message(self.critic, features)[0]
 
     def pay_by(self, reward: Callable[[Transitions], Tensor]) -> None:
         """Replace the environment's rewards by a function of a batch, which is called in each update."""
@@ -181,7 +201,7 @@ class SoftQLearning(Learner):
         """Update the critic, the sampler, and last the target."""
         with torch.no_grad():
             ahead, metrics = self._message(self._target, batch.next_observation)
-            y = torch.addcmul(batch.reward / self._temperature, batch.goes_on, ahead, value=self._discount)
+            y = torch.addcmul(batch.reward / self._unit, batch.goes_on, ahead, value=self._discount)
         if self.sampler is None:
             q = self.critic(batch.observation)[0].gather(-1, batch.action[:, None])[:, 0]
         else:
@@ -194,15 +214,16 @@ class SoftQLearning(Learner):
             self._sampler_descent(step.loss)
             metrics["stein"] = step.size
         follow(self._target, self.critic, self._rate)
-        metrics |= {"critic_loss": loss.detach(), "value": self._temperature * ahead.mean()}
+        metrics |= {"critic_loss": loss.detach(), "value": self._unit * ahead.mean()}
         return metrics if self._loss.optimism == 0 else {**metrics, "clipped": self._loss.clipped / self._loss.seen}
 
     def _message(
         self, critic: Network, features: Float[Tensor, "batch feature"]
     ) -> tuple[Float[Tensor, " batch"], dict[str, Tensor | float]]:
-        """The log message V/τ, in nats, and for an estimate its effective number of samples."""
+        """The log message V/τ, in nats, or V at τ = 0; and for an estimate its effective number of samples."""
         if self.sampler is None:
-            return (self.prior.log_probabilities(features) + critic(features)[0]).logsumexp(-1), {}
+            q, log_prior = critic(features)[0], self.prior.log_probabilities(features)
+            return value_of_actions(q, log_prior, self._is_hard), {}
         number = self._number
         actions = self.prior.sample(features.repeat_interleave(number, 0)).unflatten(0, (len(features), number))
         q = self._paired(critic, features, actions)

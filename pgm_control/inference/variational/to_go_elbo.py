@@ -22,6 +22,7 @@ from pyro.util import warn_if_nan
 from torch import Tensor
 
 from ...errors import InvalidArgument, InvalidGuide
+from ...runtime.arguments import flag
 from .parameters import announce_parameters
 
 
@@ -51,6 +52,10 @@ class ToGoELBO(ELBO):
     the rest of the return, so the gradient is only as good as b is there. Without a baseline the episode is treated as
     ended, and the objective has a finite horizon. `loss` returns the value of the episodes without this correction.
 
+    With `is_hard` the terms $\log \rho_t - \log \pi_t$ are left out of the objective and of $G_t$, so that it is
+    $E_q[\sum_t w_t r_t/\tau]$, the expectation of the factors alone: REINFORCE, the limit at temperature 0 up to the
+    unit. It is then not a bound of the evidence.
+
     Use it as `SVI(model, guide, optim, ToGoELBO(baseline))`. One optimiser updates both.
 
     References:
@@ -59,13 +64,20 @@ class ToGoELBO(ELBO):
 
     objective_name = "ELBO"
 
-    def __init__(self, baseline: Callable[..., Any] | None = None, num_particles: int = 1, **arguments: Any) -> None:
+    def __init__(
+        self,
+        baseline: Callable[..., Any] | None = None,
+        num_particles: int = 1,
+        is_hard: bool = False,
+        **arguments: Any,
+    ) -> None:
         """Store the baseline.
 
         Args:
             baseline: a module from the value of a site `state_t` to $b(s_t)$, in nats, one number per state (a last
                 axis of length 1 is allowed). It is used for the guide's `action_t` sites.
             num_particles: the number of runs of the guide to average.
+            is_hard: whether the objective is the expectation of the factors alone, without divergences.
             **arguments: those of any Pyro ELBO.
 
         Raises:
@@ -78,19 +90,21 @@ class ToGoELBO(ELBO):
                 f"`baseline` must be a torch.nn.Module from states to numbers, but is {kind}. Try "
                 "torch.nn.Linear(features, 1)."
             )
-        self.baseline = baseline
+        self.baseline, self.is_hard = baseline, flag("is_hard", is_hard)
         self._named = torch.nn.ModuleDict({} if baseline is None else {"baseline": baseline})
 
     def __repr__(self) -> str:
         """The class of the baseline and the number of particles."""
         baseline = "" if self.baseline is None else f"{type(self.baseline).__name__}, "
-        return f"ToGoELBO({baseline}num_particles={self.num_particles})"
+        hard = ", is_hard=True" if self.is_hard else ""
+        return f"ToGoELBO({baseline}num_particles={self.num_particles}{hard})"
 
     def loss(self, model: Callable[..., Any], guide: Callable[..., Any], *args: Any, **kwargs: Any) -> float:
         """Minus the estimate of the ELBO, in nats."""
         with torch.no_grad():
             return (
-                sum(float(-_elbo(*pair)) for pair in self._get_traces(model, guide, args, kwargs)) / self.num_particles
+                sum(float(-self._objective(*pair)) for pair in self._get_traces(model, guide, args, kwargs))
+                / self.num_particles
             )
 
     def differentiable_loss(
@@ -113,7 +127,7 @@ class ToGoELBO(ELBO):
         return get_importance_trace("flat", self.max_plate_nesting, model, guide, args, kwargs)
 
     def _differentiable(self, model_trace: Trace, guide_trace: Trace) -> Float[Tensor, ""]:
-        steps = _steps(model_trace, guide_trace)
+        steps = [each.hard() if self.is_hard else each for each in _steps(model_trace, guide_trace)]
         baselines = self._baselines(steps)
         surrogate = torch.zeros(())
         errors: list[Tensor] = []
@@ -138,7 +152,14 @@ class ToGoELBO(ELBO):
             surrogate = surrogate + (step.scale * step.score * surprise).sum()
         if errors:
             surrogate = surrogate - torch.stack(errors).sum() / torch.stack(counts).sum().clamp(min=1)
-        return surrogate.detach() - surrogate - _elbo(model_trace, guide_trace).detach()
+        return surrogate.detach() - surrogate - self._objective(model_trace, guide_trace).detach()
+
+    def _objective(self, model_trace: Trace, guide_trace: Trace) -> Tensor:
+        """The ELBO of one run, in nats; or the factors alone."""
+        if not self.is_hard:
+            return torch.as_tensor(model_trace.log_prob_sum()) - torch.as_tensor(guide_trace.log_prob_sum())
+        guided = guide_trace.nodes
+        return torch.as_tensor(model_trace.log_prob_sum(lambda name, _: name not in guided))
 
     def _baselines(self, steps: "list[_Site]") -> dict[str, Float[Tensor, "*batch"]]:
         """b of every `state_t`, by the name of the site, computed in one pass through the network."""
@@ -179,6 +200,11 @@ class _Site(NamedTuple):
     score: Float[Tensor, "*batch"] | None
     own_gain: Float[Tensor, "*batch"] | None
     truncated: Tensor | None
+    is_guided: bool
+
+    def hard(self) -> "_Site":
+        """The site without its divergence: only factors contribute to the objective."""
+        return self._replace(gain=torch.zeros_like(self.gain), own_gain=None) if self.is_guided else self
 
 
 def _steps(model_trace: Trace, guide_trace: Trace) -> list[_Site]:
@@ -212,7 +238,7 @@ def _site(name: str, site: Any, guided: Any) -> _Site:
     own_gain = own if own.requires_grad else None
     mask, truncated = _tensor(site["mask"], own), site["infer"].get("truncated")
     if guided is None:
-        return _Site(name, site["value"], own, site["scale"], mask, None, own_gain, truncated)
+        return _Site(name, site["value"], own, site["scale"], mask, None, own_gain, truncated, False)
     if guided["value"].requires_grad:
         raise InvalidGuide(
             f"`{name}` must not be reparameterised: outside of torch that path has no gradient, which would go "
@@ -222,7 +248,7 @@ def _site(name: str, site: Any, guided: Any) -> _Site:
     own, own_gain = (x if x is None else x * (site["scale"] / guided["scale"]) for x in (own, own_gain))
     assert own is not None
     score = log_q if log_q.requires_grad else None
-    return _Site(name, guided["value"], own - log_q, guided["scale"], mask, score, own_gain, truncated)
+    return _Site(name, guided["value"], own - log_q, guided["scale"], mask, score, own_gain, truncated, True)
 
 
 def _tensor(mask: Any, like: Tensor) -> Tensor | None:
@@ -233,8 +259,3 @@ def _tensor(mask: Any, like: Tensor) -> Tensor | None:
 def _state_of(name: str) -> str:
     """The name of the site of the state in which an action is chosen; empty for other sites."""
     return name.replace("action_", "state_") if name.startswith("action_") else ""
-
-
-def _elbo(model_trace: Trace, guide_trace: Trace) -> Tensor:
-    """The ELBO of one run, in nats."""
-    return torch.as_tensor(model_trace.log_prob_sum()) - torch.as_tensor(guide_trace.log_prob_sum())

@@ -25,15 +25,16 @@ class SoftPolicyLoss:
     $$\hat V(s) = \mathbb{E}_{a \sim \pi}\bigl[\min_i Q_i(s, a) - \tau \log \tfrac{\pi(a|s)}{\rho(a|s)}\bigr], \qquad
     \tau\, \mathrm{KL}\bigl(\pi \,\|\, \rho\, e^{(\min Q - V) / \tau}\bigr) = V(s) - \hat V(s)$$
 
-    For discrete actions the expectations are sums; in a box each is estimated from one sample of the policy.
+    For discrete actions the expectations are sums; in a box each is estimated from one sample of the policy. At τ = 0
+    $\hat V$ is the expected Q alone, and the loss, −V̂, is not a divergence.
 
     References:
         [haarnoja2018], [christodoulou2019]
     """
 
-    def __init__(self, actor: Policy, prior: ActionPrior, is_discrete: bool) -> None:
-        """Take a policy π, its prior ρ, and whether its actions are discrete."""
-        self._actor, self._prior, self._is_discrete = actor, prior, is_discrete
+    def __init__(self, actor: Policy, prior: ActionPrior, is_discrete: bool, is_hard: bool = False) -> None:
+        """Take a policy π, its prior ρ, whether its actions are discrete, and whether the temperature is always 0."""
+        self._actor, self._prior, self._is_discrete, self._is_hard = actor, prior, is_discrete, is_hard
 
     def value(
         self, critics: Network, features: Float[Tensor, "batch feature"], temperature: Tensor | float
@@ -44,7 +45,7 @@ class SoftPolicyLoss:
             return _expect(log_policy, critics(features).amin(0) - temperature * _minus(log_policy, log_prior))
         action, log_prob = self._actor(features).rsample_with_log_prob()
         q = critics(torch.cat((features, action), -1)).amin(0)[:, 0]
-        return q - temperature * (log_prob - self._prior.log_density(features, action))
+        return q - self._price(features, action, log_prob, temperature)
 
     def taken(
         self, critics: Network, features: Float[Tensor, "batch feature"], action: Num[Tensor, "batch ..."]
@@ -66,8 +67,13 @@ class SoftPolicyLoss:
             return loss, -_expect(log_policy.detach(), log_policy.detach()).mean()
         action, log_prob = self._actor(features).rsample_with_log_prob()
         q = critics(torch.cat((features, action), -1), frozen=True)
-        log_ratio = log_prob - self._prior.log_density(features, action)
-        return temperature * log_ratio - q.amin(0)[:, 0], -log_prob.detach().mean()
+        return self._price(features, action, log_prob, temperature) - q.amin(0)[:, 0], -log_prob.detach().mean()
+
+    def _price(self, features: Tensor, action: Tensor, log_prob: Tensor, temperature: Tensor | float) -> Tensor | float:
+        """τ log π/ρ of actions in a box, in reward units: 0 at τ = 0, even where ρ is 0."""
+        if self._is_hard:
+            return 0.0
+        return temperature * (log_prob - self._prior.log_density(features, action))
 
 
 def _expect(log_policy: Float[Tensor, "batch action"], x: Float[Tensor, "batch action"]) -> Float[Tensor, " batch"]:
