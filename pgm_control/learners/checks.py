@@ -19,6 +19,7 @@ _SETTINGS: Mapping[str, Callable[[str, Any], Any]] = {
     "target_rate": fraction,
     "num_updates": whole,
     "num_particles": partial(whole, least=2),
+    "num_langevin_steps": whole,
     "batch_size": whole,
     "capacity": whole,
     "learning_starts": partial(whole, least=0),

@@ -11,7 +11,7 @@ Sources:
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, final
+from typing import Any, Literal, final
 
 import torch
 from jaxtyping import Float, Num
@@ -23,6 +23,7 @@ from ..environments.copies import WorldSource
 from ..errors import InvalidArgument
 from ..networks.mlp import Network, follow
 from ..networks.precision import Precision
+from ..runtime.arguments import one_of
 from .checks import check_temperature_or_zero, exploration_of
 from .descent import Descent
 from .experience import Experience
@@ -30,10 +31,14 @@ from .learner import Learner
 from .losses.action_values import log_policy_of_actions, value_of_actions
 from .losses.amortised_sampler import AmortisedSampler
 from .losses.certainty_equivalent_loss import CertaintyEquivalentLoss
+from .losses.langevin import LangevinSampler
 from .losses.soft_values_of_samples import soft_value_of_samples
 from .losses.stein import stein_loss
 from .replay import Transitions
 from .saved import configuration
+
+SAMPLERS = ("svgd", "langevin")
+"""The samplers of the policy in a box."""
 
 
 @final
@@ -49,7 +54,9 @@ class SoftQLearning(Learner):
     outputs Q/τ, the log backward message, so only r/τ matters and not the unit of the rewards.
 
     For discrete actions V and π are exact, and the policy has no network. In a box V is estimated from `num_particles`
-    actions sampled from the prior, and a network learns to sample π by the Stein variational gradient (`stein_loss`).
+    actions sampled from the prior, and π has no closed form. Of the two samplers that [haarnoja2017] names, "svgd" is a
+    network that learns to sample π by the Stein variational gradient (`stein_loss`); "langevin" samples π by Markov
+    chains with an accept step, which leave it invariant, at each action (`LangevinSampler`).
     The prior must then reach good actions within that number of samples; `effective` in the log is the effective number
     of samples. If it is small, the value is too low, and β ≠ 0 treats the variance of the estimate as randomness of the
     dynamics.
@@ -66,7 +73,7 @@ class SoftQLearning(Learner):
 
     Attributes:
         critic: the network of Q/τ, in nats; at temperature 0 of Q, in reward units.
-        sampler: the network of the policy in a box; None for discrete actions.
+        sampler: the sampler of the policy in a box, a network for "svgd"; None for discrete actions.
         prior: ρ, the action prior.
 
     References:
@@ -90,6 +97,8 @@ class SoftQLearning(Learner):
         num_updates: int = 1,
         target_rate: float = 0.005,
         num_particles: int = 16,
+        sampler: Literal["svgd", "langevin"] = "svgd",
+        num_langevin_steps: int = 20,
         products: Precision = "float32",
         num_envs: int = 1,
         seed: int | torch.Generator | None = None,
@@ -114,7 +123,10 @@ class SoftQLearning(Learner):
             num_updates: the number of updates after each step in all copies.
             target_rate: the fraction of the way that the target critic moves in an update.
             num_particles: the number of actions for each state, in a box: from the prior for the value, and from the
-                sampler for its update.
+                sampler for its update, or from the prior for the start of a chain.
+            sampler: the sampler of the policy in a box, "svgd" or "langevin". The first costs more in an update, the
+                second in an action.
+            num_langevin_steps: the number of steps of a chain of "langevin".
             products: "float32", or "bfloat16" for faster matrix products of three digits. Where the processor has no
                 instructions for it, "float32" is used, with a warning.
             num_envs: the number of parallel copies of the environment.
@@ -143,23 +155,33 @@ class SoftQLearning(Learner):
                 "`temperature` must be positive in a box, but is 0: the largest Q over a box is not computed here. "
                 "Take a small one, or SAC with temperature 0, whose actor climbs Q."
             )
+        one_of("sampler", settings["sampler"], SAMPLERS)
+        if is_discrete and settings["sampler"] != "svgd":
+            raise InvalidArgument(
+                f'`sampler` must be left out for discrete actions, but is "{settings["sampler"]}": their policy is '
+                "exact and needs none."
+            )
         inputs, outputs = (features, size) if is_discrete else (features + size, 1)
         with self.randomness():
             self.critic = Network(inputs, outputs, hidden).to(self.device)
             self._target = Network(inputs, outputs, hidden).to(self.device)
-            self.sampler = None if is_discrete else AmortisedSampler(features, size, hidden).to(self.device)
+            self.sampler = None if is_discrete else self._made_sampler(features, size, hidden)
         self._target.load_state_dict(self.critic.state_dict())
         self._target.requires_grad_(False)
         self._loss = CertaintyEquivalentLoss(1.0, beta_of(optimism, temperature)).to(self.device)
         self._critic_descent = Descent(self.critic.parameters(), rate)
-        self._sampler_descent = None if self.sampler is None else Descent(self.sampler.parameters(), rate)
+        learned = self.sampler.parameters() if isinstance(self.sampler, AmortisedSampler) else None
+        self._sampler_descent = None if learned is None else Descent(learned, rate)
+        self._acceptance: Tensor | None = None  # of the chains of the step that is being made
         self._experience = Experience(self, self.prior, exploration_of(settings["exploration"], temperature))
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
-        """A sample from the policy, or its most probable action (in a box, the best of a fixed set of samples)."""
+        """A sample from the policy, or its most probable action (in a box, the best that was found from fixed ones)."""
         if self.sampler is None:
             log_policy = self.log_policy(features)
             return log_policy.argmax(-1) if deterministic else torch.multinomial(log_policy.exp(), 1)[:, 0]
+        if isinstance(self.sampler, LangevinSampler):
+            return self._chained(self.sampler, features, deterministic)
         if not deterministic:
             return self.sampler(features, 1)[:, 0].tanh()
         actions = self.sampler.same(features).tanh()
@@ -183,6 +205,7 @@ class SoftQLearning(Learner):
 
     def advance(self) -> Mapping[str, Tensor | float]:
         """Make a step in each environment, and update all networks."""
+        self._acceptance = None
         return self._experience.advance(self._update)
 
     def parts(self) -> dict[str, Any]:
@@ -194,7 +217,9 @@ class SoftQLearning(Learner):
             "critic_descent": self._critic_descent,
         }
         if self.sampler is not None:
-            found |= {"sampler": self.sampler, "sampler_descent": self._sampler_descent}
+            found["sampler"] = self.sampler
+        if self._sampler_descent is not None:
+            found["sampler_descent"] = self._sampler_descent
         return {**found, "experience": self._experience}
 
     def _update(self, batch: Transitions) -> dict[str, Tensor | float]:
@@ -208,7 +233,11 @@ class SoftQLearning(Learner):
             q = self._paired(self.critic, batch.observation, batch.action[:, None])[:, 0]
         loss = self._loss(q, y)
         self._critic_descent(loss)
-        if self.sampler is not None and self._sampler_descent is not None:
+        if isinstance(self.sampler, LangevinSampler):
+            if self._acceptance is not None:
+                self.sampler.adapt(self._acceptance)
+                metrics["acceptance"] = self._acceptance
+        elif self.sampler is not None and self._sampler_descent is not None:
             seen = batch.observation
             step = stein_loss(self.sampler(seen, self._number), lambda a: self._log_density(seen, a))
             self._sampler_descent(step.loss)
@@ -217,6 +246,30 @@ class SoftQLearning(Learner):
         metrics |= {"critic_loss": loss.detach(), "value": self._unit * ahead.mean()}
         return metrics if self._loss.optimism == 0 else {**metrics, "clipped": self._loss.clipped / self._loss.seen}
 
+    def _made_sampler(self, features: int, size: int, hidden: Sequence[int]) -> "AmortisedSampler | LangevinSampler":
+        """The sampler of a policy in a box."""
+        if self.config["sampler"] == "langevin":
+            return LangevinSampler(size, self.config["num_langevin_steps"]).to(self.device)
+        return AmortisedSampler(features, size, hidden).to(self.device)
+
+    def _chained(
+        self, sampler: LangevinSampler, features: Float[Tensor, "batch feature"], deterministic: bool
+    ) -> Float[Tensor, "batch action"]:
+        """The last points of chains, one for each state, or points of large density."""
+
+        def log_density(actions: Tensor) -> Tensor:
+            return self._log_density(features, actions)
+
+        if deterministic:
+            return sampler.best(features, log_density)
+        starts = self._from_prior(features)
+        found, self._acceptance = sampler(starts, lambda a: self._paired(self.critic, features, a), log_density)
+        return found
+
+    def _from_prior(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch particle action"]:
+        """Actions sampled from the prior, for each state."""
+        return self.prior.sample(features.repeat_interleave(self._number, 0)).unflatten(0, (-1, self._number))
+
     def _message(
         self, critic: Network, features: Float[Tensor, "batch feature"]
     ) -> tuple[Float[Tensor, " batch"], dict[str, Tensor | float]]:
@@ -224,9 +277,7 @@ class SoftQLearning(Learner):
         if self.sampler is None:
             q, log_prior = critic(features)[0], self.prior.log_probabilities(features)
             return value_of_actions(q, log_prior, self._is_hard), {}
-        number = self._number
-        actions = self.prior.sample(features.repeat_interleave(number, 0)).unflatten(0, (len(features), number))
-        q = self._paired(critic, features, actions)
+        q = self._paired(critic, features, self._from_prior(features))
         alike = torch.zeros_like(q)  # the proposal is the prior: their ratio is 1
         found = soft_value_of_samples(q, alike, alike, 1.0)
         return found.value, {"effective": found.effective.mean()}

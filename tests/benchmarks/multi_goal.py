@@ -1,6 +1,7 @@
 """The goals that soft Q-learning reaches in MultiGoal-v0, by the number of steps learned."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import gymnasium
 import numpy as np
@@ -20,6 +21,7 @@ class Options:
     every: int = 5_000
     seeds: int = 3
     episodes: int = 60
+    sampler: Literal["svgd", "langevin"] = "svgd"
 
 
 def goals(learner, episodes):
@@ -55,7 +57,13 @@ def main() -> None:
     print("| seed | steps | episodes that end at each goal | first actions by the critic |\n|---|---|---|---|")
     for seed in range(options.seeds):
         learner = SoftQLearning(
-            ENV, temperature=10.0, hidden=(128, 128), batch_size=128, learning_starts=1000, seed=seed
+            ENV,
+            temperature=10.0,
+            hidden=(128, 128),
+            batch_size=128,
+            learning_starts=1000,
+            sampler=options.sampler,
+            seed=seed,
         )
         for steps in range(options.every, options.steps + 1, options.every):
             learner.learn(steps)

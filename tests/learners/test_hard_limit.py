@@ -1,6 +1,7 @@
 """Temperature 0: Q-learning, the hard actor-critic and REINFORCE, against hard value iteration in plain numpy."""
 
 import math
+from typing import Any
 
 import gymnasium
 import learned
@@ -90,15 +91,20 @@ def test_the_soft_value_and_policy_become_the_hard_ones():
 @pytest.mark.parametrize("theta", [0.0, -1.0, 2.0])
 @pytest.mark.parametrize("kind", [SoftQLearning, SAC])
 def test_a_hard_learner_finds_the_hard_optimum(kind, theta):
-    """Over three seeds values were off by at most .1; at τ = 1 the clamped value differs by 1.1 at the start."""
+    """Over three seeds values were off by at most .02, with θ = 2 by at most .13; at τ = 1 they differ by 1.1 or more.
+
+    Policies are compared where the best action is better than the next by .2 or more.
+    """
     v, q = hard(theta)
     learner = trained(kind, optimism=Risk(theta) if theta else 0.0)
     best = q.argmax(-1)
     chosen = learned.log_policy(learner, mdp()).exp().numpy()
     share = np.take_along_axis(chosen, best[..., None], -1)[..., 0]
-    assert (share[reached()] > 0.9).all()
+    gaps = np.sort(q, -1)[..., 2] - np.sort(q, -1)[..., 1]
+    assert (share[reached() & (gaps > 0.2)] > 0.9).all()
+    assert (gaps > 0.2).sum() >= 6
     error = learned.soft_value(learner, mdp(), 0.0).numpy() - v[:3]
-    assert np.abs(error[reached()]).max() < 0.2
+    assert np.abs(error[reached()]).max() < (0.06 if theta <= 0 else 0.3)
     soft = infer(TabularModel(mdp(), 1.0), 0.0).v[0].numpy()
     assert np.abs(soft - v[0]).max() > 0.5
     assert (best == hard()[1].argmax(-1)).all() == (theta <= 0)
@@ -117,7 +123,7 @@ def test_a_small_temperature_is_near_the_hard_limit():
 @pytest.mark.slow
 def test_actions_that_the_prior_masks_are_not_in_the_maximum():
     allowed = np.array([True, False, True])
-    v, q = hard(allowed=allowed)
+    v, _ = hard(allowed=allowed)
     learner = trained(SoftQLearning, action_prior=[0.5, 0.0, 0.5])
     assert np.abs((learned.soft_value(learner, mdp(), 0.0).numpy() - v[:3])[reached()]).max() < 0.2
     assert (learner._experience.replay.sample(2000).action != 1).all()
@@ -161,7 +167,7 @@ def test_an_action_explores_with_its_probability_and_only_in_learning():
     )  # fmt: skip
     learner.critic.biases[0][0, 1] = 1.0
     learner.learn(4000)
-    taken = learner._experience.replay.state()["rows"][:4000, 2 * 3]
+    taken = learner._experience.replay._rows[:4000, 2 * 3]
     for action, share in ((0, 0.15), (1, 0.81), (2, 0.04)):
         assert float((taken == action).double().mean()) == pytest.approx(share, abs=5 * math.sqrt(share / 4000))
     assert (learner.act(torch.eye(3), False) == 1).all()
@@ -234,7 +240,7 @@ def test_the_gradient_at_temperature_zero_is_that_of_the_expected_return():
     env = to_gymnasium(mdp(), observe_time=True)
     model = SimulatorModel(env, num_envs=64, horizon=3, seed=0)
     guide = SimulatedGuide(model, hidden=())
-    network = guide.policy.network
+    network: Any = guide.policy.network
     logits = torch.randn(4, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     network.weights[0][0].copy_(logits.reshape(12, 3).mT)
     exact = logits.clone().requires_grad_()
@@ -269,7 +275,8 @@ def test_policy_gradient_at_temperature_zero_finds_the_hard_optimum():
     log = learner.learn(64 * 3 * 150).log
     v, _ = hard()
     with torch.no_grad():
-        logits = learner.guide.policy.network(features())[0].double().reshape(3, 3, 3)
+        network: Any = learner.guide.policy.network
+        logits = network(features())[0].double().reshape(3, 3, 3)
     assert float(expected_return(logits)) == pytest.approx(float(INITIAL @ v[0]), abs=0.05)
     assert "discounted_return" in log[-1]
     assert "elbo" not in log[-1]
@@ -309,5 +316,5 @@ def test_what_has_no_hard_limit_is_refused_by_name():
     with pytest.raises(InvalidArgument, match=r"`temperature` must be a positive number.*SAC takes 0"):
         OriginalSAC("CartPole-v1", temperature=0.0, **TINY)
     for kind in (SoftQLearning, SAC, MaxEntPolicyGradient):
-        with pytest.raises(InvalidArgument, match="or 0 for the hard limit.*but is -1"):
+        with pytest.raises(InvalidArgument, match=r"or 0 for the hard limit.*but is -1"):
             kind("CartPole-v1", temperature=-1.0, hidden=(4,))

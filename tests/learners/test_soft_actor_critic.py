@@ -356,8 +356,8 @@ def test_targets_follow_slowly():
     ("given", "message"),
     [
         (
-            {"temperature": 0.0},
-            r'`temperature` must be a positive number of reward units per nat, or "auto", but is 0.0',
+            {"temperature": -1.0},
+            r'`temperature` must be a positive number of reward units per nat, or 0 .*, or "auto", but is -1.0',
         ),
         ({"temperature": 1.0, "target_entropy": 1.0}, r"`target_entropy` is for .*Leave one of them out"),
         (

@@ -176,7 +176,8 @@ def test_the_unit_of_rewards_does_not_matter():
 # A box
 
 
-def test_the_point_mass_visits_all_four_goals():
+@pytest.mark.parametrize("sampler", ["svgd", "langevin"])
+def test_the_point_mass_visits_all_four_goals(sampler):
     """The short form: 1000 updates of one seed. `benchmarks/multi_goal.py` is the long one: 20000, three seeds."""
     learner = SoftQLearning(
         "pgm_control/MultiGoal-v0",
@@ -188,6 +189,7 @@ def test_the_point_mass_visits_all_four_goals():
         learning_starts=2000,
         num_envs=4,
         seed=2,
+        sampler=sampler,
     )
     log = learner.learn(6000).log
     assert 1 < log[-1]["effective"] < 16
@@ -226,7 +228,9 @@ def bandit(centres=(-0.5, 0.6)):
     return Hills, height
 
 
-def test_in_a_box_value_and_policy_agree_with_quadrature():
+@pytest.mark.parametrize("sampler", ["svgd", "langevin"])
+def test_in_a_box_value_and_policy_agree_with_quadrature(sampler):
+    """Chains are held against the density of the critic too, which they sample without a network."""
     make, height = bandit()
     learner = SoftQLearning(
         make,
@@ -237,6 +241,7 @@ def test_in_a_box_value_and_policy_agree_with_quadrature():
         learning_starts=500,
         num_envs=4,
         seed=0,
+        sampler=sampler,
     )
     learner.learn(3000)
     a = np.linspace(-1, 1, 2001)
@@ -249,7 +254,14 @@ def test_in_a_box_value_and_policy_agree_with_quadrature():
     assert float(found) == pytest.approx(value, abs=0.1)
     edges = np.linspace(-1, 1, 9)
     share = np.histogram(a, edges, weights=weight)[0] / weight.sum()
-    assert np.abs(np.histogram(actions, edges)[0] / 4000 - share).max() < 0.13
+    found_share = np.histogram(actions, edges)[0] / 4000
+    assert np.abs(found_share - share).max() < 0.13
+    if sampler == "langevin":
+        line = torch.linspace(-1, 1, 4001)[None, :, None]
+        with torch.no_grad():
+            own = learner._log_density(torch.zeros(1, 1), line)[0].softmax(0).numpy()
+        exact = np.histogram(line[0, :, 0].numpy(), edges, weights=own)[0]
+        assert np.abs(found_share - exact).max() < 0.04  # five standard errors of .5/√4000
     best = float(learner.predict(np.zeros(1, np.float32), deterministic=True)[0][0])
     assert height(best) > 2.8
     assert best == float(learner.predict(np.zeros(1, np.float32), deterministic=True)[0][0])
@@ -258,12 +270,12 @@ def test_in_a_box_value_and_policy_agree_with_quadrature():
 # As a learner
 
 
-@pytest.mark.parametrize("box", [False, True])
+@pytest.mark.parametrize("box", ["", "svgd", "langevin"])
 def test_a_loaded_learner_continues_bit_for_bit(box, tmp_path):
     """With β ≠ 0, so that the normaliser of the loss is part of it."""
     make = bandit()[0] if box else lambda: to_gymnasium(gamble(), observe_time=True)
     given = {"optimism": -0.5, "learning_starts": 20, "batch_size": 16, "seed": 4, "num_envs": 2}
-    given |= {"hidden": (8,), "num_particles": 4} if box else {"hidden": ()}
+    given |= {"hidden": (8,), "num_particles": 4, "sampler": box} if box else {"hidden": ()}
     whole = SoftQLearning(make, **given)
     whole.learn(120)
     half = SoftQLearning(make, **given)
@@ -279,7 +291,7 @@ def test_a_loaded_learner_continues_bit_for_bit(box, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"temperature": 0.0}, "`temperature` must be a positive number.*SAC can"),
+        ({"temperature": -1.0}, "`temperature` must be a positive number.*SAC can"),
         ({"temperature": float("inf")}, "`temperature` must be a positive number.*but is inf"),
         ({"discount": 1.5}, "`discount` must be a probability"),
         ({"num_updates": 0}, "`num_updates` must be a whole number, at least 1"),
@@ -291,6 +303,15 @@ def test_a_loaded_learner_continues_bit_for_bit(box, tmp_path):
 def test_errors_name_the_argument(arguments, words):
     with pytest.raises(InvalidArgument, match=words):
         SoftQLearning(lambda: to_gymnasium(gamble()), **arguments)
+
+
+def test_samplers_are_refused_by_name():
+    with pytest.raises(InvalidArgument, match="`sampler` must be one of svgd, langevin, but is 'nuts'"):
+        SoftQLearning(bandit()[0], sampler="nuts")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(InvalidArgument, match="`sampler` must be left out for discrete actions"):
+        SoftQLearning("CartPole-v1", sampler="langevin")
+    with pytest.raises(InvalidArgument, match="`num_langevin_steps` must be a whole number, at least 1"):
+        SoftQLearning(bandit()[0], sampler="langevin", num_langevin_steps=0)
 
 
 def test_a_table_is_refused_in_a_box():
