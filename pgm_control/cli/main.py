@@ -231,6 +231,7 @@ def train(
     risk: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None,
     num_envs: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
     device: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
+    normalise_observations: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     option: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME=VALUE")] = (),
     evaluate_every: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
     num_evaluation_episodes: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
@@ -252,6 +253,7 @@ def train(
         risk: Instead of --optimism, the risk parameter θ = β/τ, per reward unit, at any temperature. Below 0: averse.
         num_envs: Number of parallel copies of the environment.
         device: cpu or cuda.
+        normalise_observations: Normalise observations by their running mean and variance, which are saved.
         option: Any other argument of the learner, such as hidden=64,64; repeatable. A wrong name lists all of them.
         evaluate_every: Steps between evaluations, 0 for none. Default: a twentieth of the steps.
         num_evaluation_episodes: Episodes per evaluation. Default: 10.

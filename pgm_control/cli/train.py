@@ -156,6 +156,8 @@ def _begun(asked: Mapping[str, Any]) -> _Run:
     for name, value in {**plan, **options, "seed": learner.config["seed"]}.items():
         if isinstance(value, Risk):
             words += ["--risk", str(value.theta)]
+        elif value is True and name in asked:
+            words += [_flag(name)]
         elif name in asked:
             words += [_flag(name), str(0 if value is None else value)]
         elif name not in plan:
@@ -215,6 +217,8 @@ def _options(algorithm: str, kind: type[Learner], asked: Mapping[str, Any]) -> d
     known = [name for name in parameters if name not in ("self", "env")]
     apart = {name: asked[name] for name in ("seed", "temperature", "optimism", "num_envs", "device")}
     given = {name: _value(value) for name, value in apart.items() if value is not None}
+    if asked["normalise_observations"]:
+        given["normalise_observations"] = True
     if asked["risk"] is not None:
         given["optimism"] = Risk(asked["risk"])
     for each in asked["option"]:

@@ -184,9 +184,10 @@ def inverse_in_simulator(
         )
     if learner is None:
         learner = SoftQLearning(env, temperature=temperature, discount=discount, seed=base)
-    if not isinstance(learner, SoftQLearning | SAC) or learner.config["temperature"] == "auto":
+    if not isinstance(learner, SoftQLearning | SAC) or learner.config["temperature"] in ("auto", 0):
         raise InvalidArgument(
-            "`learner` must be a SoftQLearning, or a SAC with a fixed temperature: it is the unit of the reward."
+            "`learner` must be a SoftQLearning or a SAC with a fixed and positive temperature: it is the unit of the "
+            "reward."
         )
     if demonstrator == "free" and isinstance(learner, SoftQLearning) and not learner.actions.is_discrete:
         raise InvalidArgument(
@@ -265,14 +266,14 @@ def partition_weights(made: Episodes, paid: Float[Tensor, " episode"], temperatu
 
 def _drawn(learner: SoftQLearning | SAC, features: Float[Tensor, "batch feature"]) -> tuple[Tensor, Tensor]:
     """Return actions, and log π/ρ of each; zeros if the policy has no density."""
-    prior = learner.prior
+    prior, seen = learner.prior, learner.normalised(features)
     if learner.actions.is_discrete:
-        log_policy = learner.log_policy(features) if isinstance(learner, SoftQLearning) else learner.actor(features)
+        log_policy = learner.log_policy(features) if isinstance(learner, SoftQLearning) else learner.actor(seen)
         action = torch.multinomial(log_policy.exp(), 1)
         return action[:, 0], (log_policy - prior.log_probabilities(features)).gather(1, action)[:, 0]
     if isinstance(learner, SoftQLearning):
         return learner.act(features, False), features.new_zeros(len(features))
-    action, log_prob = learner.actor(features).rsample_with_log_prob()
+    action, log_prob = learner.actor(seen).rsample_with_log_prob()
     return action, log_prob - prior.log_density(features, action)
 
 

@@ -69,6 +69,8 @@ class Experience:
         reward = torch.from_numpy(found.reward).to(torch.float32).to(learner.device)
         ended = torch.from_numpy(found.terminated).to(learner.device)
         before, self._features = self._features, reached
+        if learner.normaliser is not None:
+            learner.normaliser.update(before[torch.from_numpy(found.counts).to(learner.device)])
         if found.counts.all():
             self.replay.add(before, action, reward, reached, ended)
         elif found.counts.any():
@@ -90,9 +92,14 @@ class Experience:
         return torch.where(explores.reshape(shape), self._prior.sample(self._features), action)
 
     def batch(self) -> Transitions:
-        """A random batch of transitions."""
+        """A random batch of transitions, with the observations that networks get."""
         batch = self.replay.sample(self._batch_size)
-        return batch if self.reward is None else batch._replace(reward=self.reward(batch).detach())
+        if self.reward is not None:
+            batch = batch._replace(reward=self.reward(batch).detach())
+        if self._learner.normaliser is None:
+            return batch
+        seen, reached = (self._learner.normalised(each) for each in (batch.observation, batch.next_observation))
+        return batch._replace(observation=seen, next_observation=reached)
 
     def state(self) -> dict[str, Any]:
         """The state of the replay buffer, for a checkpoint."""

@@ -19,7 +19,7 @@ from ..environments.copies import WorldSource, id_of
 from ..environments.rollout import Rollout, rollout
 from ..environments.spaces import Actions, Observations
 from ..environments.vector_environments import Worlds
-from ..errors import InvalidArgument, InvalidCheckpoint
+from ..errors import InvalidArgument
 from ..runtime.arguments import flag, whole, whole_or_none
 from ..runtime.checkpoint import require_same, write
 from ..runtime.checkpoint_checks import fields, require
@@ -31,6 +31,7 @@ from ..runtime.randomness import integer_of, seeded
 from . import saved
 from .checks import require_finite, require_finite_actions
 from .learning import EvaluationPoint, Journal, Learning, LearningStatus, described
+from .normaliser import normaliser_of
 from .randomness import check_generators, forked, generator_states, set_generators
 
 AnyLearner = TypeVar("AnyLearner", bound="Learner")  # not Self, which the shape checks of the tests refuse
@@ -70,6 +71,7 @@ class Learner(ABC):
         observations, actions: the spaces, with their conversion to tensors.
         worlds: the environments in which it learns.
         device: the device of its networks.
+        normaliser: the normaliser of observations, or None.
         total_steps, seconds: the number of steps made in the environment, and the time spent learning, so far.
     """
 
@@ -92,6 +94,8 @@ class Learner(ABC):
         self.env_id, self._source = id_of(env), env
         self.observations = Observations(self.worlds.observation_space)
         self.actions = Actions(self.worlds.action_space)
+        asked = self.config.get("normalise_observations", False)
+        self.normaliser = normaliser_of(asked, config.get("action_prior"), self.observations.space, self.device)
         self.total_steps, self.seconds = 0, 0.0
         self.journal = Journal()
         with seeded(number, self.device):
@@ -109,11 +113,21 @@ class Learner(ABC):
 
     @abstractmethod
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
-        """The actions for a batch of features: indices, or points of [−1, 1]^d."""
+        """The actions for a batch of features, not yet normalised: indices, or points of [−1, 1]^d."""
 
     @abstractmethod
     def parts(self) -> dict[str, Any]:
         """All that is saved, by name: modules, optimisers, and other objects with `state()` and `restore(…)`."""
+
+    @final
+    def own_parts(self) -> dict[str, Any]:
+        """What every learner has to save: the normaliser of observations, if there is one."""
+        return {} if self.normaliser is None else {"normaliser": self.normaliser}
+
+    @final
+    def normalised(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch feature"]:
+        """The features as its networks get them: normalised, if the learner does that."""
+        return features if self.normaliser is None else self.normaliser(features)
 
     @property
     def log(self) -> tuple[Mapping[str, float], ...]:
@@ -320,16 +334,7 @@ class Learner(ABC):
         return {"parts": parts, "random": self._random, "worlds": self.worlds.state()}
 
     def _facts(self) -> dict[str, Any]:
-        unfit = [name for name, value in self.config.items() if not saved.is_plain(value)]
-        return {
-            "env": self.env_id,
-            "description": saved.description_of(self.observations, self.actions),
-            "config": {name: value for name, value in self.config.items() if name not in unfit},
-            "left_out": unfit,
-            "total_steps": self.total_steps,
-            "seconds": self.seconds,
-            **self.journal.facts(),
-        }
+        return saved.facts_of(self)
 
     def _restore(self, tensors: Mapping[str, Any], facts: Mapping[str, Any], path: object) -> None:
         remedy = "Pass the environment that it was made in."
@@ -338,11 +343,7 @@ class Learner(ABC):
         parts = fields({name: saved.check_of(part) for name, part in self.parts().items()})
         require(path, "this learner", tensors, fields({**checks, "parts": parts}), saved.REMEDY)
         self.worlds.restore(tensors["worlds"])
-        try:
-            for name, part in self.parts().items():
-                saved.restore_to(part, tensors["parts"][name])
-        except (LookupError, AttributeError, TypeError, RuntimeError, ValueError) as problem:
-            raise InvalidCheckpoint(f"{path} does not fit this learner: {problem}. {saved.REMEDY}") from problem
+        saved.restore_parts(self.parts(), tensors["parts"], path)
         self._random = tensors["random"]
         self.total_steps, self.seconds = facts["total_steps"], facts["seconds"]
         self.journal.restore(facts)

@@ -72,6 +72,7 @@ class OriginalSAC(Learner):
         learning_starts: int = 100,
         num_updates: int = 1,
         target_rate: float = 0.005,
+        normalise_observations: bool = False,
         products: Precision = "float32",
         num_envs: int = 1,
         seed: int | torch.Generator | None = None,
@@ -95,6 +96,8 @@ class OriginalSAC(Learner):
             learning_starts: the number of steps with actions from the prior, before the first update.
             num_updates: the number of updates after each step in all copies.
             target_rate: the fraction of the way that the target of V moves in an update.
+            normalise_observations: whether networks get observations that are normalised by their running mean and
+                variance, which are saved, and change in learning only. See `Normaliser`.
             products: "float32", or "bfloat16" for faster matrix products of three digits. Where the processor has no
                 instructions for it, "float32" is used, with a warning.
             num_envs: the number of parallel copies of the environment.
@@ -128,7 +131,7 @@ class OriginalSAC(Learner):
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
         """A sample from the policy, or its most probable action (in a box the policy defines it)."""
-        return self.actor.act(features, deterministic)
+        return self.actor.act(self.normalised(features), deterministic)
 
     def advance(self) -> Mapping[str, Tensor | float]:
         """Make a step in each environment, and update all networks."""
@@ -146,6 +149,7 @@ class OriginalSAC(Learner):
             "critic_descent": self._critic_descent,
             "value_descent": self._value_descent,
             "experience": self._experience,
+            **self.own_parts(),
         }
 
     def _update(self, batch: Transitions) -> dict[str, Tensor | float]:

@@ -10,11 +10,13 @@ Sources:
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, final
 
 import torch
 from jaxtyping import Float, Num
+from pyro import poutine
 from pyro.infer import SVI
 from pyro.optim import PyroOptim
 from torch import Tensor
@@ -23,7 +25,7 @@ from ..chance.risk import unit
 from ..environments.action_prior import PriorSource
 from ..environments.copies import WorldSource
 from ..errors import LearningDiverged
-from ..guides.simulated import SimulatedGuide
+from ..guides.simulated import SimulatedGuide, default_policy
 from ..inference.variational.optimisers import Adam
 from ..inference.variational.to_go_elbo import ToGoELBO
 from ..models.simulator import SimulatorModel
@@ -32,6 +34,7 @@ from ..runtime.checkpoint_checks import Problem
 from ..runtime.optimiser_states import check_of, restored, states_of
 from .checks import check_temperature_or_zero
 from .learner import Learner
+from .normaliser import Normalised
 from .randomness import generator_states, set_generators
 from .saved import configuration
 
@@ -70,6 +73,7 @@ class MaxEntPolicyGradient(Learner):
         hidden: Sequence[int] = (64, 64),
         learning_rate: float = 3e-3,
         policy: torch.nn.Module | None = None,
+        normalise_observations: bool = False,
         num_envs: int = 16,
         seed: int | torch.Generator | None = None,
         device: str = "cpu",
@@ -88,6 +92,9 @@ class MaxEntPolicyGradient(Learner):
             learning_rate: the learning rate of Adam, for policy and baseline.
             policy: any module from (batch, features) to a Pyro distribution over actions. Default: categorical, or in a
                 box a squashed Gaussian.
+            normalise_observations: whether policy and baseline get observations that are normalised by their running
+                mean and variance, which are saved, and change in learning only, after the episodes of a step. The first
+                episodes only measure. See `Normaliser`.
             num_envs: the number of episodes in a step.
             seed: an integer, a generator, or None for torch's global generator. The integer used is `config["seed"]`.
             device: "cpu" or "cuda".
@@ -104,17 +111,25 @@ class MaxEntPolicyGradient(Learner):
             env, unit(temperature), action_prior, horizon, self.worlds.number, settings["seed"], settings["discount"]
         )
         with self.randomness():
+            if self.normaliser is not None:
+                policy = Normalised(self.normaliser, default_policy(self.model, hidden) if policy is None else policy)
             self.guide = SimulatedGuide(self.model, policy, hidden).to(self.device)
-            self.baseline = Baseline(self.observations.features, hidden).to(self.device)
+            self.baseline: torch.nn.Module = Baseline(self.observations.features, hidden).to(self.device)
+            if self.normaliser is not None:
+                self.baseline = Normalised(self.normaliser, self.baseline)
         optim = PyroOptim(Adam, {"lr": settings["learning_rate"], "fused": True})
         self._svi = SVI(self.model, self.guide, optim, ToGoELBO(self.baseline, is_hard=self._is_hard))
         self._optimisers = _Optimisers(optim, self._parameters())
 
     def advance(self) -> Mapping[str, Tensor | float]:
-        """Run whole episodes, and make a step of SVI."""
+        """Run whole episodes, and make a step of SVI. The first ones only measure if observations are normalised."""
+        measures = self.normaliser is not None and self.normaliser.count == 0
         episodes, random = self.model.state(), generator_states(self.device)
         try:
-            loss = float(self._svi.step())  # pyright: ignore[reportArgumentType]  a tuple only for wake-sleep
+            with self._recorded() as seen:
+                loss = 0.0 if measures else float(self._svi.step())  # pyright: ignore[reportArgumentType]  no tuple here
+                if measures:
+                    self._run()
         except Exception:
             self.model.restore(episodes)
             set_generators(random, self.device)
@@ -124,10 +139,13 @@ class MaxEntPolicyGradient(Learner):
                 f"The objective or a parameter is not finite after {self.total_steps} steps. Lower the learning rate, "
                 "or scale the rewards, and continue from the last checkpoint."
             )
+        for t, features in enumerate(seen):
+            assert self.normaliser is not None
+            self.normaliser.update(features[torch.from_numpy(self.model.lengths > t).to(features.device)])
         for total, length in zip(self.model.returns, self.model.lengths, strict=True):
             self.journal.ended(float(total), int(length))
         self.total_steps += int(self.model.lengths.sum())
-        return {"discounted_return" if self._is_hard else "elbo": -loss}
+        return {} if measures else {"discounted_return" if self._is_hard else "elbo": -loss}
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
         """A sample from the policy, or its most probable action (the median in a box)."""
@@ -145,7 +163,27 @@ class MaxEntPolicyGradient(Learner):
             "baseline": self.baseline,
             "optimisers": self._optimisers,
             "episodes": self.model,
+            **self.own_parts(),
         }
+
+    @torch.no_grad()
+    def _run(self) -> None:
+        """Run whole episodes of the policy."""
+        with poutine.block():
+            self.guide()
+
+    @contextmanager
+    def _recorded(self) -> Iterator[list[Tensor]]:
+        """A context that returns the features of each step in which the policy was asked; none without a normaliser."""
+        policy = self.guide.policy
+        if not isinstance(policy, Normalised):
+            yield []
+            return
+        policy.recorded = []
+        try:
+            yield policy.recorded
+        finally:
+            policy.recorded = None
 
     def _parameters(self) -> list[torch.nn.Parameter]:
         return [*self.guide.parameters(), *self.baseline.parameters()]

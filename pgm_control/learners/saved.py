@@ -105,6 +105,33 @@ def check_of(part: Any) -> Check:
     return alike(part.state_dict()) if isinstance(part, torch.nn.Module) else anything
 
 
+def restore_parts(parts: Mapping[str, Any], states: Mapping[str, Any], path: object) -> None:
+    """Restore the states of all parts.
+
+    Raises:
+        InvalidCheckpoint: if a state does not fit its part.
+    """
+    try:
+        for name, part in parts.items():
+            restore_to(part, states[name])
+    except (LookupError, AttributeError, TypeError, RuntimeError, ValueError) as problem:
+        raise InvalidCheckpoint(f"{path} does not fit this learner: {problem}. {REMEDY}") from problem
+
+
+def facts_of(learner: Any) -> dict[str, Any]:
+    """All that a learner saves, other than tensors, in a form that JSON can represent."""
+    unfit = [name for name, value in learner.config.items() if not is_plain(value)]
+    return {
+        "env": learner.env_id,
+        "description": description_of(learner.observations, learner.actions),
+        "config": {name: value for name, value in learner.config.items() if name not in unfit},
+        "left_out": unfit,
+        "total_steps": learner.total_steps,
+        "seconds": learner.seconds,
+        **learner.journal.facts(),
+    }
+
+
 def made_again(kind: Callable[..., _Made], path: object, env: str, config: Mapping[str, Any], ours: bool) -> _Made:
     """A learner from the environment and the arguments that a file holds.
 

@@ -100,6 +100,7 @@ class SAC(Learner):
         exploration: float | None = None,
         num_updates: int = 1,
         target_rate: float = 0.005,
+        normalise_observations: bool = False,
         products: Precision = "float32",
         num_envs: int = 1,
         seed: int | torch.Generator | None = None,
@@ -129,6 +130,8 @@ class SAC(Learner):
                 policy; default: 0, and .1 at temperature 0. It does not affect `predict` and `evaluate`.
             num_updates: the number of updates after each step in all copies.
             target_rate: the fraction of the way that the target critics move in an update.
+            normalise_observations: whether networks get observations that are normalised by their running mean and
+                variance, which are saved, and change in learning only. See `Normaliser`.
             products: "float32", or "bfloat16" for faster matrix products of three digits. Where the processor has no
                 instructions for it, "float32" is used, with a warning.
             num_envs: the number of parallel copies of the environment.
@@ -172,7 +175,7 @@ class SAC(Learner):
 
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
         """A sample from the policy, or its most probable action (the median in a box)."""
-        return self.actor.act(features, deterministic)
+        return self.actor.act(self.normalised(features), deterministic)
 
     def pay_by(self, reward: Callable[[Transitions], Tensor]) -> None:
         """Replace the environment's rewards by a function of a batch, which is called in each update."""
@@ -200,6 +203,7 @@ class SAC(Learner):
             "actor_descent": self._actor_descent,
             "critic_descent": self._critic_descent,
             "experience": self._experience,
+            **self.own_parts(),
         }
 
     def _update(self, batch: Transitions) -> dict[str, Tensor | float]:

@@ -99,6 +99,7 @@ class SoftQLearning(Learner):
         num_particles: int = 16,
         sampler: Literal["svgd", "langevin"] = "svgd",
         num_langevin_steps: int = 20,
+        normalise_observations: bool = False,
         products: Precision = "float32",
         num_envs: int = 1,
         seed: int | torch.Generator | None = None,
@@ -127,6 +128,8 @@ class SoftQLearning(Learner):
             sampler: the sampler of the policy in a box, "svgd" or "langevin". The first costs more in an update, the
                 second in an action.
             num_langevin_steps: the number of steps of a chain of "langevin".
+            normalise_observations: whether networks get observations that are normalised by their running mean and
+                variance, which are saved, and change in learning only. See `Normaliser`.
             products: "float32", or "bfloat16" for faster matrix products of three digits. Where the processor has no
                 instructions for it, "float32" is used, with a warning.
             num_envs: the number of parallel copies of the environment.
@@ -180,6 +183,7 @@ class SoftQLearning(Learner):
         if self.sampler is None:
             log_policy = self.log_policy(features)
             return log_policy.argmax(-1) if deterministic else torch.multinomial(log_policy.exp(), 1)[:, 0]
+        features = self.normalised(features)
         if isinstance(self.sampler, LangevinSampler):
             return self._chained(self.sampler, features, deterministic)
         if not deterministic:
@@ -191,13 +195,13 @@ class SoftQLearning(Learner):
     @torch.no_grad()
     def log_policy(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch action"]:
         """The log-probabilities of all discrete actions, in nats; at temperature 0 of the best actions."""
-        q, log_prior = self.critic(features)[0], self.prior.log_probabilities(features)
+        q, log_prior = self.critic(self.normalised(features))[0], self.prior.log_probabilities(features)
         return log_policy_of_actions(q, log_prior, self._is_hard)
 
     @torch.no_grad()
     def soft_value(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, " batch"]:
         """The value V of the critic, in reward units; in a box an estimate, sampled with torch's generator."""
-        return self._unit * self._message(self.critic, features)[0]
+        return self._unit * self._message(self.critic, self.normalised(features))[0]
 
     def pay_by(self, reward: Callable[[Transitions], Tensor]) -> None:
         """Replace the environment's rewards by a function of a batch, which is called in each update."""
@@ -220,7 +224,7 @@ class SoftQLearning(Learner):
             found["sampler"] = self.sampler
         if self._sampler_descent is not None:
             found["sampler_descent"] = self._sampler_descent
-        return {**found, "experience": self._experience}
+        return {**found, "experience": self._experience, **self.own_parts()}
 
     def _update(self, batch: Transitions) -> dict[str, Tensor | float]:
         """Update the critic, the sampler, and last the target."""

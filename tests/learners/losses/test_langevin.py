@@ -62,7 +62,7 @@ def test_a_sampler_begins_at_the_prior_and_ends_at_the_density():
         return -6.0 * (a[..., 0] - a[..., 1]) ** 2 + 2.0 * a[..., 0]
 
     torch.manual_seed(1)
-    sampler = LangevinSampler(2, 40)
+    sampler = LangevinSampler(2, 15)
     starts = 2 * torch.rand(NUMBER, 64, 2) - 1
     for _ in range(150):
         sampler.adapt(sampler(starts[:20], log_p, log_p)[1])

@@ -1,0 +1,186 @@
+"""Normalisation of observations: its statistics, the learners that use it, and their files."""
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+from small_environments import Noisy, equal, whole
+
+from pgm_control import InvalidArgument
+from pgm_control.learners import SAC, MaxEntPolicyGradient, OriginalSAC, SoftQLearning
+from pgm_control.learners.normaliser import Normaliser, measured_features
+
+TINY = {"hidden": (4,), "batch_size": 4, "capacity": 400, "learning_starts": 5, "num_envs": 2}
+KINDS = [SAC, SoftQLearning, OriginalSAC, MaxEntPolicyGradient]
+
+
+def made(kind, env, seed=0, **given):
+    settings = {"hidden": (4,), "num_envs": 2} if kind is MaxEntPolicyGradient else TINY
+    return kind(env, normalise_observations=True, seed=seed, **settings, **given)
+
+
+class Measured(gymnasium.Env):
+    """A walk of three numbers in other units, a x + b, which ends after 12 steps; three actions."""
+
+    def __init__(self, scale=1.0, shift=0.0):
+        self.observation_space = spaces.Box(-np.inf, np.inf, (3,))
+        self.action_space = spaces.Discrete(3)
+        self.scale, self.shift, self.x, self.time = scale, shift, np.zeros(3), 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.x, self.time = self.np_random.normal(size=3), 0
+        return self.seen(), {}
+
+    def step(self, action):
+        self.time += 1
+        self.x = 0.9 * self.x + 0.3 * self.np_random.normal(size=3) + 0.2 * (action - 1)
+        return self.seen(), -float(np.abs(self.x).sum()), self.time == 12, False, {}
+
+    def seen(self):
+        return (self.scale * self.x + self.shift).astype(np.float32)
+
+
+def measured(**given):
+    return lambda: gymnasium.wrappers.TimeLimit(Measured(**given), 20)
+
+
+# Its numbers
+
+
+def test_the_statistics_are_those_of_all_rows_also_far_from_zero():
+    """Batches of several sizes, around 1e8 with a deviation of 1: the difference of squares has no digit left there."""
+    rows = torch.randn(500, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    rows = rows * torch.tensor([1.0, 10.0, 0.0], dtype=torch.float64) + 1e8
+    found = Normaliser(torch.tensor([True, True, True]))
+    for part in rows.split([1, 0, 7, 92, 400]):
+        found.update(part)
+    assert int(found.count) == 500
+    exact = rows.numpy()
+    np.testing.assert_allclose(found.mean.numpy(), exact.mean(0), rtol=1e-15)
+    np.testing.assert_allclose(found.variance.numpy(), exact.var(0), rtol=1e-8, atol=1e-12)
+    normal = found(rows)
+    np.testing.assert_allclose(
+        normal[:, 0].numpy(), ((exact - exact.mean(0)) / exact.std(0).clip(1e-4))[:, 0], atol=1e-7
+    )
+    assert (normal[:, 2] == 0).all()
+    assert (found(rows + 1e6).abs() <= 10).all()
+    assert int(found.count) == 500
+
+
+def test_only_measurements_are_normalised():
+    space = spaces.Dict(
+        {
+            "b": spaces.Box(-1, 1, (2,)),
+            "a": spaces.Discrete(3),
+            "c": spaces.Tuple([spaces.MultiBinary(2), spaces.Box(0, 9, ())]),
+        }
+    )
+    which = measured_features(space)
+    assert which.tolist() == [False] * 3 + [True] * 2 + [False] * 2 + [True]
+    one = spaces.flatten(space, {"a": np.int64(1), "b": np.full(2, 0.5), "c": (np.ones(2, np.int8), np.float32(7))})
+    assert np.asarray(one).tolist() == [0, 1, 0, 0.5, 0.5, 1, 1, 7]  # the order of the features
+    found = Normaliser(which)
+    rows = torch.rand(50, 8)
+    found.update(rows)
+    assert torch.equal(found(rows)[:, ~which], rows[:, ~which])
+    assert float(found(rows)[:, 3].std(correction=0)) == pytest.approx(1.0, abs=1e-3)
+
+
+def test_nothing_is_normalised_before_two_rows():
+    found = Normaliser(torch.ones(2, dtype=torch.bool))
+    row = torch.tensor([[3.0, 4.0]])
+    assert torch.equal(found(row), row)
+    found.update(row)
+    assert torch.equal(found(row), row)
+
+
+# The learners
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_unit_and_the_origin_of_observations_do_not_matter(kind):
+    """Without it they do: the actor is then another one."""
+    learners = [made(kind, measured(**given)) for given in ({}, {"scale": 1024.0, "shift": 4096.0})]
+    for each in learners:
+        each.learn(120)
+    (one, other), name = learners, "guide" if kind is MaxEntPolicyGradient else "critics"
+    name = "critic" if kind is SoftQLearning else name
+    pairs = zip(one.parts()[name].parameters(), other.parts()[name].parameters(), strict=True)
+    assert all(torch.allclose(here, there, atol=2e-3) for here, there in pairs)
+    features = torch.randn(5, 3)
+    torch.manual_seed(0)
+    first = one.act(features, True)
+    assert torch.equal(first, other.act(1024 * features + 4096, True))
+    raw = [
+        type(one)(measured(**given), **{**one.config, "normalise_observations": False})
+        for given in ({}, {"scale": 1024.0})
+    ]
+    for each in raw:
+        each.learn(120)
+    pairs = zip(raw[0].parts()[name].parameters(), raw[1].parts()[name].parameters(), strict=True)
+    assert not all(torch.allclose(here, there, atol=2e-3) for here, there in pairs)
+
+
+@pytest.mark.parametrize("kind", [SAC, SoftQLearning, OriginalSAC])
+def test_every_observation_of_a_step_counts_once_and_no_other(kind):
+    learner: Any = made(kind, measured())
+    learner.learn(100)
+    rows = learner._experience.replay._rows[:100, :3].double().numpy()
+    assert learner.normaliser is not None
+    assert int(learner.normaliser.count) == 100
+    np.testing.assert_allclose(learner.normaliser.mean.numpy(), rows.mean(0), atol=1e-12)
+    np.testing.assert_allclose(learner.normaliser.variance.numpy(), rows.var(0), rtol=1e-10)
+    before = {name: each.clone() for name, each in learner.normaliser.state_dict().items()}
+    learner.evaluate(3, seed=0, env=Measured(scale=50.0))
+    learner.predict(np.full(3, 1e6, np.float32))
+    assert all(torch.equal(each, learner.normaliser.state_dict()[name]) for name, each in before.items())
+
+
+def test_the_policy_gradient_counts_the_steps_that_were_taken():
+    learner = made(MaxEntPolicyGradient, lambda: gymnasium.make("CartPole-v1"))
+    learner.learn(150)
+    assert learner.normaliser is not None
+    assert int(learner.normaliser.count) == learner.total_steps
+    before = learner.normaliser.mean.clone()
+    learner.evaluate(2, seed=0, env="CartPole-v1")
+    assert torch.equal(before, learner.normaliser.mean)
+
+
+def test_batches_are_normalised_and_the_replay_and_rewards_of_a_function_are_not():
+    learner, seen = made(SAC, measured(scale=100.0)), []
+    learner.pay_by(lambda batch: seen.append(batch.observation.abs().max()) or batch.reward)
+    learner.learn(60)
+    batch = learner._experience.batch()
+    assert float(learner._experience.replay.sample(50).observation.abs().max()) > 50
+    assert float(batch.observation.abs().max()) <= 10
+    assert float(max(seen)) > 50
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("env", ["Pendulum-v1", "CartPole-v1"])
+def test_a_loaded_learner_continues_bit_for_bit(kind, env, tmp_path):
+    steps = (150, 300) if kind is MaxEntPolicyGradient else (40, 90)
+    once = made(kind, env)
+    once.learn(steps[1])
+    half = made(kind, env)
+    half.learn(steps[0], checkpoint=tmp_path / "half")
+    again = kind.load(tmp_path / "half")
+    again.learn(steps[1])
+    ours, theirs = whole(once, tmp_path / "a")[0], whole(again, tmp_path / "b")[0]
+    assert equal(ours, theirs)
+    assert "normaliser" in ours["parts"]
+
+
+def test_what_cannot_be_normalised_is_refused_by_name():
+    with pytest.raises(InvalidArgument, match=r"`normalise_observations` must be False for observations of Discrete"):
+        SAC("FrozenLake-v1", normalise_observations=True)
+    with pytest.raises(InvalidArgument, match=r"`action_prior` must not be a function with `normalise_observations`"):
+        SAC("CartPole-v1", normalise_observations=True, action_prior=lambda x: torch.full((len(x), 2), 0.5))
+    with pytest.raises(InvalidArgument, match=r"`normalise_observations` must be"):
+        SAC("CartPole-v1", normalise_observations="yes")  # pyright: ignore[reportArgumentType]
+    assert SAC("CartPole-v1", action_prior=[0.3, 0.7], normalise_observations=True).normaliser is not None
+    assert SAC(Noisy).normaliser is None
