@@ -236,6 +236,8 @@ def train(
     evaluate_every: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
     num_evaluation_episodes: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
     checkpoint_every: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
+    stop_at_return: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None,
+    keep_best: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     tensorboard: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
 ) -> None:
     """Learn a policy by interaction, with a clamped guide, and save the files to resume, play and inspect the run.
@@ -258,6 +260,8 @@ def train(
         evaluate_every: Steps between evaluations, 0 for none. Default: a twentieth of the steps.
         num_evaluation_episodes: Episodes per evaluation. Default: 10.
         checkpoint_every: Steps between checkpoints. Default: half of the steps, at most 10000.
+        stop_at_return: Stop when the mean return of an evaluation is at least this.
+        keep_best: Also keep the learner with the best evaluation, in best.pt, for Learner.load.
         tensorboard: Also write the log for TensorBoard: pip install tensorboard.
     """
     asked = dict(locals())

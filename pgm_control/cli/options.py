@@ -30,7 +30,11 @@ _LEAST = {
     "evaluate_every": 0,
     "seed": 0,
 }
-_FINITE = {"optimism": "number, the dial β", "risk": "number in 1/reward"}
+_FINITE = {
+    "optimism": "number, the dial β",
+    "risk": "number in 1/reward",
+    "stop_at_return": "return, in reward units",
+}
 # The option that sets an argument of a function that a command calls; the last one that was typed counts.
 _SETS = (
     ("optimism", "--demonstrator"),

@@ -39,6 +39,8 @@ _FACTS = fields(
             }
         ),
         "tensorboard": flag,
+        "stop_at_return": either(nothing, number()),
+        "keep_best": flag,
     },
     others=True,
 )
@@ -59,6 +61,7 @@ class RunFolder:
     |---|---|
     | `run.json` | the command, the settings, the versions, the final status |
     | `checkpoint.pt` | the whole learner, for `Learner.load` |
+    | `best.pt` | the whole learner with the best evaluation, if it was asked for |
     | `policy.pt` | its networks alone, to play and to share |
     | `log.csv`, `log.jsonl` | the rows of the log |
     | `evaluations.csv` | the evaluations |
@@ -79,6 +82,11 @@ class RunFolder:
         """The path of the checkpoint of the whole learner."""
         return self.path / "checkpoint.pt"
 
+    @property
+    def best(self) -> Path:
+        """The path of the learner with the best evaluation."""
+        return self.path / "best.pt"
+
     def facts(self) -> dict[str, Any]:
         """Return the contents of `run.json`.
 
@@ -98,6 +106,7 @@ class RunFolder:
             raise InvalidCheckpoint(
                 f"{path} is not from a training run of this version. Start a new run in another folder."
             )
+        found = {"stop_at_return": None, "keep_best": False, **found}  # of older runs
         require(path, "a training run", found, _FACTS, "Correct it, or start a new run in another folder.")
         require_plain_id(path, found["env"])
         return found

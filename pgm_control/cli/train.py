@@ -15,7 +15,7 @@ import gymnasium
 from ..chance.risk import Risk
 from ..environments.rollout import Rollout
 from ..errors import EnvironmentFailure, InvalidArgument, InvalidCheckpoint, MissingExtra, PGMControlError
-from ..learners import SAC, Learner, MaxEntPolicyGradient, OriginalSAC, SoftQLearning
+from ..learners import SAC, KeepBest, Learner, MaxEntPolicyGradient, OriginalSAC, SoftQLearning, StopAtReturn
 from ..learners.learning import LearningStatus
 from ..plot.progress import curve
 from ..runtime.progress import Progress
@@ -77,10 +77,15 @@ def train(asked: Mapping[str, Any], say: Say, bar_over: Callable[[int, str], Abs
         if board is not None:
             board.write(learner.log, learner.evaluations)
 
+    own: list[Any] = [KeepBest(folder.best)] if facts["keep_best"] else []
+    if facts["stop_at_return"] is not None:
+        own.append(StopAtReturn(facts["stop_at_return"]))
     status = "failed"
     try:
         with bar_over(plan["total_steps"], facts["algorithm"]) as bar:
-            found = learner.learn(**plan, checkpoint=folder.checkpoint, progress=_on_the_bar(bar), callbacks=[keep])
+            found = learner.learn(
+                **plan, checkpoint=folder.checkpoint, progress=_on_the_bar(bar), callbacks=[*own, keep]
+            )
         status = found.status.name
         keep()
     except EnvironmentFailure as problem:
@@ -103,6 +108,8 @@ def train(asked: Mapping[str, Any], say: Say, bar_over: Callable[[int, str], Abs
     if found.status is LearningStatus.interrupted:
         say(f"Interrupted after {learner.total_steps} of {plan['total_steps']} steps. To continue:\n  {folder.go_on}")
         raise KeyboardInterrupt
+    if found.status is LearningStatus.stopped:
+        say(f"Stopped after {learner.total_steps} of {plan['total_steps']} steps: the return is reached.\n")
     say(f"Next, see what the policy earns:\n  pgm-control play {shlex.quote(str(folder.path))}")
 
 
@@ -146,6 +153,9 @@ def _begun(asked: Mapping[str, Any]) -> _Run:
     kind = _class_of(algorithm)
     options = _options(algorithm, kind, asked)
     plan = _plan(asked)
+    for name in ("stop_at_return", "keep_best"):
+        if plan["evaluate_every"] is None and asked[name] not in (None, False):
+            raise InvalidArgument(f"`{name}` needs evaluations, but `evaluate_every` is 0. Leave one of them out.")
     plain = f"{algorithm}-{env}".replace("/", "_").replace(":", "_")
     folder = RunFolder(asked["out"] if asked["out"] is not None else Path("pgm-control-out") / plain)
     folder.require_new()
@@ -162,12 +172,17 @@ def _begun(asked: Mapping[str, Any]) -> _Run:
             words += [_flag(name), str(0 if value is None else value)]
         elif name not in plan:
             words += ["--option", f"{name}={json.dumps(value) if not isinstance(value, str) else value}"]
+    if asked["stop_at_return"] is not None:
+        words += ["--stop-at-return", str(asked["stop_at_return"])]
+    words += ["--keep-best"] * asked["keep_best"]
     facts = {
         "algorithm": algorithm,
         "env": env,
         "config": learner.config,
         "learn": plan,
         "tensorboard": asked["tensorboard"],
+        "stop_at_return": asked["stop_at_return"],
+        "keep_best": asked["keep_best"],
         "command": shlex.join(words + ["--tensorboard"] * asked["tensorboard"]),
     }
     return _Run(folder, learner, facts)
@@ -294,6 +309,8 @@ def _table(learner: Learner) -> str:
 
 def _files(folder: RunFolder, name: str, learner: Learner) -> str:
     lines = [f"Log:     {folder.path / 'log.csv'}", f"Policy:  {folder.path / 'policy.pt'}"]
+    if folder.best.exists():
+        lines.append(f"Best:    {folder.best}")
     try:
         curve(name, learner.log, learner.evaluations, folder.path / "curve.png")
         lines.append(f"Picture: {folder.path / 'curve.png'}")

@@ -9,6 +9,10 @@ from .learner import LearningStep as LearningStep
 from .learning import Learning as Learning
 from .learning import LearningStatus as LearningStatus
 from .learning import EvaluationPoint as EvaluationPoint
+from .callbacks import EvaluateEvery as EvaluateEvery
+from .callbacks import KeepBest as KeepBest
+from .callbacks import StopAtReturn as StopAtReturn
+from .callbacks import CheckpointEvery as CheckpointEvery
 from .replay import Transitions as Transitions
 from ..environments.spaces import Actions as Actions
 
@@ -22,6 +26,10 @@ __all__ = [
     "Learning",
     "LearningStatus",
     "EvaluationPoint",
+    "EvaluateEvery",
+    "KeepBest",
+    "StopAtReturn",
+    "CheckpointEvery",
     "Transitions",
     "Actions",
 ]

@@ -30,9 +30,10 @@ from ..runtime.progress import Progress, passes, silent
 from ..runtime.randomness import integer_of, seeded
 from . import saved
 from .checks import require_finite, require_finite_actions
-from .learning import EvaluationPoint, Journal, Learning, LearningStatus, described
+from .learning import EvaluationPoint, Journal, Learning, LearningStatus, described, point_of
 from .normaliser import normaliser_of
 from .randomness import check_generators, forked, generator_states, set_generators
+from .schedule import schedule_of
 
 AnyLearner = TypeVar("AnyLearner", bound="Learner")  # not Self, which the shape checks of the tests refuse
 
@@ -170,7 +171,8 @@ class Learner(ABC):
         Args:
             total_steps: the number of steps of all copies together.
             progress: called with the number of steps and the latest row of the log.
-            callbacks: called with a `LearningStep` whenever a row is logged; one that returns True stops.
+            callbacks: called with a `LearningStep` whenever a row is logged, or every so many steps of their own; see
+                `EvaluateEvery`. One that returns True stops. Their time does not count as time spent learning.
             log_every: the number of steps between rows of the log.
             evaluate_every: the number of steps between evaluations; default: none. They do not affect learning.
             num_evaluation_episodes: the number of episodes of each evaluation.
@@ -192,11 +194,11 @@ class Learner(ABC):
         if (evaluate_every := whole_or_none("evaluate_every", evaluate_every)) is not None:
             self._another()  # fail now if there is no environment to evaluate in
         newest = dict(self.log[-1]) if self.log else {}
-
+        schedule = schedule_of(callbacks, log_every, self.total_steps)
         save = None if checkpoint is None else partial(self._keep, path_of(checkpoint, "checkpoint"))
         loop = Loop(
             LearningStatus.complete, limit=total_steps, begin=self.total_steps, seconds=self.seconds,
-            progress=progress, callbacks=callbacks, save=save, save_every=checkpoint_every,
+            progress=progress, callbacks=schedule.callbacks, save=save, save_every=checkpoint_every,
         )  # fmt: skip
         with loop, self.randomness():
             for _ in loop:
@@ -211,11 +213,13 @@ class Learner(ABC):
                 if due or last:
                     newest = self.journal.row(self.total_steps, self.seconds, metrics)
                 if evaluate_every is not None and (passes(before, self.total_steps, evaluate_every) or last):
-                    self.journal.evaluations.append(self._evaluated(num_evaluation_episodes))
+                    found = self.evaluate(num_evaluation_episodes, seed=self.config["seed"] + 1)
+                    self.journal.evaluations.append(point_of(self.total_steps, self.seconds, found))
                     newest = {**newest, "evaluation": self.evaluations[-1].mean}
-                    loop.seconds = self.seconds  # the time of an evaluation does not count
-                seen = LearningStep(self.total_steps, self.seconds, self, newest) if due else None
+                is_called = schedule.is_due(before, self.total_steps)
+                seen = LearningStep(self.total_steps, self.seconds, self, newest) if is_called else None
                 loop.report(newest, seen, steps=self.total_steps)
+                loop.seconds = self.seconds  # the time of evaluations and callbacks does not count
         if checkpoint is not None:
             self._keep(checkpoint)
         return Learning(loop.status, self.total_steps, self.seconds, self.log, self.evaluations)
@@ -311,11 +315,6 @@ class Learner(ABC):
             self.journal.ended(float(returns[i] + found.reward[i]), int(lengths[i] + 1))
         self.total_steps += int(found.counts.sum())
         return found
-
-    def _evaluated(self, num_episodes: int) -> EvaluationPoint:
-        found = self.evaluate(num_episodes, seed=self.config["seed"] + 1)
-        mean, error, length = found.mean, found.standard_error, float(found.lengths.mean())
-        return EvaluationPoint(self.total_steps, self.seconds, mean, error, length)
 
     def _keep(self, path: str | Path) -> None:
         """Save, unless a parameter is not finite."""

@@ -7,6 +7,7 @@ from typing import Any, final
 import numpy as np
 from torch import Tensor
 
+from ..environments.rollout import Rollout
 from ..errors import LearningDiverged
 from ..runtime.checkpoint_checks import Check, Problem, every, fields, mapping, number, row
 from ..runtime.status import Status
@@ -48,6 +49,11 @@ class EvaluationPoint:
     mean: float
     standard_error: float
     length: float
+
+
+def point_of(step: int, seconds: float, found: Rollout) -> EvaluationPoint:
+    """The evaluation after a number of steps and seconds, from its episodes."""
+    return EvaluationPoint(step, seconds, found.mean, found.standard_error, float(found.lengths.mean()))
 
 
 @final

@@ -576,3 +576,50 @@ def test_a_folder_plays_the_learned_policy(capsys, made):
     for name in ("actor", "critics"):
         one, two = (each.parts()[name].state_dict() for each in (learner, policy))
         assert equal(dict(one), dict(two))
+
+
+@pytest.mark.parametrize("algorithm", ["sac", "soft_q", "policy_gradient"])
+def test_temperature_zero_and_normalised_observations_are_resumed_and_played(capsys, tmp_path, algorithm):
+    small = ["--option", "hidden=8", "--seed", "1", "--evaluate-every", "0", "--checkpoint-every", "20"]
+    small += TINY[2:] if algorithm != "policy_gradient" else []
+    hard = ["--temperature", "0", "--normalise-observations"]
+    for steps, out in (("40", "half"), ("80", "once")):
+        status, _, err = run(
+            capsys, "train", algorithm, "CartPole-v1", *small, *hard, "--total-steps", steps, "--out", out
+        )
+        assert (status, err) == (0, "")
+    assert (
+        "--temperature 0.0 --normalise-observations"
+        in json.loads((tmp_path / "half" / "run.json").read_text())["command"]
+    )
+    assert run(capsys, "train", "--resume", "half", "--total-steps", "80")[0] == 0
+    kind = _train_command.ALGORITHMS[algorithm]
+    two = [kind.load(tmp_path / name / "checkpoint.pt") for name in ("half", "once")]
+    assert equal(whole(two[0], tmp_path / "a")[0], whole(two[1], tmp_path / "b")[0])
+    assert two[0].config["temperature"] == 0
+    policy = RunFolder(tmp_path / "half").policy(kind)
+    assert policy.normaliser is not None
+    assert torch.equal(policy.normaliser.mean, two[0].normaliser.mean)
+    assert run(capsys, "play", "half", "--num-episodes", "2")[0] == 0
+
+
+def test_a_run_stops_at_a_return_and_keeps_the_best(capsys, tmp_path):
+    args = [*NOISY, "--total-steps", "60", "--evaluate-every", "20", "--keep-best"]
+    status, out, _ = run(capsys, *args, "--stop-at-return", "-1e9", "--out", "x")
+    assert status == 0
+    assert "Stopped after 20 of 60 steps" in out
+    facts = json.loads((tmp_path / "x" / "run.json").read_text())
+    assert facts["status"] == "stopped"
+    assert facts["command"].endswith("--stop-at-return -1000000000.0 --keep-best")
+    assert f"Best:    {Path('x') / 'best.pt'}" in out
+    assert SAC.load(tmp_path / "x" / "best.pt").total_steps == 20
+    status, out, _ = run(capsys, *args, "--stop-at-return", "1e9", "--out", "y")
+    evaluations = SAC.load(tmp_path / "y" / "checkpoint.pt").evaluations
+    best = max(evaluations, key=lambda each: each.mean)
+    assert SAC.load(tmp_path / "y" / "best.pt").total_steps == best.step
+    assert "Stopped" not in out
+    status, _, err = run(capsys, *PLAIN, "--keep-best", "--out", "z")
+    assert (status, err) == (
+        2,
+        "pgm-control: --keep-best needs evaluations, but --evaluate-every is 0. Leave one of them out.\n",
+    )

@@ -1,0 +1,65 @@
+"""The times at which callbacks are called: at each row of the log, or every so many steps of their own."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from ..runtime.arguments import functions
+from ..runtime.progress import passes
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """The protocol of callbacks that are called every so many steps, and not at the rows of the log.
+
+    Attributes:
+        every: the number of steps between calls.
+    """
+
+    every: int
+
+    def __call__(self, step: Any) -> bool | None:
+        """Look at the learner; return True to stop."""
+        ...
+
+
+class Schedule(NamedTuple):
+    """The result of `schedule_of`."""
+
+    periods: tuple[int, ...]
+    """The periods, in steps, of all callbacks."""
+    callbacks: tuple[Callable[[Any], bool | None], ...]
+    """The callbacks, each of which does nothing if it is called between its times."""
+
+    def is_due(self, before: int, after: int) -> bool:
+        """Whether a callback is called, when the number of steps grows from `before` to `after`."""
+        return any(passes(before, after, period) for period in self.periods)
+
+
+def schedule_of(callbacks: Sequence[Callable[[Any], bool | None]], log_every: int, begin: int) -> Schedule:
+    """The times of callbacks.
+
+    Args:
+        callbacks: the callbacks, `Timed` or not.
+        log_every: the number of steps between rows of the log, the period of those that are not.
+        begin: the number of steps made already.
+
+    Raises:
+        InvalidArgument: if one of them is not a function.
+    """
+    found = [(each, each.every if isinstance(each, Timed) else log_every) for each in functions("callbacks", callbacks)]
+    periods = tuple(dict.fromkeys(period for _, period in found))
+    if len(periods) < 2:
+        return Schedule(periods, tuple(each for each, _ in found))
+    return Schedule(periods, tuple(_at_its_times(each, period, begin) for each, period in found))
+
+
+def _at_its_times(callback: Callable[[Any], bool | None], period: int, begin: int) -> Callable[[Any], bool | None]:
+    """The callback, for calls at more times than its own."""
+    before = begin
+
+    def call(step: Any) -> bool | None:
+        nonlocal before
+        is_due, before = passes(before, step.step, period), step.step
+        return callback(step) if is_due else None
+
+    return call
