@@ -8,6 +8,7 @@ import gymnasium
 
 from ..environments.checked import Checked
 from ..errors import InvalidArgument, MissingExtra
+from ..learners.action_masks import ActionMasks
 from ..learners.learner import Learner
 from ..problems.gymnasium_envs import made
 from ..runtime.files import write_whole
@@ -40,7 +41,8 @@ def film(learner: Learner, env: str, seed: int, deterministic: bool, path: str |
         raise MissingExtra("A film needs Pillow, which is missing: pip install pillow") from problem
     if "rgb_array" not in made(env).metadata.get("render_modes", ()):
         raise InvalidArgument(f"`gif` is for environments that render images, but {env} does not. Leave it out.")
-    drawn = Checked(made(env, render_mode="rgb_array"))
+    world = made(env, render_mode="rgb_array")
+    drawn = Checked(ActionMasks(world) if learner.config.get("action_masks", False) else world)
     with seeded(seed, learner.device):
         observation, _ = drawn.reset(seed=seed)
         frames, over = [Image.fromarray(_drawing(drawn, env))], False

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import torch
-from gymnasium.spaces import Discrete
+from gymnasium.spaces import Box, Dict, Discrete, MultiBinary, Space, flatdim
 from jaxtyping import Float, Num
 from pyro.distributions import Categorical, TorchDistribution
 from torch import Tensor
@@ -17,6 +17,9 @@ from ..runtime.array_like import numbers
 from ..runtime.programs import require_callable
 from .spaces import Actions, Observations
 
+MASK, OBSERVATION = "action_mask", "observation"
+"""The parts of an observation that holds the mask of its discrete actions."""
+
 Chooser = Callable[[Tensor], Distribution]
 PriorSource = Callable[[Tensor], Any] | Sequence[float] | Sequence[Sequence[float]] | Tensor | None
 _ONCE = torch.Size()
@@ -25,6 +28,9 @@ _ONCE = torch.Size()
 @final
 class ActionPrior:
     r"""The action prior ρ(a|s); default: uniform. In a box its density is with respect to $[-1, 1]^d$.
+
+    Where observations are {"action_mask": mask, "observation": …}, it is restricted to the actions that the mask
+    allows, and normalised.
 
     Attributes:
         is_uniform: whether the prior is uniform.
@@ -49,7 +55,7 @@ class ActionPrior:
         """
         self._actions = actions
         self._choose: Callable[[Tensor], Any] = action_prior_of(prior, actions, observations, device)
-        self.is_uniform = prior is None
+        self.is_uniform = prior is None and mask_columns(observations.space, actions) is None
         self._constant = -math.log(actions.size) if actions.is_discrete else -actions.size * math.log(2)
         self.most_entropy = -self._constant
         if prior is not None and not callable(prior):
@@ -88,7 +94,61 @@ class ActionPrior:
         return self._choose(features).sample()
 
 
+def mask_columns(space: Space, actions: Actions) -> slice | None:
+    """The features that are the mask of the actions, if observations are {"action_mask": mask, "observation": …}.
+
+    Args:
+        space: the space of observations.
+        actions: the action space. A mask is `MultiBinary(A)`, or a Box of whole numbers from 0 to 1 of shape (A,).
+    """
+    if not isinstance(space, Dict) or set(space.spaces) != {MASK, OBSERVATION} or not actions.is_discrete:
+        return None
+    mask = space.spaces[MASK]
+    is_box = (
+        isinstance(mask, Box) and mask.dtype.kind in "biu" and bool((mask.low == 0).all() and (mask.high == 1).all())
+    )
+    if mask.shape != (actions.size,) or not (isinstance(mask, MultiBinary) or is_box):
+        return None
+    begin = 0 if next(iter(space.spaces)) == MASK else flatdim(space.spaces[OBSERVATION])
+    return slice(begin, begin + actions.size)
+
+
+def _masked(choose: Chooser, columns: slice | None) -> Chooser:
+    """The same prior, restricted to the allowed actions; where none is, as after the end of an episode, as it is."""
+    if columns is None:
+        return choose
+
+    def allowed(observation: Tensor) -> Distribution:
+        found: Any = choose(observation)
+        mask = observation[..., columns] > 0
+        logits = found.logits.masked_fill(~(mask | ~mask.any(-1, keepdim=True)), -torch.inf)
+        if bool((logits == -torch.inf).all(-1).any()):
+            raise InvalidArgument(
+                "`action_prior` must give a probability to an action that the mask allows, but gives none in some "
+                "state. Leave it out for the uniform prior over allowed actions."
+            )
+        return Categorical(logits=logits)
+
+    return allowed
+
+
 def action_prior_of(
+    given: Any,
+    actions: Actions,
+    observations: Observations,
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+) -> Chooser:
+    """The uniform or the given prior, restricted to the actions that a mask in the observation allows.
+
+    Args and errors are those of `unmasked_prior_of`; see `mask_columns` for masks.
+    """
+    return _masked(
+        unmasked_prior_of(given, actions, observations, device, dtype), mask_columns(observations.space, actions)
+    )
+
+
+def unmasked_prior_of(
     given: Any,
     actions: Actions,
     observations: Observations,

@@ -184,10 +184,10 @@ def inverse_in_simulator(
         )
     if learner is None:
         learner = SoftQLearning(env, temperature=temperature, discount=discount, seed=base)
-    if not isinstance(learner, SoftQLearning | SAC) or learner.config["temperature"] in ("auto", 0):
+    if not isinstance(learner, SoftQLearning | SAC) or learner.config["temperature"] in ("auto", 0) or learner.masks:
         raise InvalidArgument(
-            "`learner` must be a SoftQLearning or a SAC with a fixed and positive temperature: it is the unit of the "
-            "reward."
+            "`learner` must be a SoftQLearning or a SAC, without action masks, with a fixed and positive temperature: "
+            "it is the unit of the reward."
         )
     if demonstrator == "free" and isinstance(learner, SoftQLearning) and not learner.actions.is_discrete:
         raise InvalidArgument(

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Mapping
 from typing import Any, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..environments.action_prior import ActionPrior
 from ..networks.precision import products_in, usable
 from ..runtime.checkpoint_checks import Problem
+from .action_masks import require_allowed
 from .learner import Learner
 from .replay import Replay, Transitions
 
@@ -49,6 +51,7 @@ class Experience:
         )
         self._features = learner.observations(learner.worlds.observations).to(learner.device)
         self.reward: Callable[[Transitions], Tensor] | None = None
+        self._is_over = np.zeros(learner.worlds.number, bool)
 
     def advance(self, update: Callable[[Transitions], Metrics]) -> Metrics:
         """Make a step in each copy, then the updates, if learning has started. Return the last update's metrics."""
@@ -68,7 +71,7 @@ class Experience:
         reached = learner.observations(found.reached).to(learner.device)
         reward = torch.from_numpy(found.reward).to(torch.float32).to(learner.device)
         ended = torch.from_numpy(found.terminated).to(learner.device)
-        before, self._features = self._features, reached
+        before, self._features, self._is_over = self._features, reached, found.terminated | found.truncated
         if learner.normaliser is not None:
             learner.normaliser.update(before[torch.from_numpy(found.counts).to(learner.device)])
         if found.counts.all():
@@ -76,12 +79,13 @@ class Experience:
         elif found.counts.any():
             kept = torch.from_numpy(found.counts).to(learner.device)
             self.replay.add(before[kept], action[kept], reward[kept], reached[kept], ended[kept])
-        if (found.terminated | found.truncated).any() or not found.counts.all():
+        if self._is_over.any() or not found.counts.all():
             self._features = learner.observations(found.observations).to(learner.device)
         return learner.total_steps >= self._starts and len(self.replay) > 0
 
     def _next_action(self) -> Tensor:
         """The action in each copy."""
+        require_allowed(self._features, self._learner.masks, self._is_over)
         if self._learner.total_steps < self._starts:
             return self._prior.sample(self._features)
         action = self._learner.act(self._features, False)

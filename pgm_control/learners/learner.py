@@ -1,8 +1,8 @@
 """The base class of learners: the learning loop, callbacks, evaluation, acting, saving and loading."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from gymnasium.vector import VectorEnv
 from jaxtyping import Float, Num
 from torch import Tensor
 
+from ..environments.action_prior import mask_columns
 from ..environments.copies import WorldSource, id_of
 from ..environments.rollout import Rollout, rollout
 from ..environments.spaces import Actions, Observations
@@ -29,10 +30,11 @@ from ..runtime.moving import device_of
 from ..runtime.progress import Progress, passes, silent
 from ..runtime.randomness import integer_of, seeded
 from . import saved
+from .action_masks import features_of, masked_source
 from .checks import require_finite, require_finite_actions
 from .learning import EvaluationPoint, Journal, Learning, LearningStatus, described, point_of
 from .normaliser import normaliser_of
-from .randomness import check_generators, forked, generator_states, set_generators
+from .randomness import OwnRandomness, check_generators
 from .schedule import schedule_of
 
 AnyLearner = TypeVar("AnyLearner", bound="Learner")  # not Self, which the shape checks of the tests refuse
@@ -73,6 +75,7 @@ class Learner(ABC):
         worlds: the environments in which it learns.
         device: the device of its networks.
         normaliser: the normaliser of observations, or None.
+        masks: the features that are action masks, or None.
         total_steps, seconds: the number of steps made in the environment, and the time spent learning, so far.
     """
 
@@ -91,16 +94,16 @@ class Learner(ABC):
         num_envs, number = whole("num_envs", num_envs), integer_of(seed)
         self.config: dict[str, Any] = {**config, "seed": number}
         self.device = device_of(device)
-        self.worlds = Worlds(env, num_envs, number)
+        self.worlds = Worlds(self.masked(env, num_envs), num_envs, number)
         self.env_id, self._source = id_of(env), env
         self.observations = Observations(self.worlds.observation_space)
         self.actions = Actions(self.worlds.action_space)
+        self.masks = mask_columns(self.observations.space, self.actions)
         asked = self.config.get("normalise_observations", False)
         self.normaliser = normaliser_of(asked, config.get("action_prior"), self.observations.space, self.device)
         self.total_steps, self.seconds = 0, 0.0
         self.journal = Journal()
-        with seeded(number, self.device):
-            self._random, self._is_drawing = generator_states(self.device), False
+        self._randomness = OwnRandomness(number, self.device)
 
     __repr__ = described
 
@@ -126,6 +129,11 @@ class Learner(ABC):
         return {} if self.normaliser is None else {"normaliser": self.normaliser}
 
     @final
+    def masked(self, env: WorldSource, num_envs: int = 1) -> Any:
+        """The source of environments as the learner observes them: with their action masks, if it keeps to these."""
+        return masked_source(env, num_envs) if flag("action_masks", self.config.get("action_masks", False)) else env
+
+    @final
     def normalised(self, features: Float[Tensor, "batch feature"]) -> Float[Tensor, "batch feature"]:
         """The features as its networks get them: normalised, if the learner does that."""
         return features if self.normaliser is None else self.normaliser(features)
@@ -141,17 +149,9 @@ class Learner(ABC):
         return tuple(self.journal.evaluations)
 
     @final
-    @contextmanager
-    def randomness(self) -> Iterator[None]:
+    def randomness(self) -> AbstractContextManager[None]:
         """A context in which torch's generators have the learner's own state; afterwards their former state returns."""
-        with forked(self.device):
-            set_generators(self._random, self.device)
-            self._is_drawing = True
-            try:
-                yield
-            finally:
-                self._is_drawing = False
-                self._random = generator_states(self.device)
+        return self._randomness.drawing()
 
     @final
     def learn(
@@ -231,19 +231,21 @@ class Learner(ABC):
         state: tuple[np.ndarray, ...] | None = None,
         episode_start: np.ndarray | None = None,
         deterministic: bool = False,
+        action_masks: Any = None,
     ) -> tuple[Any, tuple[np.ndarray, ...] | None]:
         """The actions for an observation or a batch, in the form of Stable-Baselines3's `predict`.
 
         Args:
             observation: an observation in the environment's space, or a batch as vector environments return it.
-            state, episode_start: not used, because these policies have no memory; the state is returned unchanged.
+            state, episode_start: not used, because these policies have no memory; the state is returned unchanged. Only
+                an action mask may be empty where an episode starts.
             deterministic: take the most probable action (in a box the median) instead of a random sample.
+            action_masks: which actions are allowed, (A,) or (batch, A), for a learner with masks.
 
         Raises:
             InvalidArgument: if `observation` has another form, or is not finite; the bounds of boxes do not matter.
         """
-        single = self.observations.is_single(observation)
-        features = self.observations([observation]) if single else self.observations.of_batch(observation)
+        features, single = features_of(self.observations, self.masks, observation, action_masks, episode_start)
         with torch.no_grad():
             actions = self.act(features.to(self.device), flag("deterministic", deterministic))
         found = self.actions.to_environment(actions)
@@ -266,6 +268,8 @@ class Learner(ABC):
             env: another environment; default: the one in which the learner learns.
         """
         where, number = self._another() if env is None else env, integer_of(seed)
+        if self.config.get("action_masks", False) and not isinstance(where, VectorEnv):
+            where = self.masked(where)()
         with seeded(number, self.device):
             return rollout(where, self, num_episodes, seed=number, deterministic=deterministic)
 
@@ -327,10 +331,8 @@ class Learner(ABC):
         return self.env_id
 
     def _state(self) -> dict[str, Any]:
-        if self._is_drawing:
-            self._random = generator_states(self.device)
         parts = {name: saved.state_of(part) for name, part in self.parts().items()}
-        return {"parts": parts, "random": self._random, "worlds": self.worlds.state()}
+        return {"parts": parts, "random": self._randomness.state(), "worlds": self.worlds.state()}
 
     def _facts(self) -> dict[str, Any]:
         return saved.facts_of(self)
@@ -343,6 +345,6 @@ class Learner(ABC):
         require(path, "this learner", tensors, fields({**checks, "parts": parts}), saved.REMEDY)
         self.worlds.restore(tensors["worlds"])
         saved.restore_parts(self.parts(), tensors["parts"], path)
-        self._random = tensors["random"]
+        self._randomness.restore(tensors["random"])
         self.total_steps, self.seconds = facts["total_steps"], facts["seconds"]
         self.journal.restore(facts)

@@ -72,6 +72,7 @@ class OriginalSAC(Learner):
         learning_starts: int = 100,
         num_updates: int = 1,
         target_rate: float = 0.005,
+        action_masks: bool = False,
         normalise_observations: bool = False,
         products: Precision = "float32",
         num_envs: int = 1,
@@ -96,6 +97,8 @@ class OriginalSAC(Learner):
             learning_starts: the number of steps with actions from the prior, before the first update.
             num_updates: the number of updates after each step in all copies.
             target_rate: the fraction of the way that the target of V moves in an update.
+            action_masks: whether `info["action_mask"]` of the environment says which discrete actions are allowed; see
+                `ActionMasks`. Others are neither taken nor part of values, and the prior leaves them out.
             normalise_observations: whether networks get observations that are normalised by their running mean and
                 variance, which are saved, and change in learning only. See `Normaliser`.
             products: "float32", or "bfloat16" for faster matrix products of three digits. Where the processor has no

@@ -73,6 +73,7 @@ class MaxEntPolicyGradient(Learner):
         hidden: Sequence[int] = (64, 64),
         learning_rate: float = 3e-3,
         policy: torch.nn.Module | None = None,
+        action_masks: bool = False,
         normalise_observations: bool = False,
         num_envs: int = 16,
         seed: int | torch.Generator | None = None,
@@ -92,6 +93,8 @@ class MaxEntPolicyGradient(Learner):
             learning_rate: the learning rate of Adam, for policy and baseline.
             policy: any module from (batch, features) to a Pyro distribution over actions. Default: categorical, or in a
                 box a squashed Gaussian.
+            action_masks: whether `info["action_mask"]` of the environment says which discrete actions are allowed; see
+                `ActionMasks`. Others are neither taken nor part of values, and the prior leaves them out.
             normalise_observations: whether policy and baseline get observations that are normalised by their running
                 mean and variance, which are saved, and change in learning only, after the episodes of a step. The first
                 episodes only measure. See `Normaliser`.
@@ -108,7 +111,13 @@ class MaxEntPolicyGradient(Learner):
         temperature = check_temperature_or_zero(settings["temperature"], 0.0)
         self._is_hard = temperature == 0
         self.model = SimulatorModel(
-            env, unit(temperature), action_prior, horizon, self.worlds.number, settings["seed"], settings["discount"]
+            self.masked(env, num_envs),
+            unit(temperature),
+            action_prior,
+            horizon,
+            self.worlds.number,
+            settings["seed"],
+            settings["discount"],
         )
         with self.randomness():
             if self.normaliser is not None:

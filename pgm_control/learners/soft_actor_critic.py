@@ -100,6 +100,7 @@ class SAC(Learner):
         exploration: float | None = None,
         num_updates: int = 1,
         target_rate: float = 0.005,
+        action_masks: bool = False,
         normalise_observations: bool = False,
         products: Precision = "float32",
         num_envs: int = 1,
@@ -130,6 +131,8 @@ class SAC(Learner):
                 policy; default: 0, and .1 at temperature 0. It does not affect `predict` and `evaluate`.
             num_updates: the number of updates after each step in all copies.
             target_rate: the fraction of the way that the target critics move in an update.
+            action_masks: whether `info["action_mask"]` of the environment says which discrete actions are allowed; see
+                `ActionMasks`. Others are neither taken nor part of values, and the prior leaves them out.
             normalise_observations: whether networks get observations that are normalised by their running mean and
                 variance, which are saved, and change in learning only. See `Normaliser`.
             products: "float32", or "bfloat16" for faster matrix products of three digits. Where the processor has no

@@ -99,6 +99,7 @@ class SoftQLearning(Learner):
         num_particles: int = 16,
         sampler: Literal["svgd", "langevin"] = "svgd",
         num_langevin_steps: int = 20,
+        action_masks: bool = False,
         normalise_observations: bool = False,
         products: Precision = "float32",
         num_envs: int = 1,
@@ -128,6 +129,8 @@ class SoftQLearning(Learner):
             sampler: the sampler of the policy in a box, "svgd" or "langevin". The first costs more in an update, the
                 second in an action.
             num_langevin_steps: the number of steps of a chain of "langevin".
+            action_masks: whether `info["action_mask"]` of the environment says which discrete actions are allowed; see
+                `ActionMasks`. Others are neither taken nor part of values, and the prior leaves them out.
             normalise_observations: whether networks get observations that are normalised by their running mean and
                 variance, which are saved, and change in learning only. See `Normaliser`.
             products: "float32", or "bfloat16" for faster matrix products of three digits. Where the processor has no
