@@ -13,6 +13,8 @@ from .callbacks import EvaluateEvery as EvaluateEvery
 from .callbacks import KeepBest as KeepBest
 from .callbacks import StopAtReturn as StopAtReturn
 from .callbacks import CheckpointEvery as CheckpointEvery
+from .action_masks import ActionMasks as ActionMasks
+from .normaliser import Normaliser as Normaliser
 from .replay import Transitions as Transitions
 from ..environments.spaces import Actions as Actions
 
@@ -30,6 +32,8 @@ __all__ = [
     "KeepBest",
     "StopAtReturn",
     "CheckpointEvery",
+    "ActionMasks",
+    "Normaliser",
     "Transitions",
     "Actions",
 ]

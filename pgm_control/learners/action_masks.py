@@ -43,6 +43,10 @@ class ActionMasks(gymnasium.Wrapper, gymnasium.utils.RecordConstructorArgs):
         self._size = int(env.action_space.n)
         self.observation_space = spaces.Dict({MASK: spaces.MultiBinary(self._size), OBSERVATION: env.observation_space})
 
+    def __repr__(self) -> str:
+        """The environment in it."""
+        return f"ActionMasks({self.env})"
+
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode.
 

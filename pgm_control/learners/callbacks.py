@@ -65,6 +65,10 @@ class EvaluateEvery:
         self._env: Any = None if is_made else env
         self._deterministic = flag("deterministic", deterministic)
 
+    def __repr__(self) -> str:
+        """The times and the number of episodes."""
+        return f"EvaluateEvery({self.every}, num_episodes={self._number})"
+
     def __call__(self, step: LearningStep) -> None:
         """Evaluate the learner.
 
@@ -100,6 +104,10 @@ class KeepBest:
         """Set the path of the file, which is written atomically."""
         self.path = path_of(path, "path")
 
+    def __repr__(self) -> str:
+        """The path of the file."""
+        return f"KeepBest({str(self.path)!r})"
+
     def __call__(self, step: LearningStep) -> None:
         """Save the learner if its newest evaluation is the best so far and belongs to this step."""
         points = step.learner.journal.evaluations
@@ -133,6 +141,10 @@ class StopAtReturn:
         self.least = finite("least", least, "return")
         one_of("of", of, ("evaluation", "training"))
         self._of, self._times = of, whole("times", times)
+
+    def __repr__(self) -> str:
+        """The return, of what, and how many times."""
+        return f"StopAtReturn({self.least:g}, of={self._of!r}, times={self._times})"
 
     def __call__(self, step: LearningStep) -> bool:
         """Whether there is a new mean, and the latest are enough."""
@@ -171,6 +183,10 @@ class CheckpointEvery:
         self.every, self.folder = whole("every", every), folder_of(folder, "folder")
         self._newest = whole_or_none("newest", newest)
         self._written: list[Path] = []
+
+    def __repr__(self) -> str:
+        """The times and the folder."""
+        return f"CheckpointEvery({self.every}, {str(self.folder)!r})"
 
     def __call__(self, step: LearningStep) -> None:
         """Write a file, and remove the oldest if there are too many."""

@@ -86,9 +86,17 @@ add_method(
     "learners:Learner.predict",
     learner,
     lambda: {"observation": 0, "deterministic": True},
-    anything="observation state episode_start",
+    anything="observation state episode_start action_masks",
 )
 add_method("learners:Learner.save", learner, lambda: {"path": folder() / "learner.pt"})
+add(
+    "learners:EvaluateEvery", lambda: {"every": 5, "num_episodes": 1, "seed": 0, "deterministic": False}, anything="env"
+)
+add("learners:KeepBest", lambda: {"path": folder() / "best.pt"})
+add("learners:StopAtReturn", lambda: {"least": 1.0, "of": "training", "times": 2})
+add("learners:CheckpointEvery", lambda: {"every": 5, "folder": folder() / "files", "newest": 2})
+add("learners:ActionMasks", lambda: {"env": gymnasium.make("CartPole-v1")}, skipped="env")
+add("learners:Normaliser", lambda: {"measured": torch.tensor([True])}, skipped="measured")
 add("learners:Actions", lambda: {"space": gymnasium.spaces.Discrete(2)})
 
 # Inverse reinforcement learning
