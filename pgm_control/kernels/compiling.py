@@ -19,8 +19,8 @@ _INNER: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True}
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile the unwrapped function: the shape checker of the tests wraps it, and a wrapper cannot be compiled.
 
-    Only compiled functions can call the result; Python calls an `entry`. A product and a sum may be rounded once instead
-    of twice ("contract"); nothing else may be reordered.
+    Only compiled functions can call the result; Python calls an `entry`. A product and a sum may be rounded once, not
+    twice ("contract"); nothing else may be reordered.
     """
     return numba.njit(**_INNER, fastmath={"contract"})(inspect.unwrap(function))
 
