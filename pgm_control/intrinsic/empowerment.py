@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..errors import InvalidArgument
+from ..problems.dense import dense_of_outcomes
 from ..problems.feasible import feasible_actions
 from ..problems.mdp import TabularMDP, require_mdp
 from ..problems.timed import at_time
@@ -166,11 +167,8 @@ def _matrices(mdp: TabularMDP) -> list[Float[Tensor, "action state next_state"]]
         "model", "its transition matrices", mdp.probability[..., 0].numel() * mdp.num_states, 8,
         "Empowerment enumerates plans and is meant for small problems.",
     )  # fmt: skip
-    found = []
-    for p in mdp.probability if mdp.probability.ndim > 3 else mdp.probability[None]:
-        dense = p.new_zeros(*p.shape[:2], mdp.num_states)
-        found.append(dense.scatter_add_(-1, mdp.successor.long(), p).transpose(0, 1) * mdp.discount)
-    return found
+    tables = mdp.probability if mdp.probability.ndim > 3 else mdp.probability[None]
+    return [dense_of_outcomes(p, mdp.successor, mdp.num_states).transpose(0, 1) * mdp.discount for p in tables]
 
 
 def _channel(

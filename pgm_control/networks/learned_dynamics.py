@@ -3,6 +3,8 @@ r"""Dynamics over vectors, learned from recorded transitions: a Gaussian given s
 Sources:
     [chua2018] K. Chua et al., Deep reinforcement learning in a handful of trials using probabilistic dynamics models.
         Advances in Neural Information Processing Systems 31, 2018. arXiv:1805.12114
+    [hastie2009] T. Hastie, R. Tibshirani and J. Friedman, The Elements of Statistical Learning, second edition.
+        Springer, 2009. doi:10.1007/978-0-387-84858-7
     [lakshminarayanan2017] B. Lakshminarayanan, A. Pritzel and C. Blundell, Simple and scalable predictive uncertainty
         estimation using deep ensembles. Advances in Neural Information Processing Systems 30, 2017. arXiv:1612.01474
 """
@@ -14,7 +16,7 @@ from typing import Any, final
 
 import pyro.distributions as dist
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..errors import InvalidArgument
@@ -29,6 +31,7 @@ from .parallel_networks import ParallelNetworks
 _LOG_SCALES = (-6.0, 2.0)  # of the noise, in units of the spread of the changes of state
 _HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 _FEWEST = 10  # transitions
+_SURE = 2.0  # standard errors by which a network must beat the affine map
 
 
 class DynamicsStatus(Status):
@@ -125,9 +128,11 @@ def learn_dynamics(
     r"""Learn Gaussian dynamics from recorded transitions, by maximum likelihood with early stopping.
 
     The network starts at the least-squares regression of $s' - s$ on s and a. Inputs and changes of state are in units
-    of their spread. A part of the transitions is held out from all members: after every pass over the others each
-    member's parameters are kept if their held-out log-likelihood is the best so far, and when none has improved for
-    `patience` passes the fit has converged. The members of an ensemble are fitted to bootstrap samples.
+    of their spread. A part of the transitions is held out from all members: each member's parameters are those with the
+    largest held-out log-likelihood after any pass over the others, and when no member has improved for `patience`
+    passes the fit has converged. A member whose network does not beat that regression by more than two standard errors
+    of the difference keeps the regression: of two models between which the data do not decide, the simpler one
+    [hastie2009, section 7.10]. The members of an ensemble are fitted to bootstrap samples.
 
         >>> import torch
         >>> from pgm_control import learn_dynamics
@@ -156,7 +161,7 @@ def learn_dynamics(
         InvalidArgument: if an argument does not fit; the message names it.
 
     References:
-        [chua2018], [lakshminarayanan2017]
+        [chua2018], [hastie2009], [lakshminarayanan2017]
     """
     data = _Data.of(*_transitions(states, actions, next_states))
     members, num_epochs = whole("ensemble_size", ensemble_size), whole("num_epochs", num_epochs)
@@ -276,8 +281,9 @@ def _descend(
 ) -> tuple[dict[str, Tensor], Float[Tensor, " member"], DynamicsStatus, int]:
     """Maximise the likelihood; the best parameters of each member, their held-out scores, the status, the epochs."""
     optimiser = torch.optim.Adam(networks.parameters(), learning_rate)
-    best = {name: each.clone() for name, each in networks.state_dict().items()}
-    scores, last = _score(networks, test), 0
+    start = {name: each.clone() for name, each in networks.state_dict().items()}
+    affine = _scores(networks, test)
+    best, scores, last, epoch, status = start, affine, 0, 0, DynamicsStatus.out_of_steps
     for epoch in range(1, num_epochs + 1):
         shuffled = picks[:, torch.randperm(picks.shape[-1], generator=generator)]
         for rows in shuffled.split(batch_size, -1):
@@ -285,22 +291,38 @@ def _descend(
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
-        found = _score(networks, test)
+        found = _scores(networks, test)
         if not bool(found.isfinite().all()):
-            return best, scores, DynamicsStatus.not_finite, epoch
-        improved = found > scores
+            status = DynamicsStatus.not_finite
+            break
+        improved = found.mean(-1) > scores.mean(-1)
         if bool(improved.any()):
-            last, scores = epoch, torch.where(improved, found, scores)
-            for name, each in networks.state_dict().items():
-                best[name][improved] = each[improved]
+            last, scores = epoch, torch.where(improved[:, None], found, scores)
+            best = _where(improved, networks.state_dict(), best)
         if epoch - last >= patience:
-            return best, scores, DynamicsStatus.converged, epoch
-    return best, scores, DynamicsStatus.out_of_steps, num_epochs
+            status = DynamicsStatus.converged
+            break
+    is_better = _is_better(scores, affine)
+    scores = torch.where(is_better[:, None], scores, affine)
+    return _where(is_better, best, start), scores.mean(-1), status, epoch
+
+
+def _where(rows: Bool[Tensor, " member"], one: dict[str, Tensor], other: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The parameters of one for the members of these rows, and of the other for the rest."""
+    return {
+        name: torch.where(rows.reshape(-1, *(1,) * (each.dim() - 1)), one[name], each) for name, each in other.items()
+    }
 
 
 @torch.no_grad()
-def _score(networks: ParallelNetworks, test: _Data) -> Float[Tensor, " member"]:
-    return _log_likelihood(networks(test.inputs), test.changes).mean(-1)
+def _scores(networks: ParallelNetworks, test: _Data) -> Float[Tensor, "member transition"]:
+    return _log_likelihood(networks(test.inputs), test.changes)
+
+
+def _is_better(found: Float[Tensor, "member transition"], affine: Float[Tensor, "member transition"]) -> Tensor:
+    """Whether the mean is larger by more than `_SURE` standard errors of the difference, by member."""
+    gained = found - affine
+    return gained.mean(-1) > _SURE * gained.std(-1, correction=0) / math.sqrt(gained.shape[-1])
 
 
 def _log_likelihood(output: Tensor, changes: Tensor) -> Float[Tensor, "member transition"]:

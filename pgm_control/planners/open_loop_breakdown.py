@@ -17,6 +17,7 @@ from torch import Tensor
 from ..chance.gaussian import gaussian_equivalent
 from ..chance.risk import Risk
 from ..errors import OptimismBreakdown
+from ..inference.exact.gaussian.breakdown import unit_direction
 from ..inference.exact.gaussian.posterior import GaussianPosterior
 from ..text.wording import amount
 from ..trajectories.gaussian.model import is_gaussian, timed_prior
@@ -121,9 +122,7 @@ class Edge:
             if bool(failed.any()):
                 i = int(failed.nonzero()[0])
                 _, vectors = torch.linalg.eigh(M[i])
-                along = L[i] @ vectors[:, 0]
-                along = along / along.norm()
-                return int(at[i]), tuple((along * along[along.abs().argmax()].sign()).tolist())
+                return int(at[i]), unit_direction(L[i] @ vectors[:, 0])
             found = gaussian_equivalent(P, zeros, zeros[:, 0], L, P.new_full((size,), theta))
             P = H + A.mT @ found.P @ A
         return None

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..chance.risk import Risk, beta_of
+from ..environments.continuous.times import times_of_episodes
 from ..errors import InvalidArgument
 from ..runtime.arguments import finite, flag, number, shown, whole, whole_number, whole_or_none
 from ..runtime.randomness import integer_of, seeded
@@ -258,35 +259,17 @@ class Planner(ABC):
 
     def _memory(self, count: int, state: Any, episode_start: Any) -> tuple[np.ndarray, np.ndarray | None]:
         """The time step of each environment, and the plans to begin with."""
-        time, centres = np.zeros(count, np.int64), None
+        time, centres = times_of_episodes(count, state, episode_start, self.world.horizon), None
         if state is not None:
             try:
-                time, centres = np.asarray(state[0]).astype(np.int64), np.array(state[1], dtype=np.float64)
-                fits = time.shape == (count,) and len(centres) == count and (time >= 0).all()
-                fits = fits and np.isfinite(centres).all()
-            except (TypeError, ValueError, IndexError, KeyError, RuntimeError):
-                fits = False
-            if not fits or centres is None or centres.shape[1:] != self._centre_shape():
+                centres = np.array(state[1], dtype=np.float64)
+            except (TypeError, ValueError, IndexError, RuntimeError):
+                centres = np.empty(0)
+            if centres.shape != (count, *self._centre_shape()) or not np.isfinite(centres).all():
                 raise InvalidArgument(
                     f"`state` must be None, or what the last call of `predict` returned for {count} environments, but "
                     f"is {shown(state)}."
                 )
-        if episode_start is not None:
-            try:
-                starts = np.asarray(episode_start)
-            except (TypeError, ValueError, RuntimeError):
-                starts = np.empty(())
-            if starts.shape != (count,) or starts.dtype.kind not in "biuf":
-                raise InvalidArgument(
-                    f"`episode_start` must have one truth value for each of {count} environments, but is "
-                    f"{shown(episode_start)}."
-                )
-            time = np.where(starts.astype(bool), 0, time)
-        if (time >= self.world.horizon).any():
-            raise InvalidArgument(
-                f"`state` must be a time step before the horizon of the model, {self.world.horizon}, but is "
-                f"{time.max()}: the environment's episode is longer. Make the model with a longer horizon."
-            )
         return time, centres
 
     def _centre_shape(self) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ..environments.continuous.player import HasPlayedModel, HasStepPolicy
+from ..environments.continuous.times import times_of_episodes
 from ..errors import InvalidArgument
 from ..runtime.arguments import flag, shown, whole_or_none
 from ..runtime.programs import require_callable
@@ -127,20 +128,8 @@ class RecedingHorizon:
         """
         deterministic = flag("deterministic", deterministic)
         seen, single = self.world.observed(observation)
-        count = len(seen)
-        try:
-            time = np.zeros(count, np.int64) if state is None else np.asarray(state[0]).astype(np.int64)
-            starts = np.zeros(count, bool) if episode_start is None else np.asarray(episode_start).astype(bool)
-            fits = time.shape == (count,) and starts.shape == (count,) and (time >= 0).all()
-        except (TypeError, ValueError, IndexError, KeyError, RuntimeError):
-            time, starts, fits = np.zeros(count, np.int64), np.zeros(count, bool), False
-        if not fits or (time[~starts] >= self.world.horizon).any():
-            raise InvalidArgument(
-                f"`state` and `episode_start` must have one time step before the horizon, {self.world.horizon}, and "
-                f"one truth value for each of {count} environments, but are {shown(state)} and {shown(episode_start)}."
-            )
-        time = np.where(starts, 0, time)
-        goes_on = count == 1 and time[0] > 0
+        time = times_of_episodes(len(seen), state, episode_start, self.world.horizon)
+        goes_on = len(seen) == 1 and time[0] > 0
         actions = [
             self._first(each, int(t), self.latest if goes_on else None, deterministic)
             for each, t in zip(seen, time, strict=True)

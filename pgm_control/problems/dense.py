@@ -1,4 +1,4 @@
-"""Dense transition matrices as outcomes: every successor of positive probability is one outcome."""
+"""Dense transition matrices: as outcomes, of which each has positive probability, and from outcomes."""
 
 from collections.abc import Sequence
 
@@ -8,6 +8,14 @@ from torch import Tensor
 
 from ..runtime.array_like import ArrayLike
 from . import checks
+
+
+def dense_of_outcomes(
+    probability: Float[Tensor, "*row outcome"], successor: Int[Tensor, "*row outcome"], num_states: int
+) -> Float[Tensor, "*row state"]:
+    """The probability of each next state, the sum over the outcomes that lead to it."""
+    dense = probability.new_zeros(*probability.shape[:-1], num_states)
+    return dense.scatter_add_(-1, successor.long().expand(probability.shape), probability)
 
 
 def outcomes_of_dense(

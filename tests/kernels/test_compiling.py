@@ -24,9 +24,9 @@ from pgm_control import (
 )
 from pgm_control.kernels.backend import before_compiling
 
-pytest.importorskip("numba", reason="needs the extra `fast`")
+numba = pytest.importorskip("numba", reason="needs the extra `fast`")
 
-from pgm_control.kernels import backend, compiling, finite_horizon
+from pgm_control.kernels import backend, compiling, finite_horizon  # noqa: E402  after the check above
 
 
 def use(model):
@@ -99,7 +99,7 @@ def test_a_compilation_is_announced_once_and_a_loop_that_is_ready_is_not(monkeyp
 
     plus_one.__module__ = "pgm_control.kernels.of_a_test"
     monkeypatch.setattr(backend, "_notices", [])
-    said, loop = [], compiling.compiled(plus_one)
+    said, loop = [], numba.njit(plus_one)
     with before_compiling(said.append):
         loop(1)
         assert len(said) == 1

@@ -38,6 +38,18 @@ def test_linear_dynamics_are_found():
     assert "converged" in repr(found)
 
 
+def test_linear_dynamics_mostly_stay_linear():
+    """The network is kept only where it is better by more than chance."""
+    straight = 0
+    for seed in range(10):
+        found = learn_dynamics(*linear(400, seed), seed=seed)
+        x, y, zero = torch.tensor([[[3.0, -2.0]], [[-1.0, 4.0]], [[0.0, 0.0]]], dtype=torch.float64)
+        rest = torch.zeros(1, 1, dtype=torch.float64)
+        one, other, both, at = (found(0, each, rest).mean for each in (x, y, x + y, zero))
+        straight += torch.allclose(one + other, both + at, atol=1e-9)
+    assert straight >= 8
+
+
 def test_a_network_finds_what_a_line_does_not():
     data = curved(3000)
     found, line = (learn_dynamics(*data, hidden=hidden, seed=0) for hidden in ((32, 32), ()))

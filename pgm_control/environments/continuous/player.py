@@ -4,13 +4,14 @@ from typing import Any, Protocol, final, runtime_checkable
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from ...errors import InvalidArgument
 from ...problems.continuous.arrays import root
 from ...runtime.randomness import seeded
 from ...trajectories.gaussian.blocks import GaussianBlocks
 from ...trajectories.policy import own_seed
+from .times import times_of_episodes
 
 
 @final
@@ -59,7 +60,7 @@ class GaussianPlayer:
             InvalidArgument: if an episode outlasts the policy.
         """
         seen = _states(observation, self.num_states)
-        time = _times(len(seen), state, episode_start, self.horizon)
+        time = times_of_episodes(len(seen), state, episode_start, self.horizon)
         count = len(seen)
         action = -np.einsum("bms,bs->bm", self._gain[time], seen) - self._offset[time]
         if not deterministic:
@@ -149,7 +150,7 @@ class StepPlayer:
         if deterministic:
             raise InvalidArgument("`deterministic` must be False for this policy, whose best action is not known.")
         seen = _states(observation, self.num_states)
-        time = _times(len(seen), state, episode_start, self.horizon)
+        time = times_of_episodes(len(seen), state, episode_start, self.horizon)
         action = np.empty((len(seen), self.num_actions))
         with seeded(int(self._random.integers(2**31))), torch.no_grad():
             for t in np.unique(time):
@@ -163,21 +164,3 @@ def _states(observation: Any, size: int) -> Float[np.ndarray, "batch state"]:
     """The states in a batch of observations; what follows them, such as the time, is left out."""
     seen = np.asarray(observation, dtype=np.float64)
     return seen.reshape(-1, seen.shape[-1])[:, :size]
-
-
-def _times(count: int, state: Any, episode_start: Any, horizon: int) -> Int[np.ndarray, " batch"]:
-    """The time step of each environment.
-
-    Raises:
-        InvalidArgument: if an episode outlasts the policy.
-    """
-    time = np.zeros(count, np.int64) if state is None else np.asarray(state[0])
-    if episode_start is not None:
-        time = np.where(np.asarray(episode_start, bool), 0, time)
-    if (time >= horizon).any():
-        raise InvalidArgument(
-            f"`state` must be a time step before this policy's horizon, {horizon}, but is {time.max()}: the "
-            "environment's episode is longer. Solve the problem with a longer horizon, or cut episodes with "
-            "rollout(…, max_episode_steps=…)."
-        )
-    return time

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ...errors import InvalidArgument
 from ...problems.checks import Kind, normalised, table
+from ...problems.dense import dense_of_outcomes
 from ...problems.mdp import TabularMDP
 from ...runtime.array_like import ArrayLike
 from ...runtime.loop import Loop
@@ -244,9 +245,7 @@ def _occupancy(matrix: Tensor, start: Tensor, discount: float) -> Tensor:
 
 
 def _matrix(chain: TabularMDP) -> Float[Tensor, "state next_state"]:
-    states = chain.num_states
-    rows = chain.probability.reshape(states, -1)
-    return rows.new_zeros(states, states).scatter_add_(1, chain.successor.long().reshape(states, -1), rows)
+    return dense_of_outcomes(chain.probability.flatten(1), chain.successor.flatten(1), chain.num_states)
 
 
 def chain_of(

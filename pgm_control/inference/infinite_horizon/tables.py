@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from ...kernels.backend import sweeps_for
+from ...problems.dense import dense_of_outcomes
 from ...problems.mdp import TabularMDP
 from . import sweeps as torch_sweeps
 
@@ -125,9 +126,7 @@ def _dense(mdp: TabularMDP) -> Tensor:
     everything = torch.arange(states, device=mdp.successor.device)
     if outcomes == states and bool((mdp.successor == everything).all()):
         return mdp.probability.detach().double().reshape(states * actions, states)
-    rows = mdp.probability.detach().double().reshape(-1, outcomes)
-    matrix = rows.new_zeros(states * actions, states)
-    return matrix.scatter_add_(1, mdp.successor.long().reshape(-1, outcomes), rows)
+    return dense_of_outcomes(mdp.probability.detach().double(), mdp.successor, states).flatten(0, 1)
 
 
 class DeadEnds(NamedTuple):

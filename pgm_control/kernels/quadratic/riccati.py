@@ -171,4 +171,5 @@ def _place(name: str, table: Array, tail: tuple[int, ...], times: int, sizes: Di
     if table.dtype != np.float64 or not table.flags.c_contiguous:
         raise InvalidArgument(f"`{name}` must be a contiguous array in float64. Use numpy.ascontiguousarray.")
     by_time = strides[1] if first == 2 and shape[1] > 1 else 0
-    return table.ctypes.data, strides[0] if shape[0] > 1 else 0, by_time
+    # `ctypes.data` is the same address, at three times the cost
+    return table.__array_interface__["data"][0], strides[0] if shape[0] > 1 else 0, by_time

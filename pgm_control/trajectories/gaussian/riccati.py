@@ -118,8 +118,12 @@ def prepared(model: GaussianModel, temperature: Tensor | None = None) -> Prepare
         gradient = gradient - (weighted.mT @ g[..., None])[..., 0]
         inner = (g * torch.linalg.solve(U, g)).sum(-1)
         constant = constant + 0.5 * each * (inner + log_det(U) + m * math.log(2 * math.pi))
-    log_tau = torch.where(each > 0, each, 1.0).log()  # τ log τ is 0 at τ = 0
-    constant = constant - 0.5 * each * m * (math.log(2 * math.pi) + log_tau)
+    if temperature is None:
+        one = model.temperature  # τ log τ is 0 at τ = 0
+        constant = constant - 0.5 * one * m * math.log(2 * math.pi * one) if one > 0 else constant
+    else:
+        log_tau = torch.where(each > 0, each, 1.0).log()
+        constant = constant - 0.5 * each * m * (math.log(2 * math.pi) + log_tau)
     return Prepared(
         problem.F, problem.d, problem.noise_root, hessian, gradient, constant,
         problem.final_P, problem.final_p, problem.final_v, tau, problem.discount,

@@ -11,7 +11,7 @@ from ...chance.gaussian import gaussian_equivalent
 from ...kernels.quadratic.backend import riccati_for
 from ...kernels.quadratic.bundles import QuadraticProblem, QuadraticStart, QuadraticValues
 from .one_problem import sweep_of_one
-from .riccati import Prepared, Swept, backward_sweep
+from .riccati import TIMED, Prepared, Swept, backward_sweep
 
 _SMALLEST, _LARGEST = 1e-305, 1e305  # curvatures, near the ends of the numbers that have all digits
 _NEAR = 1e-3  # eigenvalues of I + θL'PL below this, or above its inverse, cost the compiled sweep digits
@@ -56,7 +56,8 @@ def _solved(compiled: Any, given: Prepared, theta: Tensor) -> tuple[QuadraticVal
     batch, steps = given.final_constant.shape, given.drift.shape[-2]
     found = compiled.solve(_arrays(given, theta), batch.numel(), steps)
     tau = given.temperature
-    tables = [torch.from_numpy(each).reshape((*batch, *each.shape[1:])) for each in found]
+    shaped = [each[0] for each in found] if not batch else [each.reshape((*batch, *each.shape[1:])) for each in found]
+    tables = [torch.from_numpy(each) for each in shaped]
     P, p, v, gain, offset, inverse, _, failures = tables
     reason, at = failures[..., 0], failures[..., 1]
     return found, Swept(P, p, v, gain, offset, tau[..., None, None, None] * inverse, reason, at)
@@ -85,10 +86,22 @@ def slopes(
 
 def _arrays(given: Prepared, theta: Tensor) -> QuadraticProblem:
     """The numbers as contiguous arrays, with axes of size 1 where problems or times share them."""
+    if given.final_constant.dim() == 0:
+        return _arrays_of_one(given, float(theta))
     flat, by_problem = given.flat(), theta.expand(given.final_constant.shape).reshape(-1, 1)
     tables = (*(each for each in flat if isinstance(each, Tensor)), by_problem)  # the last but one is τ
     *numbers, tau, at = (np.ascontiguousarray(each.detach().numpy()) for each in tables)
     return QuadraticProblem._make([*numbers, at, tau, np.array([given.discount])])
+
+
+def _arrays_of_one(given: Prepared, theta: float) -> QuadraticProblem:
+    """The numbers of one problem; slicing costs less in numpy than in torch."""
+    numbers = [each.numpy(force=True) for each in given[:9]]
+    for i in range(len(TIMED)):  # one time where all share it
+        numbers[i] = numbers[i][:1] if numbers[i].strides[0] == 0 else numbers[i]
+    numbers = [np.ascontiguousarray(each[None]) for each in numbers]
+    tau = float(given.temperature)
+    return QuadraticProblem._make([*numbers, np.array([[theta]]), np.array([tau]), np.array([given.discount])])
 
 
 def beyond_float64(given: Prepared, swept: Swept) -> Bool[np.ndarray, "*batch"]:

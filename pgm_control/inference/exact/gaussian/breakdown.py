@@ -224,21 +224,21 @@ class _Search:
             return BreakdownEdge(sign * math.inf, sign * math.inf, None, None, None)
         risk = -1.0 / float(values[at])
         beta = risk * self.temperature if self.temperature > 0 else sign * math.nan
-        return BreakdownEdge(beta, risk, -1, _unit(L @ vectors[:, at]), "start")
+        return BreakdownEdge(beta, risk, -1, unit_direction(L @ vectors[:, at]), "start")
 
     def _direction(self, theta: float, reason: int, time: int) -> tuple[float, ...]:
         """The direction along which the objective is unbounded, from the last θ at which it is bounded."""
         swept = careful_sweep(self.given, torch.tensor(theta, dtype=torch.float64))
         if reason == ACTIONS:
             values, vectors = torch.linalg.eigh(swept.policy_covariance[time])
-            return _unit(vectors[:, int(values.argmax())])
+            return unit_direction(vectors[:, int(values.argmax())])
         L = self.start_root if reason == _START else self.given.noise_root[time]
         P = swept.P[0] if reason == _START else self.discount * swept.P[time + 1]
         _, vectors = torch.linalg.eigh(theta * L.mT @ P @ L)
-        return _unit(L @ vectors[:, 0])
+        return unit_direction(L @ vectors[:, 0])
 
 
-def _unit(vector: Tensor) -> tuple[float, ...]:
+def unit_direction(vector: Float[Tensor, " coordinate"]) -> tuple[float, ...]:
     """The vector of length 1 whose largest component is positive."""
     unit = vector / vector.norm()
     return tuple((unit * unit[unit.abs().argmax()].sign()).tolist())
