@@ -78,8 +78,8 @@ class LangevinSampler(torch.nn.Module):
     A chain begins at one of the actions sampled from the prior, chosen with probability proportional to
     $e^{Q / \tau}$, and makes `num_steps` steps of `langevin` in the coordinate u, whose density is that of a times
     $\prod_d (1 - \tanh^2 u_d)$, so that the bounds of the box need no treatment. With enough prior actions the starts
-    have the shares of all maxima; these shares are biased by about one over their effective number, and steps reduce this
-    bias only where chains cross from one maximum to another.
+    have the shares of all maxima; these shares are biased by about one over their effective number, and steps reduce
+    this bias only where chains cross from one maximum to another.
 
     The size of steps is adapted in learning, towards 57 % of steps accepted [roberts1998].
 
