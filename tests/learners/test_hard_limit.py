@@ -93,16 +93,14 @@ def test_the_soft_value_and_policy_become_the_hard_ones():
 def test_a_hard_learner_finds_the_hard_optimum(kind, theta):
     """Over three seeds values were off by at most .02, with θ = 2 by at most .13; at τ = 1 they differ by 1.1 or more.
 
-    Policies are compared where the best action is better than the next by .2 or more.
+    Policies are compared by what their actions lose, because with θ = 2 some are almost as good as the best.
     """
     v, q = hard(theta)
     learner = trained(kind, optimism=Risk(theta) if theta else 0.0)
     best = q.argmax(-1)
     chosen = learned.log_policy(learner, mdp()).exp().numpy()
-    share = np.take_along_axis(chosen, best[..., None], -1)[..., 0]
-    gaps = np.sort(q, -1)[..., 2] - np.sort(q, -1)[..., 1]
-    assert (share[reached() & (gaps > 0.2)] > 0.9).all()
-    assert (gaps > 0.2).sum() >= 6
+    lost = (chosen * (v[:3, :, None] - q)).sum(-1)
+    assert lost[reached()].max() < (0.03 if theta <= 0 else 0.2)
     error = learned.soft_value(learner, mdp(), 0.0).numpy() - v[:3]
     assert np.abs(error[reached()]).max() < (0.06 if theta <= 0 else 0.3)
     soft = infer(TabularModel(mdp(), 1.0), 0.0).v[0].numpy()
