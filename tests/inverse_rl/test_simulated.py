@@ -216,7 +216,8 @@ def test_invalid_arguments_are_refused():
         ([Recording(np.zeros((2, 4)), [0, 1], True)], {}, "Recording 0 must have at least one action and one obs"),
         ([good, Recording(np.zeros((2, 4)), [5], True)], {}, r"Recording 1 must contain only actions of Discrete\(2\)"),
         ([good], {"num_rounds": 0}, "`num_rounds` must be"),
-        ([good], {"learner": SAC(env, hidden=(4,))}, "fixed temperature"),
+        ([good], {"learner": SAC(env, hidden=(4,))}, "fixed and positive temperature"),
+        ([good], {"learner": SAC(env, hidden=(4,), temperature=0.0)}, "fixed and positive temperature"),
     ]:
         with pytest.raises(ValueError, match=message):
             inverse_in_simulator(env, given, reward, **settings)
