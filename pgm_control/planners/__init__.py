@@ -17,5 +17,18 @@ from .weights import ESS as ESS
 from .plan import Plan as Plan
 from .plan import PlanStatus as PlanStatus
 from .planner import Planner as Planner
+from .worlds.simulator import Simulator as Simulator
+from .worlds.pendulum import pendulum_simulator as pendulum_simulator
 
-__all__ = ["MPPI", "CEM", "SMCPlanner", "RecedingHorizon", "ESS", "Plan", "PlanStatus", "Planner"]
+__all__ = [
+    "MPPI",
+    "CEM",
+    "SMCPlanner",
+    "RecedingHorizon",
+    "ESS",
+    "Plan",
+    "PlanStatus",
+    "Planner",
+    "Simulator",
+    "pendulum_simulator",
+]

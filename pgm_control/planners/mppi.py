@@ -72,7 +72,8 @@ class MPPI(Planner):
         """Define the planner.
 
         Args:
-            model: a `LinearQuadraticModel` of one problem, a `PlanarModel`, a `ContinuousModel`, or a `TabularModel`.
+            model: a `LinearQuadraticModel` of one problem, a `PlanarModel`, a `LineModel`, a `ContinuousModel`, a
+                `TabularModel`, or a `Simulator`.
             optimism: β of the noise: 1 free, 0 clamped, below 0 robust; or a `Risk`.
             num_plans: K.
             num_noise_samples: M, the draws of the noise for each plan. Deterministic dynamics need one.

@@ -13,6 +13,8 @@ from ..runtime.arguments import shown
 from ..runtime.array_like import ArrayLike, numbers
 from ..trajectories.blocks import HasBlocks
 from .worlds.by_kind import world_of
+from .worlds.line import LineWorld
+from .worlds.simulated import SimulatorWorld
 from .worlds.world import World
 
 # An alias with a name, so that `help` prints the name instead of the union.
@@ -59,12 +61,20 @@ def terminal_of(name: str, given: Any, model: Any, world: World) -> Callable[[in
             raise InvalidArgument(f"`{name}` must have values of states of a table, but is {shown(given)}.")
         return _table(name, getattr(given, "v", given), world)
     if is_object and isinstance(given, HasLookahead):
-        _require_fit(name, given, world)
-        ahead, tau = given.lookahead(), float(given.model.temperature)  # pyright: ignore[reportAttributeAccessIssue]
-        return lambda t, state: tau * torch.as_tensor(ahead(t, state))
-    if not is_object or not callable(given) or isinstance(given, HasBlocks):
+        found = _exact(name, given, world)
+    elif not is_object or not callable(given) or isinstance(given, HasBlocks):
         raise InvalidArgument(
             f"`{name}` must be a function of t and a batch of states that returns reward units, or a posterior that "
             f"has one, such as infer(model, 0.0), but is {shown(given)}."
         )
-    return given  # pyright: ignore[reportReturnType]
+    else:
+        found = given
+    return SimulatorWorld.going_on(found) if isinstance(world, SimulatorWorld) else found
+
+
+def _exact(name: str, given: Any, world: World) -> Callable[[int, Tensor], Tensor]:
+    """The value of a posterior over vectors."""
+    _require_fit(name, given, world)
+    ahead, tau = given.lookahead(), float(given.model.temperature)
+    on_line = isinstance(world, LineWorld)  # whose posteriors take numbers
+    return lambda t, state: tau * torch.as_tensor(ahead(t, state[:, 0] if on_line else state))
