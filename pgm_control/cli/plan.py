@@ -138,8 +138,8 @@ def _temperature(given: str) -> float:
         found = math.nan
     if not 0 < found < math.inf or (is_size and found > 1):
         raise InvalidArgument(
-            "`temperature` must be a positive number of reward units per nat, or ess: and a fraction of the plans above "
-            f"0 and at most 1, such as ess:0.3, but is {given}."
+            "`temperature` must be a positive number of reward units per nat, or ess: and a fraction of the plans, "
+            f"above 0 and at most 1, such as ess:0.3, but is {given}."
         )
     return found
 
@@ -237,7 +237,8 @@ def _results(run: _Run) -> str:
     rows, folder = run.rows, run.folder
     mean, error = mean_and_error([float(row["return"] or 0.0) for row in rows])
     spread = f" ± {error:.2g}" if error < math.inf else ""
-    lines = [f"return {mean:.6g}{spread} (mean{' and standard error' * bool(spread)} of {len(rows)} episodes)"]
+    of = f"mean and standard error of {len(rows)} episodes" if spread else "one episode"
+    lines = [f"return {mean:.6g}{spread} ({of})"]
     sizes = [float(row["effective_sample_size"]) for row in rows if row["effective_sample_size"] is not None]
     if sizes:
         largest = max(float(row["largest_weight"] or 0.0) for row in rows)

@@ -32,8 +32,9 @@ _FINE = 1e-12  # the relative width at which the search for the edge ends
 class Edge:
     """The bounds of the optimism of plans of a model, known only if this is linear-quadratic, or on the line.
 
-    On the line they are those of `infer_line`: the rewards of single steps against the tails of the noise. Windows of a plan that end before the model does are checked if their terminal value is known: none, or that of a
-    `GaussianPosterior`.
+    Windows of a plan that end before the model does are checked if their terminal value is known: none, or that of a
+    `GaussianPosterior`. On the line they are those of `infer_line`: rewards of single steps against the tails of the
+    noise.
     """
 
     def __init__(

@@ -60,6 +60,7 @@ def terminal_of(name: str, given: Any, model: Any, world: World) -> Callable[[in
         if is_object and isinstance(given, HasLookahead):
             raise InvalidArgument(f"`{name}` must have values of states of a table, but is {shown(given)}.")
         return _table(name, getattr(given, "v", given), world)
+    found: Callable[..., Any]
     if is_object and isinstance(given, HasLookahead):
         found = _exact(name, given, world)
     elif not is_object or not callable(given) or isinstance(given, HasBlocks):

@@ -28,11 +28,11 @@ def returns_picture(title: str, rows: Sequence[Row], path: str | Path) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg  # an extra, and slow to import
         from matplotlib.figure import Figure
         from matplotlib.text import Text
+        from matplotlib.ticker import MaxNLocator
     except ImportError as problem:
         raise MissingExtra("A picture needs matplotlib, which is missing: pip install matplotlib") from problem
     returns = [float(row["return"] or 0.0) for row in rows]
-    sizes = [row["effective_sample_size"] for row in rows]
-    known = [float(each) for each in sizes if each is not None]
+    known = [float(each) for row in rows if (each := row["effective_sample_size"]) is not None]
     figure = Figure(figsize=(8, 5.5 if known else 3.8), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(2 if known else 1, 1, height_ratios=(2, 1) if known else None)
@@ -48,12 +48,12 @@ def returns_picture(title: str, rows: Sequence[Row], path: str | Path) -> None:
     axes.set_ylabel("return (reward units)", fontsize=_TEXT)
     if known:
         below = figure.add_subplot(grid[1], sharex=axes)
-        below.plot(episodes, sizes, "o", color=_GREY, markersize=3.5)
+        below.plot(episodes, known, "o", color=_GREY, markersize=3.5)
         below.set_ylim(bottom=0)
         below.set_ylabel("effective plans", fontsize=_TEXT)
     last = figure.axes[-1]
     last.set_xlabel("episode", fontsize=_TEXT)
-    last.xaxis.get_major_locator().set_params(integer=True)
+    last.xaxis.set_major_locator(MaxNLocator(integer=True))
     for each in figure.axes:
         each.grid(color="0.9")
         each.tick_params(labelsize=_SMALL, labelbottom=each is last)

@@ -178,19 +178,13 @@ class Simulator:
                 raise InvalidProblem("`step` must leave its arguments as they are, but writes into them. Copy them.")
         ahead, reward, _ = twice[0]
         if not bool(ahead.isfinite().all()) or bool(reward.isnan().any()):
-            raise InvalidProblem(
-                "`step` must return finite states and rewards that are numbers, but does not at `start`."
-            )
+            raise InvalidProblem("`step` must return finite states, and rewards that are numbers, but does not.")
         if any(not torch.equal(one, other) for one, other in zip(*twice, strict=True)):
             raise InvalidProblem(
                 "`step` must draw its noise from the generator that it is given, but two calls with equal generators "
                 "differ: its noise comes from elsewhere. Pass generator=generator to torch's functions."
             )
-        back = self.located(self.observed(state))
-        if self.locate is not None and back.shape != state.shape:
-            raise InvalidProblem(
-                f"`locate` must return states of {self.num_states} numbers for what `observe` returns."
-            )
+        self.located(self.observed(state))
 
 
 def _vector(name: str, given: Any) -> Float[Tensor, " coordinate"]:
@@ -214,7 +208,5 @@ def _rows(name: str, given: Any, count: int) -> Float[Tensor, "batch coordinate"
     """
     found = numbers(name, given, InvalidProblem).detach().to("cpu", torch.float64)
     if found.ndim != 2 or len(found) != count:
-        raise InvalidProblem(
-            f"`{name}` must return one row for each of {count}, but returns shape {tuple(found.shape)}."
-        )
+        raise InvalidProblem(f"`{name}` must return {count} rows for {count}, but returns shape {tuple(found.shape)}.")
     return found
