@@ -83,7 +83,8 @@ class MPPI(Planner):
             terminal_value: the value of the states after the last step of a plan, in reward units, where the model goes
                 on: a function of t and states (row, coordinate), or a posterior that has one, as `infer` gives it. That
                 of a `GridPosterior` is constant beyond the edge of its grid, which should hold all states that plans
-                reach. For a table also one value for each time 0 to T and state.
+                reach. For a table also one value for each time 0 to T and state. Or the critic of a learner, such as
+                `SAC`, whose observations are the states; it is the value of a discounted problem without end.
             spread: the deviation of the first plans around their mean, by coordinate; default: that of the action
                 prior, and for Lebesgue measure that of exp(r/τ) as a function of the action alone, with the τ of the
                 model for an `ESS`.

@@ -92,9 +92,14 @@ def environment_of(name: str, model: Any, is_live: bool) -> Callable[..., gymnas
         is_live: whether Gymnasium makes it, rather than the model.
     """
     if is_live:
-        return lambda **given: made(name, **given)
+        return lambda **given: made(name, max_episode_steps=model_horizon(model), **given)
     problem = model.mdp if isinstance(model, TabularModel) else model
     return lambda **given: to_gymnasium(problem, **given)
+
+
+def model_horizon(model: Any) -> int:
+    """T of a table or of a simulator, beyond which its planners know nothing."""
+    return model.horizon if isinstance(model, Simulator) else model.mdp.horizon
 
 
 def value_in(text: str) -> Any:
