@@ -74,7 +74,8 @@ def named_problem(name: str, horizon: int | None) -> "TabularMDP":
     require_name(name)
     if name in CONTINUOUS_NAMES:
         exact = next(each for each in CONTINUOUS if each.name == name).is_exact
-        taken = f"the commands {'compare, report and plan' if exact else 'plan'} take it, and no others do"
+        these = "commands compare, report and plan take it, and no others do"
+        taken = f"the {these}" if exact else "the command plan takes it, and no other does"
         raise InvalidArgument(
             f"{name} is a continuous problem, without tables: {taken}. In Python, continuous_zoo() has it."
         )

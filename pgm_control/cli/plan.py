@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import tyro
 
-from ..errors import InvalidArgument, MissingExtra
+from ..errors import InvalidArgument, MissingExtra, PGMControlError
 from ..text.terminal import bar_over, wrapped
 from .named_problem import CONTINUOUS_NAMES, TABLE_IDS, is_in_zoo, named_model, require_name
 from .options import require_options
@@ -171,8 +171,15 @@ def _run(asked: Mapping[str, Any], say: Callable[[str], None]) -> None:
         status = "interrupted"
         say(f"Interrupted immediately, after {len(rows)} of {total} episodes. To continue:\n  {_again(run)}")
         raise
+    except PGMControlError:
+        if rows:
+            say(f"It failed in episode {len(rows) + 1}. Those that are done are in {folder.path}.")
+        else:
+            folder.forget()
+        raise
     finally:
-        folder.write_facts({**facts, "status": status})
+        if rows or status != "failed":
+            folder.write_facts({**facts, "status": status})
     if rows:
         say(_results(run))
     if status == "interrupted":

@@ -525,7 +525,7 @@ def test_other_commands_refuse_a_continuous_problem(capsys):
         more = ["--num-episodes", "2"] if command == "learn-reward" else []
         status, _, err = run(capsys, command, "hurry", *more)
         assert status == 2
-        assert "hurry is a continuous problem, without tables: the commands compare and report take it" in err
+        assert "hurry is a continuous problem, without tables: the commands compare, report and plan take it" in err
     status, _, err = run(capsys, "compare", "hurry", "--temperature", "auto")
     assert status == 2
     assert "must be a number for hurry" in err

@@ -95,6 +95,10 @@ class PlanFolder:
         content = json.dumps({**facts, "versions": versions}, indent=2, ensure_ascii=False)
         write_whole(self.path / "run.json", f"{content}\n".encode())
 
+    def forget(self) -> None:
+        """Remove `run.json`, of a run that failed before its first episode was done."""
+        (self.path / "run.json").unlink(missing_ok=True)
+
     def write_log(self, rows: Sequence[Row]) -> None:
         """Write all rows."""
         table = csv_table(COLUMNS, [[row[name] for name in COLUMNS] for row in rows])
