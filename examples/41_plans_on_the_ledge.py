@@ -8,6 +8,9 @@ planner is clamped, up to a bias of order 1/16, and keeps away from the edge. No
 has plans of its own, and wind that no planner knows. In a decision about one or two of 512 plans carry all of the
 weight, as is usual with MPPI in many dimensions; planning anew at each step mends much of it. Printed:
 
+MPPI                    return   steps in the pit   effective plans
+one draw          -10.37 ± 1.98              0.155               1.4
+mean of 16 draws   -3.45 ± 0.28              0.009               1.2
 """
 
 from dataclasses import dataclass
@@ -66,7 +69,7 @@ def main(args: Args) -> None:
     """Plan with both, and draw the plans at the start and the walks."""
     episodes, plans = (4, 32) if args.smoke else (args.episodes, args.plans)
     model = continuous_zoo()["gusty_ledge"].model()
-    figure = Figure(figsize=(9.5, 5.4), layout="constrained")
+    figure = Figure(figsize=(9.8, 5.4), layout="constrained")
     panels = figure.subplots(2, 2, sharex=True, sharey=True)
     print("MPPI                    return   steps in the pit   effective plans")
     for (name, color), (left, right) in zip(COLORS.items(), panels, strict=True):
@@ -81,13 +84,13 @@ def main(args: Args) -> None:
             draw_ground(axes, model)
         paths = first.actions.cumsum(1)  # without wind
         paths = torch.cat((torch.zeros_like(paths[:, :1]), paths), 1)
-        for plan, walk in zip(paths[:12], states[:12], strict=True):
+        for plan, walk in zip(paths[:10], states[:10], strict=True):
             left.plot(*plan.T, color=color, linewidth=0.9)
             right.plot(*walk.T, color=color, linewidth=0.9)
         left.plot(*paths.mean(0).T, color="black", linewidth=2)
         left.set_title(f"{name}: first plans, without wind, and their mean", fontsize=10)
         right.set_title(f"{name}: walks, return {earned.mean():.1f} ± {error:.1f}".replace("-", "−"), fontsize=10)
-    figure.savefig(args.picture, dpi=74)
+    figure.savefig(args.picture, dpi=72)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Planners against exact answers: first actions of the scalar linear-quadratic problem, and returns on windy problems.
 
 `python -m tests.benchmarks.planners first` prints the mean first action at s₀ = 1, over 16 copies, beside the exact
-one. `ledge`, `windy_pendulum` and `hurry` play episodes: with the settings below, which were fixed before the runs that the
-tables quote, every row has as many plans and sweeps. `--episodes 256 --seeds 5` are the sizes of the tables.
+one. `ledge`, `windy_pendulum` and `hurry` play episodes: with the settings below, which were fixed before the runs that
+the tables quote, every row has as many plans and sweeps. `--episodes 256 --seeds 5` are the sizes of the tables.
 """
 
 import argparse
