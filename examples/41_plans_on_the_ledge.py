@@ -5,7 +5,7 @@ gusts, and weighs it by exp(return/τ); it plays the weighted mean, and plans an
 gusts for each plan, the usual setting, a plan has weight because its gusts were kind: the planner is free, and walks
 along the edge. With the mean of 16 draws before the exponential a plan has weight because it is good on average: the
 planner is clamped, up to a bias of order 1/16, and keeps away from the edge. Nothing else differs. Each of 64 episodes
-has plans of its own, and wind that no planner knows. In a decision about one or two of 512 plans carry all of the
+has plans of its own, and wind that no planner knows. In the first decision one or two of 512 plans carry all of the
 weight, as is usual with MPPI in many dimensions; planning anew at each step mends much of it. Printed:
 
 MPPI                    return   steps in the pit   effective plans
