@@ -184,6 +184,13 @@ def test_ctrl_c_within_an_episode_drops_that_one_alone(capsys, monkeypatch, keyb
     assert rows("x") == rows("through")
 
 
+def test_every_episode_of_every_run_has_seeds_of_its_own():
+    found = [each for seed in range(20) for episode in range(20) for each in seeds_of(seed, episode)]
+    assert len(set(found)) == 800
+    assert all(0 <= each < 2**31 for each in found)
+    assert seeds_of(2**40, 3) != seeds_of(2**40 + 1, 3)
+
+
 def test_a_run_without_a_seed_keeps_the_seed_that_it_drew(capsys):
     args = [*BRIDGE[:-2], "--out", "x"]
     run(capsys, *args, "--num-episodes", "2")
