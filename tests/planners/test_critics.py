@@ -103,6 +103,20 @@ def test_the_exact_value_written_into_a_critic_gives_the_plans_of_the_exact_valu
     assert one == pytest.approx(float(exact.policy[0, 0].amax()), abs=0.05)
 
 
+@pytest.mark.slow
+def test_a_trained_critic_is_worth_about_what_the_exact_value_is():
+    """Over all states from which an episode goes on, after 3000 steps with γ = .99, and in the value of plans."""
+    model = TabularModel(BRIDGE, 1.0)
+    learner = SoftQLearning(bridge, temperature=1.0, hidden=(), learning_rate=3e-2, seed=0)
+    learner.learn(3000)
+    exact, goes_on = infer(model, 0.0), ~_ended(BRIDGE)
+    found = learner.state_value(torch.arange(BRIDGE.num_states))
+    assert float((found - exact.v[0])[goes_on].abs().mean()) < 2.0
+    given = {"num_plans": 500, "num_noise_samples": 64, "horizon": 1, "seed": 0}
+    values = [float(MPPI(model, terminal_value=value, **given).plan(0).value[0]) for value in (learner, exact.v, None)]
+    assert abs(values[0] - values[1]) < 2.5 < abs(values[2] - values[1])
+
+
 def test_a_simulator_shows_a_critic_its_observations():
     learner, simulator = OriginalSAC("Pendulum-v1", hidden=(8,), seed=0), pendulum_simulator(horizon=50)
     given = {"num_plans": 32, "num_noise_samples": 1, "horizon": 5, "seed": 0}
