@@ -21,7 +21,7 @@ import tyro
 from matplotlib.figure import Figure
 
 from pgm_control import PlanarModel
-from pgm_control.models import continuous_zoo
+from pgm_control.models import gusty_ledge
 from pgm_control.models.gusty_ledge import in_the_pit
 from pgm_control.planners import MPPI, Plan
 
@@ -68,7 +68,7 @@ def draw_ground(axes, model: PlanarModel) -> None:
 def main(args: Args) -> None:
     """Plan with both, and draw the plans at the start and the walks."""
     episodes, plans = (4, 32) if args.smoke else (args.episodes, args.plans)
-    model = continuous_zoo()["gusty_ledge"].model()
+    model = PlanarModel(gusty_ledge(), temperature=0.5, action_prior=0.64)
     figure = Figure(figsize=(9.8, 5.4), layout="constrained")
     panels = figure.subplots(2, 2, sharex=True, sharey=True)
     print("MPPI                    return   steps in the pit   effective plans")
