@@ -317,6 +317,13 @@ def test_a_mistake_is_one_line_that_names_the_option(capsys, args, said):
     assert said in err
 
 
+def test_a_number_that_is_written_otherwise_is_the_same_run(capsys):
+    for text, count in (("ess:.50", 1), ("ess:0.5", 2)):
+        given = ["--temperature", text, "--num-episodes", count, "--out", "x"]
+        assert run(capsys, *BRIDGE, *given)[0] == 0
+        assert len(rows("x")) == count
+
+
 def test_another_run_in_the_same_folder_is_refused(capsys, tmp_path):
     run(capsys, *BRIDGE, "--num-episodes", "1", "--out", "x")
     for more, said in (

@@ -19,6 +19,9 @@ def settings_of(asked: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of the planner, as JSON can represent them; those that are not given are left out."""
     kind, env = asked["planner"], asked["env"]
     given = {name: asked[name] for name in _OWN if asked[name] is not None}
+    if (text := given.get("temperature")) is not None:  # as numbers, so that 0.50 is 0.5
+        size = "ess:" if text.startswith("ess:") else ""
+        given["temperature"] = f"{size}{float(text.removeprefix('ess:'))!r}"
     if "risk" not in given:
         given.setdefault("optimism", 0.0)
     if env == PENDULUM and kind != "receding":
