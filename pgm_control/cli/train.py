@@ -124,7 +124,8 @@ def play(path: Path, num_episodes: int, seed: int, stochastic: bool, gif: Path |
     if gif is not None:  # first, because what is missing for it is said at once
         from .film import film
 
-        frames = _made(lambda: film(policy, facts["env"], seed, not stochastic, gif), facts["env"])
+        env, device = facts["env"], policy.device
+        frames = _made(lambda: film(policy, env, seed, not stochastic, gif, device), env)
     how = "actions sampled from the policy" if stochastic else "the most probable actions"
     say(f"{facts['algorithm']} on {facts['env']}, after {policy.total_steps} steps, {how}:\n")
     found = policy.evaluate(num_episodes, seed, deterministic=not stochastic)
