@@ -53,4 +53,9 @@ near end pays      τ   optimum   mean return   runs at the near end   at the fa
           0.5   0.02     1.000         0.477                     40                0
           0.5   0.05     0.999         0.473                     40                0
 """,
+    "41_plans_on_the_ledge": """
+MPPI                    return   steps in the pit   effective plans
+one draw           -9.77 ± 6.62              0.143               1.0
+mean of 16 draws  -25.46 ± 10.53              0.397               1.0
+""",
 }

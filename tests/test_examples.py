@@ -36,6 +36,7 @@ FITTED = (
     "29_the_ledge",
     "37_collapse",
     "38_exploration",
+    "41_plans_on_the_ledge",
 )  # SVI, NUTS and samples depend on the processor
 pytestmark = [
     pytest.mark.slow,

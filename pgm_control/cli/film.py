@@ -1,32 +1,45 @@
 """An animation of an episode, for environments that can render images."""
 
+import functools
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import gymnasium
+import torch
 
 from ..environments.checked import Checked
+from ..environments.rollout import Predictor
 from ..errors import InvalidArgument, MissingExtra
-from ..learners.action_masks import ActionMasks
-from ..learners.learner import Learner
 from ..problems.gymnasium_envs import made
 from ..runtime.files import write_whole
 from ..runtime.randomness import seeded
+from .planning.episodes import fitting
 
 _MOST = 1000  # frames
 _USUAL = 25.0  # frames per second, if the environment has no rate of its own
 
 
-def film(learner: Learner, env: str, seed: int, deterministic: bool, path: str | Path) -> int:
+def film(
+    policy: Predictor,
+    env: str,
+    seed: int,
+    deterministic: bool,
+    path: str | Path,
+    device: str | torch.device = "cpu",
+    make: Callable[..., gymnasium.Env] | None = None,
+) -> int:
     """Write an episode, or the beginning of a long one, as an animated GIF.
 
     Args:
-        learner: the learner whose policy acts.
-        env: the id of an environment with `render_mode="rgb_array"`.
+        policy: a learner or a planner, which acts.
+        env: the id of an environment with `render_mode="rgb_array"`, or its name.
         seed: the seed of the episode.
-        deterministic: as in `Learner.predict`.
+        deterministic: as in `predict`.
         path: the file to write.
+        device: where the policy draws its random numbers.
+        make: makes the environment; default: Gymnasium.
 
     Returns:
         The number of steps.
@@ -39,16 +52,16 @@ def film(learner: Learner, env: str, seed: int, deterministic: bool, path: str |
         from PIL import Image
     except ImportError as problem:
         raise MissingExtra("A film needs Pillow, which is missing: pip install pillow") from problem
-    if "rgb_array" not in made(env).metadata.get("render_modes", ()):
+    make = functools.partial(made, env) if make is None else make
+    if "rgb_array" not in make().metadata.get("render_modes", ()):
         raise InvalidArgument(f"`gif` is for environments that render images, but {env} does not. Leave it out.")
-    world = made(env, render_mode="rgb_array")
-    drawn = Checked(ActionMasks(world) if learner.config.get("action_masks", False) else world)
-    with seeded(seed, learner.device):
-        observation, _ = drawn.reset(seed=seed)
+    drawn = Checked(make(render_mode="rgb_array"))
+    with seeded(seed, device):
+        observation, memory = drawn.reset(seed=seed)[0], None
         frames, over = [Image.fromarray(_drawing(drawn, env))], False
         while not over and len(frames) < _MOST:
-            action, _ = learner.predict(observation, deterministic=deterministic)
-            observation, _, terminated, truncated, _ = drawn.step(action)
+            action, memory = policy.predict(observation, memory, deterministic=deterministic)
+            observation, _, terminated, truncated, _ = drawn.step(fitting(action, drawn.action_space))
             over = terminated or truncated
             frames.append(Image.fromarray(_drawing(drawn, env)))
     speed = drawn.metadata.get("render_fps") or _USUAL

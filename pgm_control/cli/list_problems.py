@@ -13,10 +13,10 @@ def zoo() -> None:
         size = in_words(each.num_states, each.num_actions, each.settings.horizon)
         print(f"{each.name:<{width}}  {size}, τ = {each.settings.temperature:g}")
         print(wrapped(each.summary, indent=width + 2))
-    print("\nContinuous problems, for `pgm-control compare` and `report`:")
+    print("\nContinuous problems, for `pgm-control compare`, `report` and `plan`:")
     for each in CONTINUOUS:
         print(f"{each.name:<{width}}  {each.state}, T = {each.settings.horizon}, τ = {each.settings.temperature:g}")
-        also = "" if each.is_exact else " Not solved exactly: in Python only, by fits of guides."
+        also = "" if each.is_exact else " Not solved exactly: for `plan`, and in Python for fits of guides."
         print(wrapped(each.summary + also, indent=width + 2))
     print()
     print(wrapped(f"Gymnasium environments with a transition table work as well: {', '.join(TABLE_IDS)}."))

@@ -19,6 +19,7 @@ from ..text.terminal import bar_over, folded, note
 from .exercise import exercise
 from .list_problems import zoo
 from .options import in_options, require_demonstrations, require_options, require_run
+from .plan import plan
 
 _DESCRIPTION = (
     "Control as probabilistic inference: compare a guide that may change the dynamics (free) with a guide that may "
@@ -45,7 +46,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return 0
     commands: dict[str, Callable[..., Any]] = {
         each.__name__.replace("_", "-"): each
-        for each in (compare, report, explore, bench, train, play, learn_reward, zoo, exercise)
+        for each in (compare, report, explore, bench, train, play, plan, learn_reward, zoo, exercise)
     }
     command = commands.get(next(iter(args), ""), main)
     try:

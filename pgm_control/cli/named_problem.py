@@ -34,6 +34,11 @@ def require_name(name: str) -> None:
         raise _unknown(name) from problem
 
 
+def is_in_zoo(name: str) -> bool:
+    """Whether the tabular zoo has a problem of this name."""
+    return name in _ZOO
+
+
 def require_environment(name: str, value: str) -> None:
     """Require the id of an environment that Gymnasium knows, as far as that can be known without making it.
 
@@ -69,7 +74,8 @@ def named_problem(name: str, horizon: int | None) -> "TabularMDP":
     require_name(name)
     if name in CONTINUOUS_NAMES:
         exact = next(each for each in CONTINUOUS if each.name == name).is_exact
-        taken = "the commands compare and report take it, and no others do" if exact else "no command takes it"
+        these = "commands compare, report and plan take it, and no others do"
+        taken = f"the {these}" if exact else "the command plan takes it, and no other does"
         raise InvalidArgument(
             f"{name} is a continuous problem, without tables: {taken}. In Python, continuous_zoo() has it."
         )

@@ -75,6 +75,28 @@ class Observations:
             )
         return self(list(iterate(batch_space(self.space, number), observations)))
 
+    def of_tensor(self, observations: Num[Tensor, "batch ..."]) -> Float[Tensor, "batch feature"]:
+        """The features of many observations of a box, one a row, or of many indices of a `Discrete` space, as a tensor.
+
+        Bounds of boxes do not matter.
+
+        Raises:
+            InvalidArgument: if the space is another, or they do not fit it.
+        """
+        space, shape = self.space, tuple(observations.shape)
+        if isinstance(space, spaces.Box) and shape[1:] in (space.shape, (self.features,)):
+            rows = observations.detach().reshape(shape[0], self.features).to("cpu", torch.float32)
+            if bool(rows.isfinite().all()):
+                return rows
+        if isinstance(space, spaces.Discrete) and len(shape) == 1 and not observations.is_floating_point():
+            index = observations.detach().long().cpu() - int(space.start)
+            if bool(((index >= 0) & (index < self.features)).all()):
+                return torch.nn.functional.one_hot(index, self.features).to(torch.float32)
+        raise InvalidArgument(
+            f"`observation` must be a tensor with one row for each observation of {space}, finite in float32, or of "
+            f"its indices, but has shape {shape} and dtype {observations.dtype}, or entries that are none."
+        )
+
     def is_single(self, observation: Any) -> bool:
         """Whether `observation` is a single observation and not a batch; the bounds of boxes do not matter."""
         return self._membership.problem(observation) is None

@@ -136,6 +136,18 @@ class OriginalSAC(Learner):
         """A sample from the policy, or its most probable action (in a box the policy defines it)."""
         return self.actor.act(self.normalised(features), deterministic)
 
+    @torch.no_grad()
+    def state_value(self, observation: Num[Tensor, "batch ..."]) -> Float[Tensor, " batch"]:
+        """The network V of observations, of a box, one a row, or indices of discrete ones, in reward units.
+
+        It is the value of the discounted problem, and serves planners as `terminal_value`.
+
+        Raises:
+            InvalidArgument: if they do not fit.
+        """
+        seen = self.normalised(self.observations.of_tensor(observation).to(self.device))
+        return self.soft_value(seen)[0, :, 0].double().cpu()
+
     def advance(self) -> Mapping[str, Tensor | float]:
         """Make a step in each environment, and update all networks."""
         return self._experience.advance(self._update)

@@ -30,7 +30,7 @@ from ..errors import InvalidArgument, LearningDiverged
 from ..networks.mlp import Network, follow
 from ..networks.policies import PolicySource, policy_of
 from ..networks.precision import Precision
-from ..runtime.arguments import finite
+from ..runtime.arguments import finite, whole
 from .checks import check_temperature_or_zero, exploration_of
 from .descent import Descent
 from .experience import Experience
@@ -179,6 +179,26 @@ class SAC(Learner):
     def act(self, features: Float[Tensor, "batch feature"], deterministic: bool) -> Num[Tensor, "batch ..."]:
         """A sample from the policy, or its most probable action (the median in a box)."""
         return self.actor.act(self.normalised(features), deterministic)
+
+    @torch.no_grad()
+    def state_value(self, observation: Num[Tensor, "batch ..."], num_samples: int = 8) -> Float[Tensor, " batch"]:
+        r"""The soft value of the policy by the smaller critic, in reward units, as a `terminal_value` of a planner.
+
+        $$V(s) = \mathbb{E}_{a \sim \pi}\bigl[\min_i Q_i(s, a) - \tau \log \tfrac{\pi(a|s)}{\rho(a|s)}\bigr]$$
+
+        It is that of the discounted problem, at the present temperature.
+
+        Args:
+            observation: observations of a box, one a row, or indices of discrete ones.
+            num_samples: the actions, in a box, over which it is averaged; they are drawn with torch's generator.
+
+        Raises:
+            InvalidArgument: if an argument does not fit.
+        """
+        seen = self.normalised(self.observations.of_tensor(observation).to(self.device))
+        count = 1 if self.actions.is_discrete else whole("num_samples", num_samples)
+        found = self._policy_loss.value(self.critics, seen.repeat_interleave(count, 0), self.temperature)
+        return found.unflatten(0, (len(seen), count)).double().mean(1).cpu()
 
     def pay_by(self, reward: Callable[[Transitions], Tensor]) -> None:
         """Replace the environment's rewards by a function of a batch, which is called in each update."""

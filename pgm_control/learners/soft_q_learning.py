@@ -206,6 +206,17 @@ class SoftQLearning(Learner):
         """The value V of the critic, in reward units; in a box an estimate, sampled with torch's generator."""
         return self._unit * self._message(self.critic, self.normalised(features))[0]
 
+    @torch.no_grad()
+    def state_value(self, observation: Num[Tensor, "batch ..."]) -> Float[Tensor, " batch"]:
+        """`soft_value` of observations, of a box, one a row, or indices of discrete ones, for planners.
+
+        It is the value of the discounted problem.
+
+        Raises:
+            InvalidArgument: if they do not fit.
+        """
+        return self.soft_value(self.observations.of_tensor(observation).to(self.device)).double().cpu()
+
     def pay_by(self, reward: Callable[[Transitions], Tensor]) -> None:
         """Replace the environment's rewards by a function of a batch, which is called in each update."""
         self._experience.reward = reward

@@ -6,7 +6,8 @@ model, and a `Proposal` draws plans and knows their density.
 the dial*, and the mean of M draws is the optimism 1/M. A `Planner` (`planner.py`) holds what all have in common: warm
 starts, `act`, `predict` and episodes side by side; `MPPI` and `CEM` search over plans, `SMCPlanner` over policies.
 `open_loop_breakdown.py` refuses an optimism at which plans of a linear-quadratic model have an unbounded objective.
-`RecedingHorizon` makes a planner of any guide, for the model that is left of an episode (`remaining.py`).
+`RecedingHorizon` makes a planner of any guide, for the model that is left of an episode (`remaining.py`). A `Simulator`
+is a world of your own: a function of states, with noise that is drawn anew.
 """
 
 from .mppi import MPPI as MPPI
@@ -17,5 +18,18 @@ from .weights import ESS as ESS
 from .plan import Plan as Plan
 from .plan import PlanStatus as PlanStatus
 from .planner import Planner as Planner
+from .worlds.simulator import Simulator as Simulator
+from .worlds.pendulum import pendulum_simulator as pendulum_simulator
 
-__all__ = ["MPPI", "CEM", "SMCPlanner", "RecedingHorizon", "ESS", "Plan", "PlanStatus", "Planner"]
+__all__ = [
+    "MPPI",
+    "CEM",
+    "SMCPlanner",
+    "RecedingHorizon",
+    "ESS",
+    "Plan",
+    "PlanStatus",
+    "Planner",
+    "Simulator",
+    "pendulum_simulator",
+]

@@ -72,7 +72,8 @@ class MPPI(Planner):
         """Define the planner.
 
         Args:
-            model: a `LinearQuadraticModel` of one problem, a `PlanarModel`, a `ContinuousModel`, or a `TabularModel`.
+            model: a `LinearQuadraticModel` of one problem, a `PlanarModel`, a `LineModel`, a `ContinuousModel`, a
+                `TabularModel`, or a `Simulator`.
             optimism: β of the noise: 1 free, 0 clamped, below 0 robust; or a `Risk`.
             num_plans: K.
             num_noise_samples: M, the draws of the noise for each plan. Deterministic dynamics need one.
@@ -82,7 +83,8 @@ class MPPI(Planner):
             terminal_value: the value of the states after the last step of a plan, in reward units, where the model goes
                 on: a function of t and states (row, coordinate), or a posterior that has one, as `infer` gives it. That
                 of a `GridPosterior` is constant beyond the edge of its grid, which should hold all states that plans
-                reach. For a table also one value for each time 0 to T and state.
+                reach. For a table also one value for each time 0 to T and state. Or the critic of a learner, such as
+                `SAC`, whose observations are the states; it is the value of a discounted problem without end.
             spread: the deviation of the first plans around their mean, by coordinate; default: that of the action
                 prior, and for Lebesgue measure that of exp(r/τ) as a function of the action alone, with the τ of the
                 model for an `ESS`.

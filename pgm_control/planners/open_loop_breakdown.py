@@ -19,6 +19,8 @@ from ..chance.risk import Risk
 from ..errors import OptimismBreakdown
 from ..inference.exact.gaussian.breakdown import unit_direction
 from ..inference.exact.gaussian.posterior import GaussianPosterior
+from ..inference.exact.grid.line_tails import breakdown_on_line
+from ..models.line import LineModel
 from ..text.wording import amount
 from ..trajectories.gaussian.model import is_gaussian, timed_prior
 from ..trajectories.gaussian.riccati import Prepared, prepared
@@ -28,10 +30,11 @@ _FINE = 1e-12  # the relative width at which the search for the edge ends
 
 @final
 class Edge:
-    """The bounds of the optimism of plans of a model, known only if this is linear-quadratic.
+    """The bounds of the optimism of plans of a model, known only if this is linear-quadratic, or on the line.
 
     Windows of a plan that end before the model does are checked if their terminal value is known: none, or that of a
-    `GaussianPosterior`.
+    `GaussianPosterior`. On the line they are those of `infer_line`: rewards of single steps against the tails of the
+    noise.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Edge:
             of: what breaks down, in words.
         """
         self._given: Prepared | None = None
+        self._line = model if isinstance(model, LineModel) else None
         self._checked: set[tuple[float, float]] = set()
         self._of = of
         if not is_gaussian(model) or model.temperature == 0 or model.problem.batch_shape:
@@ -70,10 +74,13 @@ class Edge:
         Raises:
             OptimismBreakdown: if it is not.
         """
-        if self._given is None:
-            return
         theta = float(optimism.theta) if isinstance(optimism, Risk) else optimism / temperature
         if (theta, temperature) in self._checked:
+            return
+        if self._line is not None:
+            _require_on_line(self._line, theta, temperature)
+            self._checked.add((theta, temperature))
+        if self._given is None:
             return
         n = self._given.transition.shape[-2]  # the prior is in the cost with the temperature of the model
         costs = self._given.hessian[..., :n, :n] + (temperature - self._temperature) * self._pull
@@ -126,3 +133,21 @@ class Edge:
             found = gaussian_equivalent(P, zeros, zeros[:, 0], L, P.new_full((size,), theta))
             P = H + A.mT @ found.P @ A
         return None
+
+
+def _require_on_line(model: LineModel, theta: float, temperature: float) -> None:
+    """Require that no certainty equivalent of a single step diverges.
+
+    Raises:
+        OptimismBreakdown: if one does.
+    """
+    beta = theta * temperature
+    found = breakdown_on_line(model.problem, temperature, model.action_prior, beta)
+    if found is not None:
+        raise OptimismBreakdown(
+            f"`optimism` {amount(beta)} has broken down for plans on the line: the certainty equivalent of the reward "
+            f"at t = {found[0]} after the action {found[1]:.3g} is infinite, and a finite number of draws would hide "
+            "it. Choose an optimism nearer to 0, a noise whose deviation is bounded, or a reward that is bounded.",
+            beta,
+            time=found[0],
+        )

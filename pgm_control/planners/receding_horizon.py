@@ -10,6 +10,7 @@ from torch import Tensor
 from ..environments.continuous.player import HasPlayedModel, HasStepPolicy
 from ..environments.continuous.times import times_of_episodes
 from ..errors import InvalidArgument
+from ..models.line import LineModel
 from ..runtime.arguments import flag, shown, whole_or_none
 from ..runtime.programs import require_callable
 from ..runtime.randomness import integer_of, seeded
@@ -18,6 +19,7 @@ from ..trajectories.gaussian.blocks import GaussianBlocks, HasGaussianBlocks
 from ..trajectories.gaussian.distributions import gaussian
 from .remaining import remaining, require_step_left
 from .worlds.by_kind import world_of
+from .worlds.simulator import Simulator
 
 Refit = Callable[[Any, Any], Any]
 
@@ -56,7 +58,8 @@ class RecedingHorizon:
         """Define the planner.
 
         Args:
-            model: a `LinearQuadraticModel` of one problem, a `PlanarModel`, a `ContinuousModel`, or a `TabularModel`.
+            model: a `LinearQuadraticModel` of one problem, a `PlanarModel`, a `LineModel`, a `ContinuousModel`, or a
+                `TabularModel`.
             guide: a function of the model that is left, and of the guide of the step before (None at the first), that
                 returns a posterior or a fitted guide. It may copy the parameters of the step before:
                 `lambda left, before: infer(left, 0.0)`, or a function that makes a guide, calls `fit` and returns it.
@@ -67,6 +70,11 @@ class RecedingHorizon:
         Raises:
             InvalidArgument: if an argument does not fit; the message names it.
         """
+        if isinstance(model, Simulator):
+            raise InvalidArgument(
+                "`model` must be a model for RecedingHorizon, whose guides need its densities, but is a Simulator. "
+                "Take MPPI, CEM or SMCPlanner, or write the dynamics as a ContinuousModel."
+            )
         self.model, self.world = model, world_of(model)
         if isinstance(guide, type):
             raise InvalidArgument(
@@ -143,14 +151,14 @@ class RecedingHorizon:
         with seeded(self._random):
             self.latest = self.guide(remaining(self.model, t, state, steps), before)
             with torch.no_grad():
-                return _action_of(self.latest, state, deterministic)
+                return _action_of(self.latest, state, deterministic, isinstance(self.model, LineModel))
 
     def __repr__(self) -> str:
         """The model and the horizon."""
         return f"RecedingHorizon({self.model!r}, horizon {self.horizon})"
 
 
-def _action_of(guide: Any, state: Tensor, deterministic: bool) -> Tensor:
+def _action_of(guide: Any, state: Tensor, deterministic: bool, on_line: bool) -> Tensor:
     """The action of a guide in its first step.
 
     Raises:
@@ -166,11 +174,11 @@ def _action_of(guide: Any, state: Tensor, deterministic: bool) -> Tensor:
         row = blocks.log_policy[0][state].exp()
         return row.argmax() if deterministic else torch.multinomial(row, 1)[0]
     if is_object and isinstance(guide, HasStepPolicy | HasPlayedModel):
-        law = guide.policy(0, state[None])
+        law = guide.policy(0, state if on_line else state[None])  # on the line states and actions are numbers
         if not deterministic:
-            return law.sample()[0].double()
+            return law.sample().double().reshape(-1)
         try:
-            return law.mean[0].double()
+            return law.mean.double().reshape(-1)
         except (NotImplementedError, AttributeError):
             raise InvalidArgument("`deterministic` must be False for this policy, whose mean is not known.") from None
     raise InvalidArgument(

@@ -9,9 +9,11 @@ from torch import Tensor
 from ..errors import InvalidArgument
 from ..inference.local.vector_model import VectorModel, is_vector_model
 from ..models.continuous import ContinuousModel
+from ..models.line import LineModel
 from ..models.linear_quadratic import LinearQuadraticModel
 from ..models.planar import PlanarModel
 from ..models.tabular import TabularModel
+from ..problems.continuous.line import Line
 from ..problems.continuous.linear_quadratic import LinearQuadratic
 from ..problems.continuous.planar import Planar
 from ..runtime.arguments import shown
@@ -40,13 +42,18 @@ def remaining(model: Any, t: int, state: Tensor, steps: int) -> Any:
             lambda k, s: given.reward_at(t + int(k), s), steps, given.noise_covariance, state, final_reward=final
         )
         return PlanarModel(left, model.temperature, model.action_prior)
+    if isinstance(model, LineModel):
+        start, final = float(state), model.problem.final_reward if t + steps == model.problem.horizon else None
+        reached = model.problem.reward_at
+        line = Line(lambda k, s: reached(t + int(k), s), steps, model.problem.noise, start, final_reward=final)
+        return LineModel(line, model.temperature, model.action_prior)
     if isinstance(model, TabularModel):
         return _tabular(model, t, state, steps)
     if is_vector_model(model):
         return _vectors(model, t, state, steps)
     raise InvalidArgument(
-        "`model` must be a LinearQuadraticModel, a PlanarModel, a ContinuousModel or a TabularModel for a guide that "
-        f"is fitted anew at each step, but is {shown(model)}."
+        "`model` must be a LinearQuadraticModel, a PlanarModel, a LineModel, a ContinuousModel or a TabularModel for a "
+        f"guide that is fitted anew at each step, but is {shown(model)}."
     )
 
 

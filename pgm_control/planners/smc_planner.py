@@ -24,6 +24,7 @@ from .planner import Found, Planner
 from .rolling import valued
 from .terminal import TerminalValue
 from .weights import ESS, require_weight, shares
+from .worlds.simulated import SimulatorWorld
 from .worlds.world import Proposal
 
 ActionValue = Callable[[int, Tensor, Tensor], Tensor]
@@ -109,6 +110,8 @@ class SMCPlanner(Planner):
                 f"`action_value` must be a function of t, states and actions that returns reward units, but is "
                 f"{action_value!r}."
             )
+        if action_value is not None and isinstance(self.world, SimulatorWorld):
+            action_value = self.world.going_on(action_value)
         self.action_value, self.threshold = action_value, share("threshold", threshold)
         if beta != 1.0:  # a policy answers the noise, so that each step has an edge of its own
             self._edge = Edge(model, 1, terminal_value, "a policy with this `terminal_value`")

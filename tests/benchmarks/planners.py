@@ -1,8 +1,8 @@
 """Planners against exact answers: first actions of the scalar linear-quadratic problem, and returns on windy problems.
 
 `python -m tests.benchmarks.planners first` prints the mean first action at s₀ = 1, over 16 copies, beside the exact
-one. `ledge` and `windy_pendulum` play episodes: with the settings below, which were fixed before the runs that the
-tables quote, every row has as many plans and sweeps. `--episodes 256 --seeds 5` are the sizes of the tables.
+one. `ledge`, `windy_pendulum` and `hurry` play episodes: with the settings below, which were fixed before the runs that
+the tables quote, every row has as many plans and sweeps. `--episodes 256 --seeds 5` are the sizes of the tables.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from pgm_control import LinearQuadraticModel, infer
+from pgm_control import LinearQuadraticModel, LineModel, infer
 from pgm_control.inference.local.vector_model import payoff, vector_model_of
 from pgm_control.models import continuous_zoo
 from pgm_control.planners import CEM, MPPI, SMCPlanner
@@ -22,7 +22,7 @@ from pgm_control.runtime.randomness import seeded
 from ..linear_quadratics import scalar
 
 FIRST = ((1.0, 16, 8192), (0.0, 64, 8192), (-0.2, 128, 16384))  # β, M, K
-SPREAD = {"gusty_ledge": 0.4, "windy_pendulum": 2.0}
+SPREAD = {"gusty_ledge": 0.4, "windy_pendulum": 2.0, "hurry": 0.5}
 PLANS, SWEEPS, NOISES = 512, 2, 16
 COPIES = 16
 
@@ -41,6 +41,8 @@ def rows(spread: float) -> Mapping[str, Callable[[Any, int], Any]]:
 
 def played(model: Any, planner: Any, episodes: int, seed: int) -> torch.Tensor:
     """The returns of episodes side by side, whose noise is that of another seed than the planner's."""
+    if isinstance(model, LineModel):
+        return played_on_the_line(model, planner, episodes, seed)
     vectors = vector_model_of(model)
     assert vectors is not None
     with seeded(seed):
@@ -55,6 +57,18 @@ def played(model: Any, planner: Any, episodes: int, seed: int) -> torch.Tensor:
         total = total + payoff(vectors, t, state, action, ahead) * vectors.temperature
         state = ahead
     return total
+
+
+def played_on_the_line(model: LineModel, planner: Any, episodes: int, seed: int) -> torch.Tensor:
+    """The same for a known start on the line."""
+    states, noise = [torch.full((episodes,), model.problem.initial_mean, dtype=torch.float64)], torch.Generator()
+    noise.manual_seed(seed)
+    planner.reset()
+    for _ in range(model.problem.horizon):
+        action = planner.act(states[-1][:, None])[:, 0]
+        with seeded(noise):
+            states.append(model.problem.next_state(states[-1], action).sample())
+    return model.problem.returns(torch.stack(states, 1))
 
 
 def returns(name: str, episodes: int, seeds: int, only: str) -> None:

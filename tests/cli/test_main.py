@@ -107,6 +107,12 @@ def test_help_imports_nothing_slow(args):
         ["learn-reward", "restaurant", "--demonstrations", "no_such_file.npz"],
         ["learn-reward", "restaurant"],
         ["bench", "--jobs", "0"],
+        ["plan", "windy_brige"],
+        ["plan", "CartPole-v1"],
+        ["plan", "windy_bridge", "--planner", "mpi"],
+        ["plan", "windy_bridge", "--num-plans", "1"],
+        ["plan", "windy_bridge", "--temperature", "ess:2"],
+        ["plan", "windy_bridge", "--planner", "receding", "--num-plans", "8"],
     ],
 )
 def test_a_list_and_a_rejected_value_do_not_wait_for_torch(args):
@@ -525,7 +531,7 @@ def test_other_commands_refuse_a_continuous_problem(capsys):
         more = ["--num-episodes", "2"] if command == "learn-reward" else []
         status, _, err = run(capsys, command, "hurry", *more)
         assert status == 2
-        assert "hurry is a continuous problem, without tables: the commands compare and report take it" in err
+        assert "hurry is a continuous problem, without tables: the commands compare, report and plan take it" in err
     status, _, err = run(capsys, "compare", "hurry", "--temperature", "auto")
     assert status == 2
     assert "must be a number for hurry" in err

@@ -3,7 +3,7 @@
 from typing import Any, final
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...errors import InvalidArgument
@@ -97,6 +97,17 @@ class TabularWorld:
         if t == self.horizon - 1:
             reward = reward + self._last[ahead]
         return Moved(ahead, reward)
+
+    def ended(self) -> Bool[Tensor, " state"]:
+        """The states that no action leaves, without a reward: those in which an episode has ended."""
+        model, steps = self._model, range(self.horizon)
+        stays = self._successor == torch.arange(self.num_states)[:, None, None]
+        found = self._last == 0
+        for t in steps if model.mdp.probability.ndim > 3 or model.mdp.reward.ndim > 3 else (0,):
+            possible = at_time(model.mdp.probability, t, 3) > 0
+            idle = stays & (at_time(model.mdp.reward, t, 3) == 0)
+            found = found & (idle | ~possible).flatten(1).all(1)
+        return found
 
     def _indices(self, name: str, given: Any) -> tuple[Int[Tensor, " episode"], bool]:
         found = numbers(name, given, InvalidArgument).detach().cpu()

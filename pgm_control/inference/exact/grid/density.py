@@ -66,6 +66,17 @@ class PlaneDensity(TorchDistribution):
         z = self.mesh.low + (torch.stack([i, j], -1) + tent) * self.mesh.spacing
         return z @ self.mesh.axes.T - self.shift
 
+    @property
+    def mean(self) -> Float[Tensor, "*batch 2"]:
+        """The mean of s. It costs the whole mesh for each member of the batch."""
+        column = torch.softmax(self._column_masses(), -1)
+        rows = self.table + self._factor(1)[..., None, :]
+        empty = torch.isneginf(rows).all(-1, keepdim=True)
+        row = torch.softmax(torch.where(empty, 0.0, rows), -1)
+        x = (column * self.mesh.nodes(0)).sum(-1)
+        y = (column * (row * self.mesh.nodes(1)).sum(-1)).sum(-1)
+        return torch.stack([x, y], -1) @ self.mesh.axes.T - self.shift
+
     def log_prob(self, value: Float[Tensor, "*all 2"]) -> Float[Tensor, "*all"]:
         """The log-density of s, in nats."""
         place = (self.mesh.coordinates(value + self.shift) - self.mesh.low) / self.mesh.spacing
@@ -129,6 +140,11 @@ class LineDensity(TorchDistribution):
         uniform = torch.rand((*shape, 3), dtype=self.table.dtype, device=self.table.device)
         node = _drawn(self.table, uniform[..., 0]) + uniform[..., 1] + uniform[..., 2] - 1.0
         return self.mesh.low[0] + node * self.mesh.spacing[0]
+
+    @property
+    def mean(self) -> Float[Tensor, "*batch"]:
+        """The mean of the number."""
+        return (torch.softmax(self.table, -1) * self.mesh.nodes(0)).sum(-1)
 
     def log_prob(self, value: Float[Tensor, "*all"]) -> Float[Tensor, "*all"]:
         """The log-density of the number, in nats."""

@@ -109,6 +109,14 @@ def test_it_is_a_guide(free, clamped):
     assert estimate_elbo(free.model, free, 500, seed=0).mean == pytest.approx(free.log_evidence, abs=0.1)
 
 
+def test_the_mean_of_a_policy_is_that_of_its_draws(free, clamped):
+    state = torch.tensor([0.0, 2.5], dtype=torch.float64)
+    for found in (free, clamped):
+        law = found.policy(2, state)
+        draws = law.sample((20_000,))
+        assert torch.allclose(law.mean, draws.mean(0), atol=5 * float(draws.std()) / 20_000**0.5)
+
+
 @pytest.mark.parametrize("beta", [-0.1, -1e-4])
 def test_any_adversary_of_hurry_has_broken_down(beta):
     with pytest.raises(OptimismBreakdown, match=r"`optimism` .* has broken down"):

@@ -234,6 +234,8 @@ def test_densities_off_the_mesh_are_normalised(free):
         assert float(total) == pytest.approx(1.0, abs=2e-3)
         mean = density.expand((2000,)).sample().mean(0)
         weight = density.log_prob(grid).exp()[:, None] * step**2
+        assert torch.allclose(density.mean, (weight * grid).sum(0), atol=5e-3)
+        assert torch.equal(density.expand((2,)).mean, density.mean.expand(2, 2))
         assert torch.allclose(mean, (weight * grid).sum(0), atol=0.09)
 
 

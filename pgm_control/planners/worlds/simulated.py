@@ -1,0 +1,110 @@
+"""A `Simulator` as a world for planners."""
+
+import math
+from collections.abc import Callable
+from typing import Any, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...errors import InvalidArgument
+from ...runtime.arguments import shown
+from ...runtime.array_like import numbers
+from .gaussian_proposal import GaussianProposal
+from .simulator import Simulator
+from .vectors import checked_states, deviations
+from .world import Moved
+
+
+@final
+class SimulatorWorld:
+    """A `Simulator` as a world. Its states have one more number, which is 1 from the end of an episode on.
+
+    Attributes:
+        horizon, temperature: T and τ.
+        state_axes: 1.
+        prior_sees_state: False.
+        num_states, num_actions: the sizes, without that number.
+    """
+
+    def __init__(self, simulator: Simulator) -> None:
+        """Take the simulator."""
+        self.simulator = simulator
+        self.horizon, self.temperature = simulator.horizon, simulator.temperature
+        self.state_axes, self.prior_sees_state = 1, False
+        self.num_states, self.num_actions = simulator.num_states, simulator.num_actions
+        self._low, self._high = torch.as_tensor(simulator.action_low), torch.as_tensor(simulator.action_high)
+        self._log_density = -float((self._high - self._low).log().sum())
+
+    def states(self, state: Any) -> tuple[Float[Tensor, "episode state"], bool]:
+        """The states of an argument, and whether it was a single one."""
+        found, single = checked_states(state, self.num_states)
+        return _begun(found), single
+
+    def observed(self, observation: Any) -> tuple[Float[Tensor, "episode state"], bool]:
+        """The states of observations, and whether it was a single one.
+
+        Raises:
+            InvalidArgument: unless each observation is a vector of finite numbers.
+        """
+        found = numbers("observation", observation, InvalidArgument).detach().to("cpu", torch.float64)
+        if found.ndim not in (1, 2) or not found.numel() or not bool(found.isfinite().all()):
+            raise InvalidArgument(
+                "`observation` must be a vector of finite numbers, or one in each row of a batch, but has shape "
+                f"{tuple(found.shape)}{' and other numbers' if found.numel() else ''}."
+            )
+        return _begun(self.simulator.located(found[None] if found.ndim == 1 else found)), found.ndim == 1
+
+    def proposal(self, t: int, state: Tensor, steps: int, spread: Any, temperature: float) -> GaussianProposal:
+        """Gaussians with the mean and the deviation of the uniform action prior, within its box."""
+        size = len(state), steps, self.num_actions
+        scale = deviations(spread, ((self._high - self._low) / math.sqrt(12)).expand(size))
+        return GaussianProposal((0.5 * (self._low + self._high)).expand(size), scale, self._low, self._high)
+
+    def like(self) -> Float[Tensor, " action"]:
+        """Zeros of the shape of an action."""
+        return torch.zeros(self.num_actions, dtype=torch.float64)
+
+    def played(self, centre: Float[Tensor, "episode step action"]) -> Float[Tensor, "episode step action"]:
+        """The plans themselves."""
+        return centre
+
+    def log_prior(self, t: int, state: Tensor, action: Tensor) -> Tensor:
+        """The log-density of the uniform prior, in nats; proposals draw no action beyond the box."""
+        return action.new_full(action.shape[:-1], self._log_density)
+
+    def move(self, t: int, state: Tensor, action: Tensor) -> Moved:
+        """One step, with noise of torch's global generator, which the planner seeds."""
+        front = state.shape[:-1]
+        flat = state.reshape(-1, self.num_states + 1)
+        many = action.expand(*front, self.num_actions).reshape(-1, self.num_actions)
+        at, over = flat[:, :-1], flat[:, -1] > 0
+        ahead, reward, ended = self.simulator.moved(at, many, torch.default_generator)
+        ahead = torch.where(over[:, None], at, ahead)
+        reward = torch.where(over, 0.0, reward)
+        found = torch.cat((ahead, (over | ended).double()[:, None]), -1)
+        return Moved(found.reshape(state.shape), reward.reshape(front))
+
+    @staticmethod
+    def going_on(value: Callable[..., Any]) -> Callable[..., Any]:
+        """A function of t, states and perhaps actions, as one of states of this world: 0 after the end of an episode.
+
+        What the function returns is checked by its caller.
+        """
+
+        def at(t: int, state: Tensor, *action: Tensor) -> Any:
+            found = value(t, state[..., :-1], *action)
+            fits = isinstance(found, Tensor) and found.shape == state.shape[:1]
+            return torch.where(state[:, -1] > 0, 0.0, found) if fits else found
+
+        return at
+
+    def __repr__(self) -> str:
+        """The sizes."""
+        return f"SimulatorWorld({shown((self.num_states, self.num_actions, self.horizon))})"
+
+
+def _begun(state: Float[Tensor, "episode state"]) -> Float[Tensor, "episode state_and_end"]:
+    """States of episodes that go on."""
+    return torch.cat((state, state.new_zeros(len(state), 1)), -1)

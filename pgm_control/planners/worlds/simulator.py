@@ -1,0 +1,212 @@
+"""A simulator as a function of states, which can be set, with noise that is drawn anew."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...errors import InvalidArgument, InvalidProblem
+from ...runtime.arguments import positive, shown, whole
+from ...runtime.array_like import ArrayLike, numbers
+from ...runtime.programs import require_callable
+from ...text.one_line import one_line
+
+_TRIED = 3  # states, with different actions
+
+
+@final
+@dataclass(frozen=True, eq=False, repr=False)
+class Simulator:
+    r"""Dynamics and rewards as one function of a batch of states, to plan with: a `model` of `MPPI` and other planners.
+
+    It stands for the trajectory model
+
+    $$\tilde p = \prod_{t=0}^{T-1} U(a_t;\, \mathtt{low}, \mathtt{high})\, p(s_{t+1}, r_t \mid s_t, a_t)\,
+        \exp(r_t/\tau),$$
+
+    of which `step` draws $s_{t+1}$ and $r_t$, for as many states as it is given. After the end of an episode there is
+    no further reward. Dynamics and rewards depend on time only if the state contains it.
+
+    All noise must come from the generator that `step` is given. An environment that is copied with its random numbers
+    shows a planner the future, which earns more than the free posterior; a `step` whose noise comes from elsewhere is
+    refused, as far as two calls with equal generators show it.
+
+        >>> import torch
+        >>> from pgm_control.planners import MPPI, Simulator
+        >>> def walk(state, action, generator):
+        ...     ahead = state + action + 0.1 * torch.randn(state.shape, generator=generator, dtype=state.dtype)
+        ...     return ahead, -(ahead**2).sum(-1)
+        >>> simulator = Simulator(walk, start=[1.0], action_low=[-1.0], action_high=[1.0], horizon=5)
+        >>> MPPI(simulator, num_plans=64, seed=0).act([1.0]).shape
+        torch.Size([1])
+
+    Attributes:
+        step: a function of states (batch, n), actions (batch, m) and a torch generator that returns the next states
+            (batch, n), the rewards (batch), in reward units, and if episodes can end a third value (batch), whether
+            this one has ended. Tensors are of float64; numpy arrays may be returned.
+        start: a state that the simulator can be in, n finite numbers. `step` is tried in it; planners begin anywhere.
+        action_low, action_high: the bounds of actions, m finite numbers each. The action prior is uniform between them.
+        horizon: T, the number of actions.
+        temperature: τ, in reward units per nat.
+        observe: the observations of states, (batch, n) to (batch, k); None where the state is the observation. A
+            critic that serves as a terminal value sees what it returns.
+        locate: the states of observations, (batch, k) to (batch, n), with which `predict` acts in a live environment;
+            None where the observation begins with the state.
+    """
+
+    step: Callable[[Tensor, Tensor, torch.Generator], Any]
+    start: Float[Tensor, " state"] | ArrayLike
+    action_low: Float[Tensor, " action"] | ArrayLike
+    action_high: Float[Tensor, " action"] | ArrayLike
+    horizon: int
+    temperature: float = 1.0
+    observe: Callable[[Tensor], Any] | None = None
+    locate: Callable[[Tensor], Any] | None = None
+
+    __repr__ = one_line
+
+    def __post_init__(self) -> None:
+        """Check the arguments, with two calls of `step` for three copies of the start.
+
+        Raises:
+            InvalidArgument: if an argument does not fit; the message names it.
+            InvalidProblem: if `step`, `observe` or `locate` does not return what it must.
+        """
+        require_callable("step", self.step, "states", "actions", "generator")
+        start = _vector("start", self.start)
+        low, high = _vector("action_low", self.action_low), _vector("action_high", self.action_high)
+        if low.shape != high.shape or not bool((low < high).all()):
+            raise InvalidArgument(
+                f"`action_low` must be below `action_high`, one number for each coordinate of an action, but they are "
+                f"{shown(low.tolist())} and {shown(high.tolist())}."
+            )
+        stored: dict[str, Any] = {
+            "start": start,
+            "action_low": low,
+            "action_high": high,
+            "horizon": whole("horizon", self.horizon),
+            "temperature": positive("temperature", self.temperature),
+        }
+        for name in ("observe", "locate"):
+            if (given := getattr(self, name)) is not None:
+                require_callable(name, given, "batch")
+        for name, value in stored.items():
+            object.__setattr__(self, name, value)
+        self._try()
+
+    @property
+    def num_states(self) -> int:
+        """n, the numbers of a state."""
+        return torch.as_tensor(self.start).shape[0]
+
+    @property
+    def num_actions(self) -> int:
+        """m, the numbers of an action."""
+        return torch.as_tensor(self.action_low).shape[0]
+
+    def moved(self, state: Tensor, action: Tensor, generator: torch.Generator) -> "tuple[Tensor, Tensor, Tensor]":
+        """The next states, the rewards, and whether the episodes have ended, checked.
+
+        Raises:
+            InvalidProblem: unless they have the shapes that they must have.
+        """
+        found = self.step(state, action, generator)
+        count = len(found) if isinstance(found, tuple | list) else 0
+        if count not in (2, 3):
+            raise InvalidProblem(
+                "`step` must return the next states and the rewards, and if episodes can end whether they have ended, "
+                f"but returns {shown(found)}."
+            )
+        ahead, reward = (numbers("step", each, InvalidProblem).detach().double().cpu() for each in found[:2])
+        ended = torch.zeros(len(state), dtype=torch.bool)
+        if count == 3:
+            ended = numbers("step", found[2], InvalidProblem).detach().cpu() != 0
+        if ahead.shape != state.shape or reward.shape != state.shape[:1] or ended.shape != state.shape[:1]:
+            shapes = tuple(ahead.shape), tuple(reward.shape), tuple(ended.shape)
+            raise InvalidProblem(
+                f"`step` must return next states of shape {tuple(state.shape)}, and rewards and ends of shape "
+                f"({len(state)},), but returns shapes {shapes[0]}, {shapes[1]}{f' and {shapes[2]}' * (count == 3)}."
+            )
+        return ahead, reward, ended
+
+    def observed(self, state: Float[Tensor, "batch state"]) -> Float[Tensor, "batch observation"]:
+        """The observations of states."""
+        return state if self.observe is None else _rows("observe", self.observe(state), len(state))
+
+    def located(self, observation: Float[Tensor, "batch observation"]) -> Float[Tensor, "batch state"]:
+        """The states of observations.
+
+        Raises:
+            InvalidArgument: if observations have fewer numbers than a state.
+        """
+        if self.locate is not None:
+            found = _rows("locate", self.locate(observation), len(observation))
+            if found.shape[1] != self.num_states:
+                raise InvalidProblem(
+                    f"`locate` must return states of {self.num_states} numbers, but returns {found.shape[1]}."
+                )
+            return found
+        if observation.shape[-1] < self.num_states:
+            raise InvalidArgument(
+                f"`observation` must begin with a state of {self.num_states} numbers, but has {observation.shape[-1]}. "
+                "Give the Simulator a function `locate` of observations."
+            )
+        return observation[:, : self.num_states]
+
+    def _try(self) -> None:
+        """Call `step` twice with equal generators, and the functions of observations."""
+        low, high = torch.as_tensor(self.action_low), torch.as_tensor(self.action_high)
+        state = torch.as_tensor(self.start).expand(_TRIED, -1).clone()
+        share = torch.linspace(0.25, 0.75, _TRIED, dtype=torch.float64)[:, None]
+        action = low + share * (high - low)
+        twice: list[tuple[Tensor, Tensor, Tensor]] = []
+        for _ in range(2):
+            given = state.clone(), action.clone(), torch.Generator().manual_seed(0)
+            try:
+                twice.append(self.moved(*given))
+            except InvalidProblem:
+                raise
+            except Exception as failure:  # of the user's code
+                raise InvalidProblem(
+                    f"`step` must be a function of states ({_TRIED}, {self.num_states}), actions ({_TRIED}, "
+                    f"{self.num_actions}) and a generator, but raises {type(failure).__name__}: {failure}."
+                ) from failure
+            if not torch.equal(given[0], state) or not torch.equal(given[1], action):
+                raise InvalidProblem("`step` must leave its arguments as they are, but writes into them. Copy them.")
+        ahead, reward, _ = twice[0]
+        if not bool(ahead.isfinite().all()) or bool(reward.isnan().any()):
+            raise InvalidProblem("`step` must return finite states, and rewards that are numbers, but does not.")
+        if any(not torch.equal(one, other) for one, other in zip(*twice, strict=True)):
+            raise InvalidProblem(
+                "`step` must draw its noise from the generator that it is given, but two calls with equal generators "
+                "differ: its noise comes from elsewhere. Pass generator=generator to torch's functions."
+            )
+        self.located(self.observed(state))
+
+
+def _vector(name: str, given: Any) -> Float[Tensor, " coordinate"]:
+    """A vector of finite numbers, or one number as a vector.
+
+    Raises:
+        InvalidArgument: if it is none.
+    """
+    found = numbers(name, given, InvalidArgument).detach().to("cpu", torch.float64)
+    found = found[None] if found.ndim == 0 else found
+    if found.ndim != 1 or not found.numel() or not bool(found.isfinite().all()):
+        raise InvalidArgument(f"`{name}` must be a vector of finite numbers, but is {shown(given)}.")
+    return found.clone()
+
+
+def _rows(name: str, given: Any, count: int) -> Float[Tensor, "batch coordinate"]:
+    """What a function of a batch returned, one row for each.
+
+    Raises:
+        InvalidProblem: unless it is a matrix with that many rows.
+    """
+    found = numbers(name, given, InvalidProblem).detach().to("cpu", torch.float64)
+    if found.ndim != 2 or len(found) != count:
+        raise InvalidProblem(f"`{name}` must return {count} rows for {count}, but returns shape {tuple(found.shape)}.")
+    return found
