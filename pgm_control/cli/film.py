@@ -12,6 +12,8 @@ import torch
 from ..environments.checked import Checked
 from ..environments.rollout import Predictor
 from ..errors import InvalidArgument, MissingExtra
+from ..learners.action_masks import ActionMasks
+from ..learners.learner import Learner
 from ..problems.gymnasium_envs import made
 from ..runtime.files import write_whole
 from ..runtime.randomness import seeded
@@ -70,6 +72,16 @@ def film(
     frames[0].save(buffer, "GIF", save_all=True, append_images=frames[1:], duration=round(1000 / speed), loop=0)
     write_whole(path, buffer.getvalue())
     return len(frames) - 1
+
+
+def observed_by(learner: Learner, env: str) -> Callable[..., gymnasium.Env]:
+    """The environment of an id as the learner observes it, with its action masks if it keeps to these."""
+
+    def make(**options: Any) -> gymnasium.Env:
+        found = made(env, **options)
+        return ActionMasks(found) if learner.config.get("action_masks", False) else found
+
+    return make
 
 
 def _drawing(drawn: gymnasium.Env, env: str) -> Any:

@@ -7,7 +7,6 @@ import math
 import shlex
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,19 +15,9 @@ import gymnasium
 from ..chance.risk import Risk
 from ..environments.rollout import Rollout
 from ..errors import EnvironmentFailure, InvalidArgument, InvalidCheckpoint, MissingExtra, PGMControlError
-from ..learners import (
-    SAC,
-    ActionMasks,
-    KeepBest,
-    Learner,
-    MaxEntPolicyGradient,
-    OriginalSAC,
-    SoftQLearning,
-    StopAtReturn,
-)
+from ..learners import SAC, KeepBest, Learner, MaxEntPolicyGradient, OriginalSAC, SoftQLearning, StopAtReturn
 from ..learners.learning import LearningStatus
 from ..plot.progress import curve
-from ..problems.gymnasium_envs import made
 from ..runtime.progress import Progress
 from ..text.tables import grid
 from .freed_memory import keep_freed_memory
@@ -140,10 +129,10 @@ def play(path: Path, num_episodes: int, seed: int, stochastic: bool, gif: Path |
     policy = _made(lambda: folder.policy(_class_in(folder, facts)), facts["env"])
     frames = None
     if gif is not None:  # first, because what is missing for it is said at once
-        from .film import film
+        from .film import film, observed_by
 
         env, device = facts["env"], policy.device
-        make = partial(_world, env, bool(policy.config.get("action_masks", False)))
+        make = observed_by(policy, env)
         frames = _made(lambda: film(policy, env, seed, not stochastic, gif, device, make), env)
     how = "actions sampled from the policy" if stochastic else "the most probable actions"
     say(f"{facts['algorithm']} on {facts['env']}, after {policy.total_steps} steps, {how}:\n")
@@ -159,12 +148,6 @@ def play(path: Path, num_episodes: int, seed: int, stochastic: bool, gif: Path |
         say(f"\nNext, let it learn the {left} steps that are left:\n  {folder.go_on}")
     else:
         say(f"\nNext, let it learn longer:\n  {folder.go_on} --total-steps {2 * policy.total_steps}")
-
-
-def _world(env: str, has_masks: bool, **options: Any) -> gymnasium.Env:
-    """The environment of a film, as the learner observes it."""
-    found = made(env, **options)
-    return ActionMasks(found) if has_masks else found
 
 
 def _begun(asked: Mapping[str, Any]) -> _Run:

@@ -184,3 +184,15 @@ def test_what_cannot_be_normalised_is_refused_by_name():
         SAC("CartPole-v1", normalise_observations="yes")  # pyright: ignore[reportArgumentType]
     assert SAC("CartPole-v1", action_prior=[0.3, 0.7], normalise_observations=True).normaliser is not None
     assert SAC(Noisy).normaliser is None
+
+
+@pytest.mark.parametrize("kind", [SAC, SoftQLearning, OriginalSAC])
+def test_state_values_are_those_of_normalised_observations(kind):
+    """The values of the same learner without its normaliser, at observations that are normalised by hand."""
+    learner: Any = made(kind, lambda: gymnasium.make("CartPole-v1"))
+    learner.learn(60)
+    seen = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+    found, normal = learner.state_value(seen), learner.normaliser(seen)
+    learner.normaliser = None
+    torch.testing.assert_close(found, learner.state_value(normal))
+    assert not torch.allclose(found, learner.state_value(seen))
