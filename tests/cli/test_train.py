@@ -19,9 +19,9 @@ from small_environments import Counting, Noisy, equal, whole
 from pgm_control import MissingExtra
 from pgm_control.cli import main as cli
 from pgm_control.cli import train as _train_command
-from pgm_control.cli.film import film
+from pgm_control.cli.film import film, observed_by
 from pgm_control.cli.run_folder import RunFolder
-from pgm_control.learners import SAC, EvaluationPoint
+from pgm_control.learners import SAC, EvaluationPoint, SoftQLearning
 from pgm_control.plot.progress import curve
 
 pytestmark = pytest.mark.slow
@@ -624,3 +624,15 @@ def test_a_run_stops_at_a_return_and_keeps_the_best(capsys, tmp_path):
         2,
         "pgm-control: --keep-best needs evaluations, but --evaluate-every is 0. Leave one of them out.\n",
     )
+
+
+def test_a_run_with_masks_is_played_and_filmed_with_them(capsys, tmp_path):
+    args = ["train", "soft_q", "Taxi-v4", "--seed", "0", "--temperature", "0", *TINY, "--option", "action_masks=true"]
+    assert run(capsys, *args, "--total-steps", "20", "--evaluate-every", "0", "--out", "x")[0] == 0
+    status, out, err = run(capsys, "play", "x", "--num-episodes", "1")
+    assert (status, err) == (0, "")
+    assert "1 episodes" in out
+    policy = RunFolder(tmp_path / "x").policy(SoftQLearning)
+    observation, _ = observed_by(policy, "Taxi-v4")().reset(seed=0)
+    assert set(observation) == {"action_mask", "observation"}
+    assert policy.predict(observation)[0] in np.flatnonzero(observation["action_mask"])
