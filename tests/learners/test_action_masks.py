@@ -82,6 +82,7 @@ def limited(**given):
 # Exact answers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [1.0, 0.0])
 @pytest.mark.parametrize("kind", [SoftQLearning, SAC])
 def test_values_and_policies_are_those_over_allowed_actions(kind, temperature):
