@@ -95,6 +95,10 @@ class SkillEnv(gymnasium.Wrapper):
         self._scale, self._adds = positive("scale", scale), flag("adds_reward", adds_reward)
         self.observation_space = _with_skill(env.observation_space, discriminator.num_skills)
 
+    def __repr__(self) -> str:
+        """The environment, the number of skills, and which states pay."""
+        return f"SkillEnv({self.env}, {self.discriminator.num_skills} skills, when={self._when!r})"
+
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode and draw its skill, or take it from `options["skill"]`.
 

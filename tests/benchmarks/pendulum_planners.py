@@ -4,7 +4,7 @@
 with pytorch_mppi 0.9.1 and the same torch, if it is not installed here. Both planners have as many plans and steps, act
 in copies of the environment with the same starts, in float64 on one thread, and decide in turns, so that both are timed
 in one run. pytorch_mppi has the settings of its own example: λ = 1, a noise of variance 10, bounds of ±2. Ours has the
-defaults, with one draw of the noise, as there is none. The last row of each size is ours with all episodes side by side.
+defaults, with one draw of the noise, as there is none. The last row of a size is ours with all episodes side by side.
 """
 
 import argparse

@@ -34,7 +34,7 @@ def read(text):
 
 def by_quadrature(shown, size, exact):
     """A guide: log E exp(worth/τ) or E worth/τ of noisy plays, by the trapezoidal rule over the last clean number."""
-    place = torch.linspace(-8, 8, 1601)
+    place = torch.linspace(-8, 8, 801)
     lands = torch.softmax(-0.5 * ((place - place[:, None]) / 0.6) ** 2, 1)
     worth = (shown.reward(place) if size == 2 else lands @ shown.reward(place)) / 0.5
     first, both = 1.5**2, 1.5**2 + 0.6**2
@@ -61,13 +61,13 @@ def test_guides_without_errors_of_learning_lead_where_the_page_says(shown, size,
     """Exact guidance to the posterior, its first order elsewhere; 60 steps of noise leave a bias of some hundredths."""
     torch.manual_seed(0)
     torch.set_default_dtype(torch.float32)
-    plans = shown.draw(size, by_quadrature(shown, size, exact), 3000)
+    plans = shown.draw(size, by_quadrature(shown, size, exact), 1500)
     high, imagined, true = wanted
     share = float((plans[:, 0] > 1).double().mean())
-    assert share == pytest.approx(high, abs=0.008 + 4 * math.sqrt(high * (1 - high) / 3000))
+    assert share == pytest.approx(high, abs=0.008 + 4 * math.sqrt(high * (1 - high) / 1500))
     if imagined is not None:
         assert float(shown.reward(plans[:, 1]).mean()) == pytest.approx(imagined, abs=0.12)
-    spread = torch.randn(3000, 20)
+    spread = torch.randn(1500, 20)
     assert float(shown.reward(plans[:, :1] + 0.6 * spread).mean()) == pytest.approx(true, abs=0.12)
 
 
