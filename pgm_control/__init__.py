@@ -298,6 +298,8 @@ if TYPE_CHECKING:
     from .intrinsic.skills import skills as skills
     from .intrinsic.skills import Skills as Skills
     from .intrinsic.skills import SkillStatus as SkillStatus
+    from .intrinsic.skill_env import SkillEnv as SkillEnv
+    from .intrinsic.discriminator import SkillDiscriminator as SkillDiscriminator
     from .intrinsic.empowerment import empowerment as empowerment
     from .intrinsic.empowerment import Empowerment as Empowerment
     from .intrinsic.empowerment import EmpowermentStatus as EmpowermentStatus

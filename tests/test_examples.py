@@ -23,6 +23,7 @@ EXAMPLES = sorted(set(FOLDER.glob("*.py")) - {FOLDER / "notebook.py"})  # the no
 GALLERY = [path for path in EXAMPLES if path.name[0].isdigit()]
 LONG = (  # these run long, and print times, or results of learning and of long chains
     "13_at_scale", "15_against_a_simulator", "24_how_optimistic_are_they", "39_sac_in_both_forms",
+    "42_planning_by_diffusion",
 )  # fmt: skip
 FITTED = (
     "03_cliff",

@@ -13,6 +13,7 @@ import linear_gaussian
 import numpy as np
 import pyro.distributions as dist
 import torch
+from gymnasium.spaces import Discrete
 from problems import random_mdp
 
 import pgm_control as pgm
@@ -261,6 +262,14 @@ add("KLBudget", lambda: {"dynamics": 0.1, "per": "event", "adversarial": True})
 add("temperature_for", lambda: {"model": model(), "optimism": 0.0, "share_of_best": 0.5})
 add("learn_prior", lambda: {"model": model(), "max_steps": 2})
 add("skills", lambda: {"model": model(), "num_skills": 2, "max_steps": 2, "starts": 1, "seed": 0})
+add("SkillDiscriminator", lambda: {"space": Discrete(16), "num_skills": 2, "hidden": (4,), "capacity": 50, "seed": 0})
+add(
+    "SkillEnv",
+    lambda: {
+        "env": gymnasium.make("FrozenLake-v1"),
+        "discriminator": pgm.SkillDiscriminator(Discrete(16), 2, capacity=50, seed=0),
+    },
+)
 add("empowerment", lambda: {"model": model(), "horizon": 1, "states": [0]})
 add("MixtureELBO", lambda: {"num_particles": 2})
 add("WindowGuide", lambda: {"model": PartiallyObservedModel(pomdp()), "window": 1})
