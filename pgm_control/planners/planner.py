@@ -162,11 +162,12 @@ class Planner(ABC):
         seen, single = self.world.observed(observation)
         time, centres = self._memory(len(seen), state, episode_start)
         action: np.ndarray | None = None
-        for t in np.unique(time):
-            rows = np.flatnonzero(time == t)
+        together = bool((time == time[0]).all())
+        for t in time[:1] if together else np.unique(time):
+            rows = slice(None) if together else np.flatnonzero(time == t)
             kept = 0 if t == 0 else self._steps(int(t) - 1) - 1
             begin = None if kept == 0 or centres is None else torch.as_tensor(centres[rows, :kept])
-            found = self._planned(seen[torch.as_tensor(rows)], int(t), begin)
+            found = self._planned(seen[rows], int(t), begin)
             played = self._played(found, deterministic).numpy()
             action = np.empty((len(seen), *played.shape[1:]), played.dtype) if action is None else action
             action[rows] = played

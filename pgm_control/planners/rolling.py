@@ -8,6 +8,7 @@ from torch import Tensor
 from ..errors import InvalidArgument, InvalidProblem
 from ..runtime.arguments import shown
 from .weights import Scores
+from .worlds.simulated import SimulatorWorld
 from .worlds.world import World
 
 _AT_ONCE = 1 << 17  # states that are simulated together: more do not fit into a cache
@@ -49,6 +50,18 @@ def roll_out(world: World, t: int, state: Tensor, plans: Tensor, noises: int, va
 
 def _rolled(world: World, t: int, state: Tensor, plans: Tensor, noises: int, value: Value | None) -> Scores:
     episodes, count, steps = plans.shape[:3]
+    if isinstance(world, SimulatorWorld):
+        total, prior, at = world.rolled(t, state, plans, noises)
+    else:
+        total, prior, at = _step_by_step(world, t, state, plans, noises)
+    if value is not None and t + steps < world.horizon:
+        total = total + valued(value, t + steps, at, at.shape[:3])
+    return Scores(total, prior.expand(episodes, count, prior.shape[-1]))
+
+
+def _step_by_step(world: World, t: int, state: Tensor, plans: Tensor, noises: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The returns, the log-priors, and the states after the last step."""
+    episodes, count, steps = plans.shape[:3]
     at = state[:, None, None].expand(episodes, count, noises, *state.shape[1:])
     total: Tensor | float = 0.0
     prior: Tensor | float = 0.0
@@ -57,11 +70,9 @@ def _rolled(world: World, t: int, state: Tensor, plans: Tensor, noises: int, val
         prior = prior + world.log_prior(t + k, at, action)
         at, reward = world.move(t + k, at, action)
         total = total + reward
-    if value is not None and t + steps < world.horizon:
-        total = total + valued(value, t + steps, at, at.shape[:3])
     assert isinstance(total, Tensor)
     assert isinstance(prior, Tensor)
-    return Scores(total, prior.expand(episodes, count, prior.shape[-1]))
+    return total, prior, at
 
 
 def valued(value: Value, t: int, state: Tensor, front: torch.Size) -> Tensor:

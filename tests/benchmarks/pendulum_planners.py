@@ -58,7 +58,7 @@ def ours(plans: int, steps: int, seed: int) -> Act:
     memory: list[Any] = [None]
 
     def act(seen: np.ndarray) -> np.ndarray:
-        action, memory[0] = planner.predict(seen, memory[0])
+        action, memory[0] = planner.predict(seen, memory[0], deterministic=True)
         return action
 
     return act

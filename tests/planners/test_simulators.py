@@ -37,7 +37,7 @@ def test_the_pendulum_is_that_of_gymnasium(gravity):
     states = np.stack([random.uniform(-15, 15, 400), random.uniform(-8, 8, 400)], 1)
     actions = random.uniform(-3, 3, (400, 1))  # Gymnasium clips the torque
     simulator = pendulum_simulator(gravity=gravity)
-    ahead, reward = simulator.step(torch.from_numpy(states), torch.from_numpy(actions), torch.Generator())
+    ahead, reward, _ = simulator.moved(torch.from_numpy(states), torch.from_numpy(actions), torch.Generator())
     for i in range(400):
         env.state = states[i].copy()
         observation, paid, *_ = env.step(actions[i])
@@ -55,6 +55,36 @@ def test_it_swings_the_live_pendulum_up():
     found = rollout("Pendulum-v1", planner, 2, seed=1, deterministic=True)
     assert found.lengths.tolist() == [200, 200]
     assert found.mean > -600.0, "a policy at random earns about -1200"
+
+
+def test_rewards_may_be_a_function_of_their_own():
+    """The same returns, and ends of episodes, with rewards step by step, and for all steps at once."""
+
+    def moving(state, action, generator):
+        ahead = regulator(state, action, generator)[0]
+        return ahead, ahead[:, 0] > 1.4
+
+    def paying(state, action, ahead):
+        return -0.5 * state[:, 0] ** 2 - 0.1 * action[:, 0] ** 2 + 0.01 * ahead[:, 0]
+
+    def both(state, action, generator):
+        ahead, ended = moving(state, action, generator)
+        return ahead, paying(state, action, ahead), ended
+
+    found = []
+    for simulator in (Simulator(both, **GIVEN), Simulator(moving, reward=paying, **GIVEN)):
+        plan = MPPI(simulator, **FEW).plan([[1.0], [0.2]])
+        assert SMCPlanner(simulator, optimism=1.0, **{**FEW, "num_noise_samples": 1}).act([1.0]).shape == (1,)
+        found.append(plan)
+    assert torch.equal(found[0].log_weights, found[1].log_weights)
+    assert torch.equal(found[0].action, found[1].action)
+
+
+def test_a_reward_of_another_shape_is_refused():
+    with pytest.raises(InvalidProblem, match="`reward` must return one number for each of 3 states"):
+        Simulator(lambda s, a, g: s, reward=lambda s, a, n: s, **GIVEN)
+    with pytest.raises(InvalidProblem, match="`step` must return the next states, and if"):
+        Simulator(lambda s, a, g: (s, s[:, 0], s[:, 0] > 0), reward=lambda s, a, n: s[:, 0], **GIVEN)
 
 
 def test_a_linear_quadratic_simulator_has_the_known_first_actions():

@@ -1,5 +1,6 @@
 """Plans of vectors as a proposal: independent Gaussians, within a box where the actions are bounded."""
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import final
@@ -31,7 +32,7 @@ class GaussianProposal:
 
     __repr__ = one_line
 
-    @property
+    @functools.cached_property
     def is_bounded(self) -> bool:
         """Whether there is a box."""
         return bool(self.low.isfinite().any() or self.high.isfinite().any())
@@ -39,13 +40,15 @@ class GaussianProposal:
     def draw(self, count: int) -> Float[Tensor, "episode plan step action"]:
         """Plans in pairs whose noises are opposite, which leaves each its distribution and makes means exact sooner."""
         episodes, steps, size = self.mean.shape
-        half = torch.randn(episodes, (count + 1) // 2, steps, size, dtype=self.mean.dtype)
-        noise = torch.cat((half, -half), 1)[:, :count]
+        shape = episodes, (count + 1) // 2, steps, size
         mean, deviation = self.mean[:, None], self.deviation[:, None]
         if not self.is_bounded:
-            return mean + deviation * noise
-        below, inside = self._masses()
-        share = (below[:, None] + torch.special.ndtr(noise) * inside[:, None]).clamp(1e-300, 1 - 1e-16)
+            half = torch.randn(shape, dtype=self.mean.dtype)
+            return mean + deviation * torch.cat((half, -half), 1)[:, :count]
+        below, inside = self._masses
+        half = torch.rand(shape, dtype=self.mean.dtype)
+        share = torch.addcmul(below[:, None], torch.cat((half, 1.0 - half), 1)[:, :count], inside[:, None])
+        share = share.clamp(1e-300, 1 - 1e-16)
         width = torch.where((self.high - self.low).isfinite(), self.high - self.low, 1.0)
         plans = mean + deviation * torch.special.ndtri(share)
         return torch.minimum(torch.maximum(plans, self.low + _EDGE * width), self.high - _EDGE * width)
@@ -55,7 +58,7 @@ class GaussianProposal:
         mean, deviation = self.mean[:, None], self.deviation[:, None]
         each = -0.5 * ((plans - mean) / deviation).square() - deviation.log() - _LOG_ROOT
         if self.is_bounded:
-            each = each - self._masses()[1][:, None].log()
+            each = each - self._masses[1][:, None].log()
         return each.sum(-1)
 
     def refitted(self, plans: Tensor, weight: Float[Tensor, "episode plan"], spread: bool) -> "GaussianProposal":
@@ -77,6 +80,7 @@ class GaussianProposal:
         """The means."""
         return self.mean
 
+    @functools.cached_property
     def _masses(self) -> tuple[Tensor, Tensor]:
         """The mass of the Gaussian below the box, and inside it."""
         below = torch.special.ndtr((self.low - self.mean) / self.deviation)

@@ -7,6 +7,7 @@ Sources:
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,15 +18,19 @@ _STEP, _FASTEST, _TORQUE = 0.05, 8.0, 2.0
 _MASS, _LENGTH = 1.0, 1.0
 
 
-def pendulum_simulator(horizon: int = 200, temperature: float = 1.0, gravity: float = 10.0) -> Simulator:
+def pendulum_simulator(
+    horizon: int = 200, temperature: float = 1.0, gravity: float = 10.0, largest_command: float = 6.0
+) -> Simulator:
     r"""The simulator of Gymnasium's Pendulum-v1 [towers2024], whose planners act in the live environment by `predict`.
 
     $$v' = \mathrm{clip}\bigl(v + .05\, (\tfrac{3 g}{2} \sin\varphi + 3 a),\, -8, 8\bigr), \qquad
         \varphi' = \varphi + .05\, v', \qquad r = -(\bar\varphi^2 + .1\, v^2 + .001\, a^2)$$
 
     States are (φ, v), angle and speed in rad and rad/s; φ = 0 is upright, and $\bar\varphi$ is φ in [−π, π). Actions
-    are torques within ±2. The observation of the environment is (cos φ, sin φ, v). There is no noise, so that every
-    optimism gives the same planner and `num_noise_samples=1` is enough.
+    are commands, which the pendulum, here and in Gymnasium, clips to torques within ±2. With commands within ±6 two
+    thirds of the action prior stand at the bounds, from which swinging up takes its energy; with ±2 it takes a swing
+    more. The observation of the environment is (cos φ, sin φ, v). There is no noise, so that every optimism gives the
+    same planner and `num_noise_samples=1` is enough.
 
         >>> from pgm_control.planners import MPPI, pendulum_simulator
         >>> planner = MPPI(pendulum_simulator(), num_plans=50, num_noise_samples=1, horizon=15, seed=0)
@@ -36,6 +41,7 @@ def pendulum_simulator(horizon: int = 200, temperature: float = 1.0, gravity: fl
         horizon: T, the steps of an episode; those of the environment are 200.
         temperature: τ, in reward units per nat.
         gravity: g, in m/s², as the argument `g` of the environment.
+        largest_command: the bound of actions, in N m.
 
     Raises:
         InvalidArgument: if an argument does not fit; the message names it.
@@ -43,24 +49,36 @@ def pendulum_simulator(horizon: int = 200, temperature: float = 1.0, gravity: fl
     References:
         [towers2024]
     """
-    g = positive("gravity", gravity)
+    g, largest = positive("gravity", gravity), positive("largest_command", largest_command)
 
-    def step(state: Tensor, action: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        angle, speed = state[:, 0], state[:, 1]
-        torque = action[:, 0].clamp(-_TORQUE, _TORQUE)
-        wrapped = torch.remainder(angle + math.pi, 2 * math.pi) - math.pi
-        cost = wrapped.square() + 0.1 * speed.square() + 0.001 * torque.square()
-        force = 3 * g / (2 * _LENGTH) * angle.sin() + 3.0 / (_MASS * _LENGTH**2) * torque
-        faster = (speed + force * _STEP).clamp(-_FASTEST, _FASTEST)
-        return torch.stack((angle + faster * _STEP, faster), -1), -cost
+    pulling, pushing = 3 * g / (2 * _LENGTH), 3.0 / (_MASS * _LENGTH**2)
+
+    def step(state: Tensor, action: Tensor, generator: torch.Generator) -> np.ndarray:
+        angle, speed = state.numpy().T  # numpy starts each of these small operations in a third of the time of torch
+        ahead = np.empty((angle.shape[0], 2))
+        push = np.sin(angle) + (pushing / pulling) * _within(action.numpy()[:, 0], _TORQUE)
+        ahead[:, 1] = faster = _within(speed + (pulling * _STEP) * push, _FASTEST)
+        ahead[:, 0] = angle + _STEP * faster
+        return ahead
+
+    def reward(state: Tensor, action: Tensor, ahead: Tensor) -> np.ndarray:
+        angle, speed = state.numpy().T
+        wrapped = np.remainder(angle + math.pi, 2 * math.pi) - math.pi
+        return -(wrapped**2 + 0.1 * speed**2 + 0.001 * _within(action.numpy()[:, 0], _TORQUE) ** 2)
 
     return Simulator(
         step,
         start=[math.pi, 0.0],
-        action_low=[-_TORQUE],
-        action_high=[_TORQUE],
+        reward=reward,
+        action_low=[-largest],
+        action_high=[largest],
         horizon=horizon,
         temperature=temperature,
         observe=lambda state: torch.stack((state[:, 0].cos(), state[:, 0].sin(), state[:, 1]), -1),
         locate=lambda seen: torch.stack((torch.atan2(seen[:, 1], seen[:, 0]), seen[:, 2]), -1),
     )
+
+
+def _within(number: np.ndarray, bound: float) -> np.ndarray:
+    """Clipped to ±bound; `numpy.clip` takes several times as long."""
+    return np.minimum(np.maximum(number, -bound), bound)

@@ -83,8 +83,41 @@ class SimulatorWorld:
         ahead, reward, ended = self.simulator.moved(at, many, torch.default_generator)
         ahead = torch.where(over[:, None], at, ahead)
         reward = torch.where(over, 0.0, reward)
-        found = torch.cat((ahead, (over | ended).double()[:, None]), -1)
-        return Moved(found.reshape(state.shape), reward.reshape(front))
+        over = over if ended is None else over | ended
+        return Moved(torch.cat((ahead, over.double()[:, None]), -1).reshape(state.shape), reward.reshape(front))
+
+    def rolled(
+        self,
+        t: int,
+        state: Float[Tensor, "episode state"],
+        plans: Float[Tensor, "episode plan step action"],
+        noises: int,
+    ) -> tuple[Float[Tensor, "episode plan noise"], Float[Tensor, "episode plan 1"], Tensor]:
+        """The returns and log-priors of plans, each under noises of its own, and the states after them."""
+        episodes, count, steps, size = plans.shape
+        front = episodes, count, noises
+        flat = state[:, None, None].expand(*front, state.shape[-1]).reshape(-1, state.shape[-1])
+        actions = plans.movedim(2, 0)[..., None, :].expand(steps, *front, size).reshape(steps, flat.shape[0], size)
+        over = flat[:, -1] > 0
+        states, rewards, paid = [flat[:, :-1].contiguous()], list[Tensor](), list[Tensor]()
+        can_end = bool(over.any())
+        for action in actions.unbind(0):
+            paid.append(~over)
+            ahead, reward, ended = self.simulator.stepped(states[-1], action, torch.default_generator)
+            states.append(torch.where(over[:, None], states[-1], ahead) if can_end else ahead)
+            if reward is not None:
+                rewards.append(reward)
+            if ended is not None:
+                over, can_end = over | ended, True
+        if rewards:
+            earned = torch.stack(rewards)
+        else:
+            before, after = torch.stack(states[:-1]).flatten(0, 1), torch.stack(states[1:]).flatten(0, 1)
+            earned = self.simulator.paid(before, actions.flatten(0, 1), after).reshape(steps, -1)
+        earned = torch.where(torch.stack(paid), earned, 0.0) if can_end else earned
+        prior = plans.new_full((episodes, count, 1), steps * self._log_density)
+        last = torch.cat((states[-1], over.double()[:, None]), -1)
+        return earned.sum(0).reshape(front), prior, last.reshape(*front, -1)
 
     @staticmethod
     def going_on(value: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, final
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -14,6 +15,7 @@ from ...runtime.array_like import ArrayLike, numbers
 from ...runtime.programs import require_callable
 from ...text.one_line import one_line
 
+_OF_REWARD = ("states", "actions", "next_states")
 _TRIED = 3  # states, with different actions
 
 
@@ -48,6 +50,8 @@ class Simulator:
             (batch, n), the rewards (batch), in reward units, and if episodes can end a third value (batch), whether
             this one has ended. Tensors are of float64; numpy arrays may be returned.
         start: a state that the simulator can be in, n finite numbers. `step` is tried in it; planners begin anywhere.
+        reward: the rewards (batch) of states, actions and next states, as a function of its own; `step` then returns no
+            rewards. Planners call it once for all steps of all plans, which takes less time than once a step.
         action_low, action_high: the bounds of actions, m finite numbers each. The action prior is uniform between them.
         horizon: T, the number of actions.
         temperature: τ, in reward units per nat.
@@ -63,6 +67,7 @@ class Simulator:
     action_high: Float[Tensor, " action"] | ArrayLike
     horizon: int
     temperature: float = 1.0
+    reward: Callable[[Tensor, Tensor, Tensor], Any] | None = None
     observe: Callable[[Tensor], Any] | None = None
     locate: Callable[[Tensor], Any] | None = None
 
@@ -90,9 +95,9 @@ class Simulator:
             "horizon": whole("horizon", self.horizon),
             "temperature": positive("temperature", self.temperature),
         }
-        for name in ("observe", "locate"):
+        for name, arguments in (("observe", ("batch",)), ("locate", ("batch",)), ("reward", _OF_REWARD)):
             if (given := getattr(self, name)) is not None:
-                require_callable(name, given, "batch")
+                require_callable(name, given, *arguments)
         for name, value in stored.items():
             object.__setattr__(self, name, value)
         self._try()
@@ -107,30 +112,60 @@ class Simulator:
         """m, the numbers of an action."""
         return torch.as_tensor(self.action_low).shape[0]
 
-    def moved(self, state: Tensor, action: Tensor, generator: torch.Generator) -> "tuple[Tensor, Tensor, Tensor]":
-        """The next states, the rewards, and whether the episodes have ended, checked.
+    def moved(
+        self, state: Tensor, action: Tensor, generator: torch.Generator
+    ) -> "tuple[Tensor, Tensor, Tensor | None]":
+        """The next states, the rewards, and whether the episodes have ended, checked; None where none can end.
+
+        Raises:
+            InvalidProblem: unless they have the shapes that they must have.
+        """
+        ahead, reward, ended = self.stepped(state, action, generator)
+        return ahead, self.paid(state, action, ahead) if reward is None else reward, ended
+
+    def stepped(
+        self, state: Tensor, action: Tensor, generator: torch.Generator
+    ) -> "tuple[Tensor, Tensor | None, Tensor | None]":
+        """The next states, the rewards unless `reward` has them, and whether the episodes have ended or None, checked.
 
         Raises:
             InvalidProblem: unless they have the shapes that they must have.
         """
         found = self.step(state, action, generator)
-        count = len(found) if isinstance(found, tuple | list) else 0
-        if count not in (2, 3):
+        parts: tuple[Any, ...] = tuple(found) if isinstance(found, (tuple, list)) else (found,)
+        own = self.reward is None
+        if len(parts) not in (1 + own, 2 + own):
+            returned = "the next states and the rewards" if own else "the next states"
             raise InvalidProblem(
-                "`step` must return the next states and the rewards, and if episodes can end whether they have ended, "
-                f"but returns {shown(found)}."
+                f"`step` must return {returned}, and if episodes can end whether they have ended, but returns "
+                f"{shown(found)}."
             )
-        ahead, reward = (numbers("step", each, InvalidProblem).detach().double().cpu() for each in found[:2])
-        ended = torch.zeros(len(state), dtype=torch.bool)
-        if count == 3:
-            ended = numbers("step", found[2], InvalidProblem).detach().cpu() != 0
-        if ahead.shape != state.shape or reward.shape != state.shape[:1] or ended.shape != state.shape[:1]:
-            shapes = tuple(ahead.shape), tuple(reward.shape), tuple(ended.shape)
+        ahead, count = _numbers(parts[0]), state.shape[0]
+        reward = _numbers(parts[1]) if own else None
+        ended = None if len(parts) == 1 + own else numbers("step", parts[-1], InvalidProblem).detach().cpu() != 0
+        vectors = [each.shape for each in (reward, ended) if each is not None]
+        if ahead.shape != state.shape or any(each != (count,) for each in vectors):
+            shapes = [tuple(each) for each in (ahead.shape, *vectors)]
             raise InvalidProblem(
                 f"`step` must return next states of shape {tuple(state.shape)}, and rewards and ends of shape "
-                f"({len(state)},), but returns shapes {shapes[0]}, {shapes[1]}{f' and {shapes[2]}' * (count == 3)}."
+                f"({count},), but returns shapes {', '.join(map(str, shapes))}."
             )
         return ahead, reward, ended
+
+    def paid(self, state: Tensor, action: Tensor, ahead: Tensor) -> Float[Tensor, " batch"]:
+        """What `reward` returns, checked.
+
+        Raises:
+            InvalidProblem: unless it is one number for each state.
+        """
+        assert self.reward is not None
+        found = numbers("reward", self.reward(state, action, ahead), InvalidProblem).detach().double().cpu()
+        if found.shape != state.shape[:1]:
+            raise InvalidProblem(
+                f"`reward` must return one number for each of {len(state)} states, but returns shape "
+                f"{tuple(found.shape)}."
+            )
+        return found
 
     def observed(self, state: Float[Tensor, "batch state"]) -> Float[Tensor, "batch observation"]:
         """The observations of states."""
@@ -162,11 +197,11 @@ class Simulator:
         state = torch.as_tensor(self.start).expand(_TRIED, -1).clone()
         share = torch.linspace(0.25, 0.75, _TRIED, dtype=torch.float64)[:, None]
         action = low + share * (high - low)
-        twice: list[tuple[Tensor, Tensor, Tensor]] = []
+        twice: list[tuple[Tensor, ...]] = []
         for _ in range(2):
             given = state.clone(), action.clone(), torch.Generator().manual_seed(0)
             try:
-                twice.append(self.moved(*given))
+                twice.append(tuple(each for each in self.moved(*given) if each is not None))
             except InvalidProblem:
                 raise
             except Exception as failure:  # of the user's code
@@ -176,7 +211,7 @@ class Simulator:
                 ) from failure
             if not torch.equal(given[0], state) or not torch.equal(given[1], action):
                 raise InvalidProblem("`step` must leave its arguments as they are, but writes into them. Copy them.")
-        ahead, reward, _ = twice[0]
+        ahead, reward = twice[0][:2]
         if not bool(ahead.isfinite().all()) or bool(reward.isnan().any()):
             raise InvalidProblem("`step` must return finite states, and rewards that are numbers, but does not.")
         if any(not torch.equal(one, other) for one, other in zip(*twice, strict=True)):
@@ -185,6 +220,15 @@ class Simulator:
                 "differ: its noise comes from elsewhere. Pass generator=generator to torch's functions."
             )
         self.located(self.observed(state))
+
+
+def _numbers(found: Any) -> Tensor:
+    """What `step` returned, as float64 on the processor."""
+    if isinstance(found, np.ndarray) and found.dtype == np.float64:
+        return torch.from_numpy(found)
+    if isinstance(found, Tensor) and found.dtype is torch.float64 and not found.requires_grad and found.is_cpu:
+        return found
+    return numbers("step", found, InvalidProblem).detach().double().cpu()
 
 
 def _vector(name: str, given: Any) -> Float[Tensor, " coordinate"]:
