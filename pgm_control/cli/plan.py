@@ -158,9 +158,8 @@ def _run(asked: Mapping[str, Any], say: Callable[[str], None]) -> None:
     filmed = None if asked["gif"] is None else _filmed(run, asked["gif"])  # first: what is missing is said at once
     total, done = facts["num_episodes"], len(rows)
     begins = f"continues after {done} of" if done else "plays"
-    say(
-        f"{task.name}, seed {facts['seed']}: {begins} {total} episode{'s' * (total > 1)}. Ctrl-C keeps those that are done.\n"
-    )
+    count = f"{total} episode{'s' * (total > 1)}"
+    say(f"{task.name}, seed {facts['seed']}: {begins} {count}. Ctrl-C keeps those that are done.\n")
     status = "failed"
     folder.write_facts({**facts, "status": "running"})
     try:

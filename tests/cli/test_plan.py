@@ -165,6 +165,19 @@ def test_ctrl_c_twice_keeps_them_too(capsys, monkeypatch, keyboard):
     assert len(rows("x")) == 2
 
 
+def test_ctrl_c_twice_while_an_episode_is_saved_does_not_count_it(capsys, monkeypatch, keyboard):
+    run(capsys, *BRIDGE, "--num-episodes", "1", "--out", "x")
+
+    def pressed(self, found):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(PlanFolder, "write_log", pressed)
+    status, out, _ = run(capsys, *BRIDGE, "--num-episodes", "4", "--out", "x")
+    assert (status, len(rows("x"))) == (130, 1)
+    assert "Interrupted immediately, after 1 of 4 episodes." in out
+
+
 def test_ctrl_c_within_an_episode_drops_that_one_alone(capsys, monkeypatch, keyboard):
     args, calls = [*BRIDGE, "--num-episodes", "4"], []
     run(capsys, *args, "--out", "through")

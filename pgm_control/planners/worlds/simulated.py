@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...errors import InvalidArgument
+from ...errors import InvalidArgument, InvalidProblem
 from ...runtime.arguments import shown
 from ...runtime.array_like import numbers
 from .gaussian_proposal import GaussianProposal
@@ -75,13 +75,24 @@ class SimulatorWorld:
         return action.new_full(action.shape[:-1], self._log_density)
 
     def move(self, t: int, state: Tensor, action: Tensor) -> Moved:
-        """One step, with noise of torch's global generator, which the planner seeds."""
+        """One step, with noise of torch's global generator, which the planner seeds.
+
+        The function of the simulator is given copies, in which it may write.
+
+        Raises:
+            InvalidProblem: if a state of an episode that goes on is nan.
+        """
         front = state.shape[:-1]
         flat = state.reshape(-1, self.num_states + 1)
         many = action.expand(*front, self.num_actions).reshape(-1, self.num_actions)
         at, over = flat[:, :-1], flat[:, -1] > 0
-        ahead, reward, ended = self.simulator.moved(at, many, torch.default_generator)
+        ahead, reward, ended = self.simulator.moved(at.clone(), many.clone(), torch.default_generator)
         ahead = torch.where(over[:, None], at, ahead)
+        if bool(ahead.sum().isnan()) and bool((ahead.isnan().any(-1) & ~(over | ended)).any()):
+            raise InvalidProblem(
+                f"`step` must return states that are numbers, but returns nan in step {t} of a plan. Look at its "
+                "dynamics for large states and for actions near their bounds."
+            )
         reward = torch.where(over, 0.0, reward)
         found = torch.cat((ahead, (over | ended).double()[:, None]), -1)
         return Moved(found.reshape(state.shape), reward.reshape(front))
