@@ -4,6 +4,7 @@ import difflib
 import math
 import shlex
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -77,7 +78,10 @@ def plan(
     """
     asked = dict(locals())
     _require(asked)
-    _run(asked, print)
+    from ..runtime.files import alone_in
+
+    with alone_in(_path(asked)):
+        _run(asked, print)
 
 
 def _require(asked: Mapping[str, Any]) -> None:
@@ -154,7 +158,8 @@ def _run(asked: Mapping[str, Any], say: Callable[[str], None]) -> None:
     filmed = None if asked["gif"] is None else _filmed(run, asked["gif"])  # first: what is missing is said at once
     total, done = facts["num_episodes"], len(rows)
     begins = f"continues after {done} of" if done else "plays"
-    say(f"{task.name}, seed {facts['seed']}: {begins} {total} episodes. Ctrl-C keeps those that are done.\n")
+    count = f"{total} episode{'s' * (total > 1)}"
+    say(f"{task.name}, seed {facts['seed']}: {begins} {count}. Ctrl-C keeps those that are done.\n")
     status = "failed"
     folder.write_facts({**facts, "status": "running"})
     try:
@@ -163,8 +168,8 @@ def _run(asked: Mapping[str, Any], say: Callable[[str], None]) -> None:
                 row = played(task, facts["seed"], len(rows), pressed)
                 if row is None:
                     break
+                folder.write_log([*rows, row])
                 rows.append(row)
-                folder.write_log(rows)
                 bar(len(rows), {"return": math.fsum(float(each["return"] or 0.0) for each in rows) / len(rows)})
         status = "complete" if len(rows) >= total else "interrupted"
     except KeyboardInterrupt:
@@ -174,12 +179,16 @@ def _run(asked: Mapping[str, Any], say: Callable[[str], None]) -> None:
     except PGMControlError:
         if rows:
             say(f"It failed in episode {len(rows) + 1}. Those that are done are in {folder.path}.")
-        else:
-            folder.forget()
         raise
     finally:
-        if rows or status != "failed":
+        if status != "failed":
             folder.write_facts({**facts, "status": status})
+        else:
+            with suppress(OSError, InvalidArgument):  # the folder may be the reason
+                if rows:
+                    folder.write_facts({**facts, "status": status})
+                else:
+                    folder.forget()
     if rows:
         say(_results(run))
     if status == "interrupted":
@@ -200,10 +209,11 @@ def _begun(asked: Mapping[str, Any]) -> _Run:
 
     env, kind = asked["env"], asked["planner"]
     settings = settings_of(asked)
-    plain = f"{kind}-{env}".replace("/", "_").replace(":", "_")
-    folder = PlanFolder(asked["out"] if asked["out"] is not None else Path("pgm-control-out") / plain)
+    folder = PlanFolder(_path(asked))
     before = folder.facts()
-    if before is not None:
+    if before is None:
+        folder.require_no_files()
+    else:
         require_same(folder.path, before, env, kind, settings, asked["seed"])
     seed = integer_of(None) if asked["seed"] is None else asked["seed"]
     facts = {"env": env, "planner": kind, "settings": settings, "seed": seed if before is None else before["seed"]}
@@ -217,6 +227,12 @@ def _begun(asked: Mapping[str, Any]) -> _Run:
     facts["command"] = command_of(facts)
     is_live = env == PENDULUM or env in TABLE_IDS
     return _Run(Task(f"{kind} on {env}", environment_of(env, model, is_live), make), folder, facts, rows)
+
+
+def _path(asked: Mapping[str, Any]) -> Path:
+    """The folder of the run."""
+    plain = f"{asked['planner']}-{asked['env']}".replace("/", "_").replace(":", "_")
+    return asked["out"] if asked["out"] is not None else Path("pgm-control-out") / plain
 
 
 def _model(env: str, temperature: str | None) -> Any:
@@ -282,10 +298,12 @@ def _next(run: _Run) -> str:
     from .planning.settings import command_of
 
     facts, path = run.facts, run.folder.path
-    if facts["env"] == PENDULUM or facts["settings"].get("optimism") == 1.0:
+    one_draw = facts["settings"].get("num_noise_samples") == 1  # with which no optimism makes a difference
+    if facts["env"] == PENDULUM or one_draw or facts["settings"].get("optimism") == 1.0:
         more = command_of({**facts, "num_episodes": 2 * facts["num_episodes"]})
         return f"see more episodes:\n  {more} --out {shlex.quote(str(path))}"
     settings = {name: value for name, value in facts["settings"].items() if name != "risk"} | {"optimism": 1.0}
     other = command_of({**facts, "settings": settings})
-    free = path.with_name(f"{path.name}-free")
+    path = path if path.name not in ("", "..") else path.resolve()
+    free = path.parent / f"{path.name}-free"
     return f"the same with a free planner, which counts on luck:\n  {other} --out {shlex.quote(str(free))}"

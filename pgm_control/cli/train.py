@@ -18,6 +18,7 @@ from ..errors import EnvironmentFailure, InvalidArgument, InvalidCheckpoint, Mis
 from ..learners import SAC, KeepBest, Learner, MaxEntPolicyGradient, OriginalSAC, SoftQLearning, StopAtReturn
 from ..learners.learning import LearningStatus
 from ..plot.progress import curve
+from ..runtime.files import alone_in
 from ..runtime.progress import Progress
 from ..text.tables import grid
 from .freed_memory import keep_freed_memory
@@ -58,11 +59,17 @@ def train(asked: Mapping[str, Any], say: Say, bar_over: Callable[[int, str], Abs
         bar_over: returns a context with a progress bar over this number of steps, with this title.
 
     Raises:
-        InvalidArgument: if an option is invalid; the message names it.
+        InvalidArgument: if an option is invalid, or another process trains in the folder; the message names it.
         KeyboardInterrupt: after Ctrl-C, when everything is saved and the command to resume is printed.
     """
     keep_freed_memory()
-    run = _begun(asked) if asked["resume"] is None else _resumed(asked)
+    is_new = asked["resume"] is None
+    with alone_in(_path(asked) if is_new else asked["resume"], "out" if is_new else "resume"):
+        _learned(_begun(asked) if is_new else _resumed(asked), say, bar_over)
+
+
+def _learned(run: _Run, say: Say, bar_over: Callable[[int, str], AbstractContextManager[Progress]]) -> None:
+    """Learn the steps that are left, and save everything."""
     folder, learner, facts = run
     plan, name = facts["learn"], f"{facts['algorithm']} on {facts['env']}"
     board = TensorBoard(folder.path / "tensorboard", learner.total_steps) if facts["tensorboard"] else None
@@ -158,8 +165,7 @@ def _begun(asked: Mapping[str, Any]) -> _Run:
     for name in ("stop_at_return", "keep_best"):
         if plan["evaluate_every"] is None and asked[name] not in (None, False):
             raise InvalidArgument(f"`{name}` needs evaluations, but `evaluate_every` is 0. Leave one of them out.")
-    plain = f"{algorithm}-{env}".replace("/", "_").replace(":", "_")
-    folder = RunFolder(asked["out"] if asked["out"] is not None else Path("pgm-control-out") / plain)
+    folder = RunFolder(_path(asked))
     folder.require_new()
     learner = _made(lambda: kind(env, **options), env)
     if asked["tensorboard"]:
@@ -188,6 +194,12 @@ def _begun(asked: Mapping[str, Any]) -> _Run:
         "command": shlex.join(words + ["--tensorboard"] * asked["tensorboard"]),
     }
     return _Run(folder, learner, facts)
+
+
+def _path(asked: Mapping[str, Any]) -> Path:
+    """The folder of a new run."""
+    plain = f"{asked['algorithm']}-{asked['env']}".replace("/", "_").replace(":", "_")
+    return asked["out"] if asked["out"] is not None else Path("pgm-control-out") / plain
 
 
 def _resumed(asked: Mapping[str, Any]) -> _Run:

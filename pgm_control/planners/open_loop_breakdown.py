@@ -19,7 +19,7 @@ from ..chance.risk import Risk
 from ..errors import OptimismBreakdown
 from ..inference.exact.gaussian.breakdown import unit_direction
 from ..inference.exact.gaussian.posterior import GaussianPosterior
-from ..inference.exact.grid.line_tails import breakdown_on_line
+from ..inference.exact.grid.line_tails import breakdown_on_line, plans_break_down_on_line
 from ..models.line import LineModel
 from ..text.wording import amount
 from ..trajectories.gaussian.model import is_gaussian, timed_prior
@@ -33,8 +33,9 @@ class Edge:
     """The bounds of the optimism of plans of a model, known only if this is linear-quadratic, or on the line.
 
     Windows of a plan that end before the model does are checked if their terminal value is known: none, or that of a
-    `GaussianPosterior`. On the line they are those of `infer_line`: rewards of single steps against the tails of the
-    noise.
+    `GaussianPosterior`. On the line they are those of `infer_line`, rewards of single steps against the tails of the
+    noise, and those of the return along a few paths of the noise: what is found has broken down, but near the edge not
+    all is found.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Edge:
         """
         self._given: Prepared | None = None
         self._line = model if isinstance(model, LineModel) else None
+        self._horizon, self._has_value = horizon, terminal_value is not None
         self._checked: set[tuple[float, float]] = set()
         self._of = of
         if not is_gaussian(model) or model.temperature == 0 or model.problem.batch_shape:
@@ -78,7 +80,7 @@ class Edge:
         if (theta, temperature) in self._checked:
             return
         if self._line is not None:
-            _require_on_line(self._line, theta, temperature)
+            _require_on_line(self._line, theta, temperature, self._horizon, self._has_value)
             self._checked.add((theta, temperature))
         if self._given is None:
             return
@@ -135,8 +137,8 @@ class Edge:
         return None
 
 
-def _require_on_line(model: LineModel, theta: float, temperature: float) -> None:
-    """Require that no certainty equivalent of a single step diverges.
+def _require_on_line(model: LineModel, theta: float, temperature: float, horizon: int, has_value: bool) -> None:
+    """Require that no certainty equivalent of a single step diverges, nor that of a plan along a path of the noise.
 
     Raises:
         OptimismBreakdown: if one does.
@@ -150,4 +152,14 @@ def _require_on_line(model: LineModel, theta: float, temperature: float) -> None
             "it. Choose an optimism nearer to 0, a noise whose deviation is bounded, or a reward that is bounded.",
             beta,
             time=found[0],
+        )
+    first = plans_break_down_on_line(model.problem, theta, min(horizon, model.problem.horizon), has_value)
+    if first is not None:
+        raise OptimismBreakdown(
+            f"`optimism` {amount(beta)} has broken down for plans that do not see the state: along a path of the noise "
+            f"from t = {first} on the return outgrows its probability. The objective is unbounded, and a finite number "
+            "of draws would hide it. Choose an optimism nearer to 0, a shorter `horizon`, or a policy: "
+            "infer_line(model, β).",
+            beta,
+            time=first,
         )

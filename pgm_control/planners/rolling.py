@@ -35,25 +35,33 @@ def roll_out(world: World, t: int, state: Tensor, plans: Tensor, noises: int, va
         value: the value of the states after the last step, if this is not the last of the model.
 
     Raises:
-        InvalidProblem: if a reward is nan.
+        InvalidProblem: if a reward is nan or +inf.
     """
     chunks = in_chunks(plans.shape[0], plans.shape[1], noises)
     parts = [_rolled(world, t, state[rows], plans[rows], noises, value) for rows in chunks]
     found = parts[0] if len(parts) == 1 else Scores(*(torch.cat(each) for each in zip(*parts, strict=True)))
-    if bool(found.returns.isnan().any()):
-        raise InvalidProblem(
-            f"`model` must have rewards that are numbers, but a plan from step {t} has a return of nan. Look at its "
-            "reward and dynamics for large states and actions."
-        )
+    require_rewards(found.returns, t)
     return found
+
+
+def require_rewards(returns: Tensor, t: int) -> None:
+    """Require rewards, or sums of them, that are numbers or −inf.
+
+    Raises:
+        InvalidProblem: if one is nan or +inf.
+    """
+    if not bool((returns < torch.inf).all()):
+        found = "nan" if bool(returns.isnan().any()) else "+inf"
+        raise InvalidProblem(
+            f"`model` must have rewards that are numbers, or −inf for what is forbidden, but a plan from step {t} "
+            f"has a return of {found}. Look at its reward and dynamics for large states and actions."
+        )
 
 
 def _rolled(world: World, t: int, state: Tensor, plans: Tensor, noises: int, value: Value | None) -> Scores:
     episodes, count, steps = plans.shape[:3]
-    if isinstance(world, SimulatorWorld):
-        total, prior, at = world.rolled(t, state, plans, noises)
-    else:
-        total, prior, at = _step_by_step(world, t, state, plans, noises)
+    at_once = world.rolled(t, state, plans, noises) if isinstance(world, SimulatorWorld) else None
+    total, prior, at = at_once or _step_by_step(world, t, state, plans, noises)
     if value is not None and t + steps < world.horizon:
         total = total + valued(value, t + steps, at, at.shape[:3])
     return Scores(total, prior.expand(episodes, count, prior.shape[-1]))

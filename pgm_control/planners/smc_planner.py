@@ -15,13 +15,13 @@ from torch import Tensor
 
 from ..chance.operators import certainty_equivalent
 from ..chance.risk import Risk, beta_of
-from ..errors import InvalidArgument, InvalidProblem
+from ..errors import InvalidArgument
 from ..inference.sampling.particles import share
 from ..inference.sampling.resampling import effective_sample_size, log_mean, systematic
 from ..runtime.array_like import ArrayLike
 from .open_loop_breakdown import Edge
 from .planner import Found, Planner
-from .rolling import valued
+from .rolling import require_rewards, valued
 from .terminal import TerminalValue
 from .weights import ESS, require_weight, shares
 from .worlds.simulated import SimulatorWorld
@@ -144,6 +144,7 @@ class SMCPlanner(Planner):
             ahead, reward = self.world.move(t + k, many, action)
             there = self._value(t + k + 1, ahead)
             x = reward + there
+            require_rewards(x, t + k)
             q = (
                 self._action_value(t + k, at, plans[:, :, k])
                 if self.action_value is not None
@@ -154,8 +155,6 @@ class SMCPlanner(Planner):
             at = ahead.gather(
                 2, chosen.view(episodes, count, 1, *[1] * (ahead.ndim - 3)).expand(-1, -1, 1, *ahead.shape[3:])
             )[:, :, 0]
-            if bool(x.isnan().any()):
-                raise InvalidProblem(f"`model` must have rewards that are numbers, but step {t + k} has one of nan.")
             lost = torch.isneginf(q) | torch.isneginf(here)
             step = torch.where(lost, -torch.inf, (q - here) / tau) + prior - log_proposal[:, :, k]
             log_weight = log_weight + step

@@ -12,6 +12,7 @@ from ..errors import InvalidArgument
 from ..inference.sampling.lookahead import HasLookahead
 from ..runtime.arguments import shown
 from ..runtime.array_like import ArrayLike, numbers
+from ..runtime.randomness import seeded
 from ..trajectories.blocks import HasBlocks
 from .worlds.by_kind import world_of
 from .worlds.line import LineWorld
@@ -114,7 +115,8 @@ def _seen(name: str, given: HasStateValue, observation: Tensor) -> Tensor:
         InvalidArgument: if the critic has observations of another kind.
     """
     try:
-        return given.state_value(observation)
+        with seeded(0), torch.no_grad():  # some draw actions
+            return given.state_value(observation)
     except (InvalidArgument, RuntimeError, IndexError) as problem:
         raise InvalidArgument(
             f"`{name}` must be a critic of the observations of this model, of shape {tuple(observation.shape[1:])} and "

@@ -31,6 +31,7 @@ from ..inference.sampling.resampling import effective_sample_size
 from ..runtime.arguments import fraction
 
 _LOWEST, _HIGHEST = -16, 8  # log τ, relative to the range of the returns, between which it is looked for
+_BELOW = 4  # by how much it is looked for below the distance to the last effective plan
 _HALVINGS = 40  # steps of bisection
 
 
@@ -133,8 +134,9 @@ def temperature_for(
 ) -> Float[Tensor, " episode"]:
     """The temperature at which the effective sample size of the plans is this fraction of their number.
 
-    It is the lowest one of a grid of powers of e at which the target is reached, refined by bisection. Where the target
-    is reached nowhere, since the proposal is far from the prior, it is that of the grid with the largest effective
+    It is the lowest one of a grid of powers of e at which the target is reached, refined by bisection. The grid begins
+    far below the range of the returns, and further below if a few plans make that range wide. Where the target is
+    reached nowhere, since the proposal is far from the prior, it is that of the grid with the largest effective
     sample size, and the planner reports the size that was reached.
 
     Args:
@@ -148,19 +150,41 @@ def temperature_for(
     known = returns.isfinite()
     spread = torch.where(known, returns, -torch.inf).amax(-1) - torch.where(known, returns, torch.inf).amin(-1)
     scale = torch.where(spread > 0, spread, 1.0).log()
+    bottom = _bottom(found.returns, spread, scale, target)
 
     def size(log_tau: Tensor) -> Tensor:
         tau = log_tau.exp()
         return effective_sample_size(score(found, tau, optimism) / tau[:, None] - log_proposal)
 
-    grid = torch.arange(_LOWEST, _HIGHEST, dtype=scale.dtype)
-    sizes = torch.stack([size(scale + offset) for offset in grid])
+    grid = torch.arange(float(bottom.amin()), _HIGHEST, dtype=scale.dtype)
+    sizes = torch.stack([torch.where(offset < bottom, -1.0, size(scale + offset)) for offset in grid])
     enough = sizes >= target * count
     lowest = torch.where(enough.any(0), enough.to(torch.int8).argmax(0), sizes.argmax(0))
     high = scale + grid[lowest]
-    low = torch.where(enough.any(0) & (lowest > 0), high - 1.0, high)
+    low = torch.where(enough.any(0) & (grid[lowest] > bottom), high - 1.0, high)
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
         reached = size(middle) >= target * count
         low, high = torch.where(reached, low, middle), torch.where(reached, middle, high)
     return torch.where(enough.any(0), high, scale + grid[lowest]).exp()
+
+
+def _bottom(
+    returns: Float[Tensor, "episode plan noise"],
+    spread: Float[Tensor, " episode"],
+    scale: Float[Tensor, " episode"],
+    target: float,
+) -> Float[Tensor, " episode"]:
+    """The lowest log τ of the grid, relative to the range of the returns.
+
+    The temperature is of the order of the distance from the best plan to the last one that is to be effective. A plan
+    with a return of −1e12 widens the range, but not that distance.
+    """
+    rank = min(math.ceil(target * returns.shape[1]), returns.shape[1] - 1)
+    bottom = torch.full_like(scale, _LOWEST)
+    for each in (returns.mean(-1), returns.amax(-1), returns.amin(-1)):
+        ordered = each.sort(-1, descending=True).values
+        apart = torch.minimum(ordered[:, 0] - ordered[:, rank], spread)
+        lower = (torch.where(apart > 0, apart.log() - scale, 0.0) - _BELOW).floor()
+        bottom = torch.where(apart > 0, torch.minimum(bottom, lower), bottom)
+    return bottom

@@ -17,6 +17,7 @@ except ImportError:  # Windows, where partial files of killed processes stay
     fcntl = None
 
 _SUFFIX = ".partial"
+_LOCK = ".lock"
 
 
 def path_of(path: Any, name: str = "path") -> Path:
@@ -81,6 +82,58 @@ def write_whole(path: str | Path, content: bytes) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def alone_in(folder: Path, name: str = "out") -> Iterator[None]:
+    """Hold a folder, which is made if needed, for this process alone; the folder is removed if it stays empty.
+
+    The lock is one of the system on the file `.lock`. It ends with the process, however that ends, so that a run that
+    was killed can be continued. Where files have no locks, as on Windows, nothing is checked.
+
+    Raises:
+        InvalidArgument: if another process holds the folder, or it cannot be written; the message names the argument.
+    """
+    is_new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = _opened(folder / _LOCK)
+    except (FileExistsError, NotADirectoryError, PermissionError) as problem:
+        raise InvalidArgument(
+            f"`{name}` must be a folder that can be written, but {str(folder)!r} is not: {problem.strerror}."
+        ) from problem
+    if file is None:
+        raise InvalidArgument(
+            f"`{name}` must be a folder in which nothing else runs, but another process is running in {folder}. Wait "
+            "for it, or give another folder."
+        )
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            (folder / _LOCK).unlink(missing_ok=True)
+        os.close(file)
+        if is_new:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _opened(path: Path) -> int | None:
+    """A locked file, or None if another process has locked it."""
+    while True:
+        file = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(file)
+            return None
+        except OSError:  # a file system without locks
+            return file
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(file), os.stat(path)):
+                return file
+        os.close(file)  # its holder has removed it in the meantime
 
 
 def _remove_partial(target: Path) -> None:

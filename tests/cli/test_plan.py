@@ -20,6 +20,7 @@ from pgm_control.cli import plan as command
 from pgm_control.cli.named_problem import CONTINUOUS_NAMES, TABLE_IDS
 from pgm_control.cli.planning import picture
 from pgm_control.cli.planning.episodes import COLUMNS, seeds_of
+from pgm_control.cli.planning.folder import PlanFolder
 from pgm_control.planners import ESS, MPPI
 
 ROOT = Path(cli.__file__).parent.parent.parent
@@ -164,6 +165,19 @@ def test_ctrl_c_twice_keeps_them_too(capsys, monkeypatch, keyboard):
     assert len(rows("x")) == 2
 
 
+def test_ctrl_c_twice_while_an_episode_is_saved_does_not_count_it(capsys, monkeypatch, keyboard):
+    run(capsys, *BRIDGE, "--num-episodes", "1", "--out", "x")
+
+    def pressed(self, found):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(PlanFolder, "write_log", pressed)
+    status, out, _ = run(capsys, *BRIDGE, "--num-episodes", "4", "--out", "x")
+    assert (status, len(rows("x"))) == (130, 1)
+    assert "Interrupted immediately, after 1 of 4 episodes." in out
+
+
 def test_ctrl_c_within_an_episode_drops_that_one_alone(capsys, monkeypatch, keyboard):
     args, calls = [*BRIDGE, "--num-episodes", "4"], []
     run(capsys, *args, "--out", "through")
@@ -179,7 +193,7 @@ def test_ctrl_c_within_an_episode_drops_that_one_alone(capsys, monkeypatch, keyb
         slow.setattr(MPPI, "predict", pressed)
         assert run(capsys, *args, "--out", "x")[0] == 130
     done = len(rows("x"))
-    assert done == sum(np.cumsum([int(row["steps"]) for row in rows("through")]) < 9) < 4
+    assert done == sum(np.cumsum([int(row["steps"]) for row in rows("through")]) <= 9) < 4
     assert run(capsys, *args, "--out", "x")[0] == 0
     assert rows("x") == rows("through")
 
@@ -368,3 +382,112 @@ def test_a_damaged_run_json_is_named(capsys):
         status, _, err = run(capsys, *BRIDGE, "--num-episodes", "1", "--out", "x")
         assert status == 2
         assert "x/run.json" in err
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_ctrl_c_in_the_last_step_keeps_the_episode(capsys, monkeypatch, keyboard, late):
+    args = [*LEDGE, "--num-episodes", "2"]
+    run(capsys, *args, "--out", "through")
+    predict, calls = MPPI.predict, []
+
+    def pressed(self, *given, **more):
+        calls.append(0)
+        if len(calls) == (16 if late else 15):  # of 16 steps
+            signal.raise_signal(signal.SIGINT)
+        return predict(self, *given, **more)
+
+    monkeypatch.setattr(MPPI, "predict", pressed)
+    assert run(capsys, *args, "--out", "x")[0] == 130
+    kept = rows("x") if Path("x/log.csv").exists() else []
+    assert kept == rows("through")[: int(late)]
+
+
+def test_files_of_something_else_are_not_overwritten(capsys):
+    for name in ("log.csv", "returns.png"):
+        folder = Path(f"of {name}")
+        folder.mkdir()
+        (folder / name).write_text("mine")
+        status, _, err = run(capsys, *BRIDGE, "--num-episodes", "1", "--out", folder)
+        assert (status, [each.name for each in folder.iterdir()]) == (2, [name])
+        assert f"holds {name}, which would be overwritten" in err
+        assert (folder / name).read_text() == "mine"
+    Path("notes").mkdir()
+    Path("notes/notes.txt").write_text("mine")
+    assert run(capsys, *BRIDGE, "--num-episodes", "1", "--out", "notes")[0] == 0
+    assert sorted(each.name for each in Path("notes").iterdir()) == ["log.csv", "notes.txt", "returns.png", "run.json"]
+
+
+def test_a_second_process_in_the_folder_is_refused(capsys, tmp_path):
+    run(capsys, *BRIDGE, "--num-episodes", "1", "--out", "x")
+    before = Path("x/run.json").read_bytes(), Path("x/log.csv").read_bytes()
+    wait = (
+        "import sys; from pathlib import Path; from pgm_control.runtime.files import alone_in\n"
+        "with alone_in(Path('x')): print('held', flush=True); sys.stdin.read()"
+    )
+    given = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(ROOT)}, "text": True}
+    other = subprocess.Popen([sys.executable, "-c", wait], stdin=subprocess.PIPE, stdout=subprocess.PIPE, **given)
+    try:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        status, _, err = run(capsys, *BRIDGE, "--num-episodes", "2", "--out", "x")
+        assert status == 2
+        assert "--out must be a folder in which nothing else runs, but another process is running in x" in err
+        assert (Path("x/run.json").read_bytes(), Path("x/log.csv").read_bytes()) == before
+    finally:
+        other.kill()  # which frees the folder, although its lock file stays
+        other.communicate()
+    assert Path("x/.lock").exists()
+    assert run(capsys, *BRIDGE, "--num-episodes", "2", "--out", "x")[0] == 0
+    assert len(rows("x")) == 2
+    assert not Path("x/.lock").exists()
+
+
+def test_the_present_folder_is_a_folder_too(capsys, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    status, out, err = run(capsys, *BRIDGE, "--num-episodes", "1", "--out", ".")
+    assert (status, err) == (0, "")
+    assert out.rstrip().endswith(f"--out {tmp_path / 'here-free'}")
+
+
+def test_an_episode_that_cannot_be_saved_is_not_counted(capsys, monkeypatch):
+    run(capsys, *BRIDGE, "--num-episodes", "1", "--out", "x")
+    before, write = rows("x"), PlanFolder.write_log
+
+    def full(self, found):
+        if len(found) > 2:
+            raise OSError(28, "No space left on device")
+        write(self, found)
+
+    monkeypatch.setattr(PlanFolder, "write_log", full)
+    status, _, err = run(capsys, *BRIDGE, "--num-episodes", "4", "--out", "x")
+    assert (status, err) == (2, "pgm-control: [Errno 28] No space left on device\n")
+    assert rows("x")[:1] == before
+    assert json.loads(Path("x/run.json").read_text())["status"] == "failed"
+    monkeypatch.setattr(PlanFolder, "write_log", write)
+    assert "continues after 2 of 4" in run(capsys, *BRIDGE, "--num-episodes", "4", "--out", "x")[1]
+
+
+def test_nothing_stays_of_a_run_that_fails_before_its_first_episode_is_done(capsys, monkeypatch):
+    def fails(*args, **given):
+        raise MemoryError
+
+    monkeypatch.setattr(MPPI, "predict", fails)
+    status, _, err = run(capsys, *BRIDGE, "--num-episodes", "1", "--out", "x")
+    assert (status, err.count("not enough memory")) == (2, 1)
+    assert not Path("x").exists()
+
+
+def test_the_next_command_can_be_typed_and_says_what_it_does(capsys):
+    """With one draw no optimism makes a difference, and null is the word for nothing."""
+    given = ["--num-episodes", "1", "--out", "x", "--option", "spread=null", "--optimism", "-1e-7"]
+    _, out, _ = run(capsys, *LEDGE, *given)
+    assert "the same with a free planner" in out
+    following = shlex.split(out.rstrip().splitlines()[-1])
+    assert following[-7:-6] == ["spread=null"]
+    assert run(capsys, *following[1:])[::2] == (0, "")
+    command_line = json.loads(Path("x/run.json").read_text())["command"]
+    assert run(capsys, *shlex.split(command_line)[1:], "--out", "x")[::2] == (0, "")
+    _, out, _ = run(capsys, *LEDGE, "--num-noise-samples", "1", "--num-episodes", "1", "--out", "y")
+    assert "see more episodes" in out
+    assert "free planner" not in out

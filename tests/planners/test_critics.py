@@ -142,6 +142,17 @@ def test_a_learner_of_gymnasium_serves_its_table():
     assert MPPI(TabularModel(mdp, 0.1), horizon=3, terminal_value=learner, **FEW).act(0) in range(4)
 
 
+def test_a_critic_that_draws_leaves_the_random_numbers_of_others_alone():
+    learner = SAC("Pendulum-v1", hidden=(8,), seed=0)
+    given = {"num_plans": 8, "num_noise_samples": 1, "horizon": 2, "terminal_value": learner, "seed": 0}
+    before = torch.random.get_rng_state()
+    planner = MPPI(pendulum_simulator(), **given)
+    first = planner.plan([3.0, 0.0])
+    assert torch.equal(before, torch.random.get_rng_state())
+    torch.manual_seed(1)
+    assert torch.equal(first.log_weights, MPPI(pendulum_simulator(), **given).plan([3.0, 0.0]).log_weights)
+
+
 @pytest.mark.wrong_types
 def test_a_critic_of_other_observations_is_refused():
     learner = SAC("Pendulum-v1", hidden=(8,), seed=0)

@@ -119,3 +119,30 @@ def test_states_are_numbers_or_vectors_of_one():
     assert planner.plan([[0.0], [1.0]]).action.shape == (2, 1)
     with pytest.raises(InvalidArgument, match="`state` must be a vector of 1 numbers"):
         planner.plan([0.0, 1.0])
+
+
+@pytest.mark.parametrize(("steps", "horizon"), [(6, 6), (6, 3), (3, 3)])
+def test_plans_break_down_on_the_line_where_the_largest_eigenvalue_says(steps, horizon):
+    """With r = −s² and unit noise E exp(θR) is finite while −2θλ < 1, λ that of the matrix of the sums of noises."""
+    sums = np.tril(np.ones((horizon, horizon)))
+    edge = -0.5 / np.linalg.eigvalsh(sums.T @ sums)[-1]
+    model = LineModel(Line(lambda s: -(s**2), steps, 1.0, initial_mean=1.0), 2.0, 1.0)
+    given = {"num_plans": 8, "num_noise_samples": 2, "horizon": horizon, "seed": 0}
+    for kind in (MPPI, CEM):
+        kind(model, optimism=2.0 * 0.99 * edge, **given).plan([1.0])
+        with pytest.raises(OptimismBreakdown, match="for plans that do not see the state: along a path of the noise"):
+            kind(model, optimism=2.0 * 1.01 * edge, **given).plan([1.0])
+
+
+def test_where_plans_break_down_a_bounded_reward_or_a_value_does_not():
+    given = {"num_plans": 8, "num_noise_samples": 2, "optimism": -0.3, "seed": 0}
+    bounded = LineModel(Line(lambda s: -(s**2).clamp(max=100.0), 6, 1.0), 1.0, 1.0)
+    MPPI(bounded, **given).plan([0.0])
+    early = LineModel(Line(lambda t, s: -(s**2) * (t < 3), 6, 1.0), 1.0, 1.0)
+    with pytest.raises(OptimismBreakdown, match="from t = 0 on"):
+        MPPI(early, horizon=3, **given).plan([0.0])
+    MPPI(early, horizon=1, **given).plan([0.0])
+    gusts = LineModel(Line(lambda s: -s.abs(), 4, lambda s, a: dist.Laplace(torch.zeros_like(s), 1.0)), 1.0, 1.0)
+    MPPI(gusts, **{**given, "optimism": -0.2}).plan([0.0])
+    with pytest.raises(OptimismBreakdown, match="along a path"):  # a first gust is paid four times
+        MPPI(gusts, **given).plan([0.0])

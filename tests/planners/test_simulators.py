@@ -1,5 +1,6 @@
 """Planners of simulators that are functions of states, and the one of Pendulum-v1 in the live environment."""
 
+import dataclasses
 from typing import Any
 
 import gymnasium
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from pgm_control import InvalidArgument, InvalidProblem, rollout
-from pgm_control.planners import CEM, MPPI, RecedingHorizon, Simulator, SMCPlanner, pendulum_simulator
+from pgm_control.planners import CEM, ESS, MPPI, RecedingHorizon, Simulator, SMCPlanner, pendulum_simulator
 from pgm_control.planners.rolling import roll_out
 from pgm_control.planners.worlds.by_kind import world_of
 
@@ -57,34 +58,26 @@ def test_it_swings_the_live_pendulum_up():
     assert found.mean > -600.0, "a policy at random earns about -1200"
 
 
-def test_rewards_may_be_a_function_of_their_own():
-    """The same returns, and ends of episodes, with rewards step by step, and for all steps at once."""
-
-    def moving(state, action, generator):
-        ahead = regulator(state, action, generator)[0]
-        return ahead, ahead[:, 0] > 1.4
-
-    def paying(state, action, ahead):
-        return -0.5 * state[:, 0] ** 2 - 0.1 * action[:, 0] ** 2 + 0.01 * ahead[:, 0]
-
-    def both(state, action, generator):
-        ahead, ended = moving(state, action, generator)
-        return ahead, paying(state, action, ahead), ended
-
-    found = []
-    for simulator in (Simulator(both, **GIVEN), Simulator(moving, reward=paying, **GIVEN)):
-        plan = MPPI(simulator, **FEW).plan([[1.0], [0.2]])
-        assert SMCPlanner(simulator, optimism=1.0, **{**FEW, "num_noise_samples": 1}).act([1.0]).shape == (1,)
-        found.append(plan)
-    assert torch.equal(found[0].log_weights, found[1].log_weights)
-    assert torch.equal(found[0].action, found[1].action)
+def test_whole_plans_at_once_are_repeated_steps():
+    """The pendulum with its own rollout, and with the function of one step alone."""
+    fast = pendulum_simulator(horizon=20)
+    slow = dataclasses.replace(fast, rollout=None)
+    plans = [MPPI(each, **FEW).plan([[3.0, 0.5], [0.1, -8.0]]) for each in (fast, slow)]
+    assert torch.allclose(plans[0].log_weights, plans[1].log_weights, atol=1e-9)
+    assert torch.allclose(plans[0].action, plans[1].action, atol=1e-9)
 
 
-def test_a_reward_of_another_shape_is_refused():
-    with pytest.raises(InvalidProblem, match="`reward` must return one number for each of 3 states"):
-        Simulator(lambda s, a, g: s, reward=lambda s, a, n: s, **GIVEN)
-    with pytest.raises(InvalidProblem, match="`step` must return the next states, and if"):
-        Simulator(lambda s, a, g: (s, s[:, 0], s[:, 0] > 0), reward=lambda s, a, n: s[:, 0], **GIVEN)
+def test_a_rollout_that_does_something_else_is_refused():
+    fast = pendulum_simulator()
+    for wrong, said in (
+        (lambda s, p, g: (s, torch.zeros(p.shape[:2]).double()), "`rollout` must do what repeated calls of `step` do"),
+        (lambda s, p, g: (s, p), "`rollout` must return states of shape"),
+        (lambda s, p, g: s, "`rollout` must return the last states and the rewards"),
+    ):
+        with pytest.raises(InvalidProblem, match=said):
+            dataclasses.replace(fast, rollout=wrong)
+    with pytest.raises(InvalidProblem, match="`rollout` must be None where"):
+        Simulator(counting, rollout=lambda s, p, g: (s, p[..., 0]), **GIVEN)
 
 
 def test_a_linear_quadratic_simulator_has_the_known_first_actions():
@@ -196,3 +189,104 @@ def test_what_planners_refuse_is_named():
     late = Simulator(lambda s, a, g: (s, s[:, 0] if len(s) == 3 else s), **GIVEN)
     with pytest.raises(InvalidProblem, match="`step` must return next states of shape"):
         MPPI(late, **FEW).act([1.0])
+
+
+PLANNERS = [(MPPI, {}), (CEM, {}), (SMCPlanner, {"optimism": 1.0})]
+
+
+@pytest.mark.parametrize(("kind", "given"), PLANNERS)
+@pytest.mark.parametrize(("worth", "said"), [(np.nan, "nan"), (np.inf, r"\+inf")])
+def test_rewards_that_are_no_numbers_are_named_where_plans_meet_them(kind, given, worth, said):
+    """The first check of `step` meets only actions in the middle of the box."""
+
+    def step(state, action, generator):
+        return state + action, torch.where(action[:, 0] > 0.6, worth, -state[:, 0])
+
+    with pytest.raises(InvalidProblem, match=f"`model` must have rewards .* from step 0 has a return of {said}"):
+        kind(Simulator(step, **GIVEN), **FEW, **given).act([1.0])
+
+
+@pytest.mark.parametrize(("kind", "given"), PLANNERS)
+def test_states_that_are_no_numbers_are_named_unless_the_episode_is_over(kind, given):
+    def step(state, action, generator):
+        ahead = torch.where(action > 0.6, torch.nan, state + action)
+        return ahead, -(action[:, 0] ** 2)
+
+    def ending(state, action, generator):
+        ahead, reward = step(state, action, generator)
+        return ahead, reward, ahead[:, 0].isnan()
+
+    with pytest.raises(InvalidProblem, match="`step` must return states that are numbers, but returns nan in step 0"):
+        kind(Simulator(step, **GIVEN), **FEW, **given).act([1.0])
+    assert kind(Simulator(ending, **GIVEN), **FEW, **given).act([1.0]).isfinite()
+
+
+@pytest.mark.parametrize("noises", [1, 2])
+def test_a_step_that_writes_into_its_arguments_now_and_then_changes_no_plan(noises):
+    """The first check of `step` sees no writing: it meets no action that is clipped."""
+
+    def clean(state, action, generator):
+        force = action.clamp(-0.8, 0.8)
+        return state + force, -((state + force)[:, 0] ** 2)
+
+    def clips(state, action, generator):
+        action.clamp_(-0.8, 0.8)
+        state += action
+        return state, -(state[:, 0] ** 2)
+
+    def checked(state, action, generator):
+        return clean(state, action, generator) if len(state) == 3 else clips(state, action, generator)
+
+    given = {**FEW, "num_noise_samples": noises}
+    one, other = (MPPI(Simulator(step, **GIVEN), **given).plan([[1.0], [2.0]]) for step in (clean, checked))
+    assert torch.equal(one.plans, other.plans)
+    assert torch.equal(one.log_weights, other.log_weights)
+    assert float(one.plans.abs().max()) > 0.8
+
+
+@pytest.mark.parametrize("penalty", [1e3, 1e8, 1e18])
+def test_the_effective_sample_size_is_reached_beside_plans_that_crash(penalty):
+    def step(state, action, generator):
+        return state + action, -((state + action)[:, 0] ** 2) - penalty * (action[:, 0] > 0.95).double()
+
+    given = {"num_plans": 256, "num_noise_samples": 1, "temperature": ESS(0.3), "seed": 0}
+    found = MPPI(Simulator(step, **GIVEN), **given).plan([[1.0], [2.0]])
+    assert found.effective_sample_size.tolist() == pytest.approx([76.8, 76.8], rel=1e-6)
+    alone = MPPI(Simulator(step, **GIVEN), **given).plan([[1.0]])
+    assert float(alone.temperature[0]) == pytest.approx(float(found.temperature[0]), rel=1e-9)
+    assert 0.1 < float(found.temperature[0]) < 10.0
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e9])
+@pytest.mark.parametrize("temperature", [0.5, ESS(0.3)])
+def test_plans_do_not_depend_on_the_unit_of_rewards(unit, temperature):
+    def step(state, action, generator):
+        ahead, reward = regulator(state, action, generator)
+        return ahead, unit * reward
+
+    tau = temperature if isinstance(temperature, ESS) else unit * temperature
+    found = MPPI(Simulator(step, **GIVEN), temperature=tau, optimism=-0.1, **FEW).plan([1.0])
+    given = {"temperature": temperature, "optimism": -0.1, **FEW}
+    assert torch.allclose(found.log_weights, MPPI(Simulator(regulator, **GIVEN), **given).plan([1.0]).log_weights)
+
+
+def test_the_first_action_is_that_of_an_integral_over_all_plans():
+    """Two steps in a box, without noise, by the rule of midpoints."""
+
+    def step(state, action, generator):
+        ahead = state + action + 0.5 * (state * action).sin()
+        return ahead, -((ahead[:, 0] - 0.3) ** 2) - 0.2 * action[:, 0].abs()
+
+    one, steps = (torch.arange(400, dtype=torch.float64) + 0.5) / 200 - 1.0, torch.Generator()
+    first, second = (each.flatten()[:, None] for each in torch.meshgrid(one, one, indexing="ij"))
+    for tau in (0.1, 1.0, 30.0):
+        ahead, reward = step(torch.full_like(first, 1.0), first, steps)
+        weight = ((reward + step(ahead, second, steps)[1]) / tau).exp()
+        value = tau * float(weight.mean().log())
+        simulator = Simulator(step, **{**GIVEN, "horizon": 2}, temperature=tau)
+        given = {"num_plans": 4000, "num_noise_samples": 1, "seed": 0}
+        for spread in (None, 1.0, 5.0):
+            found = MPPI(simulator, spread=spread, **given).plan(torch.ones(16, 1))
+            error = float(found.action.std()) / 4
+            assert abs(float(found.action.mean()) - float((weight * first[:, 0]).sum() / weight.sum())) < 4 * error
+            assert float(found.value.mean()) == pytest.approx(value, abs=4 * float(found.value.std()) / 4 + 1e-3 * tau)

@@ -49,7 +49,7 @@ def seeds_of(seed: int, episode: int) -> tuple[int, int]:
 
 
 def played(task: Task, seed: int, episode: int, is_stopped: Callable[[], bool]) -> Row | None:
-    """The row of an episode in the log; None if it is stopped on the way.
+    """The row of an episode in the log; None if it is stopped on the way, before its last step.
 
     Args:
         task: the environment and the planner, which are made anew.
@@ -69,7 +69,7 @@ def played(task: Task, seed: int, episode: int, is_stopped: Callable[[], bool]) 
                 plans.append(latest)
             observation, reward, terminated, truncated, _ = env.step(fitting(action, env.action_space))
             total, steps = total + reward, steps + 1
-            if is_stopped():
+            if not (terminated or truncated) and is_stopped():
                 return None
     finally:
         env.close()

@@ -26,6 +26,7 @@ _FACTS = fields(
     others=True,
 )
 _REMEDY = "Remove it to play all episodes again, or give another --out."
+_OTHER = "Give another --out, or remove the folder to play all episodes again."
 
 
 @final
@@ -59,13 +60,26 @@ class PlanFolder:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (OSError, ValueError, RecursionError) as problem:
-            raise InvalidCheckpoint(f"{path} cannot be read: {problem}. {_REMEDY}") from problem
+            raise InvalidCheckpoint(f"{path} cannot be read: {problem}. {_OTHER}") from problem
         if isinstance(found, dict) and "algorithm" in found:
             raise InvalidArgument(
                 f"`out` must be a folder without a training run, but {self.path} holds one. Give another --out."
             )
-        require(path, "a run of a planner", found, _FACTS, _REMEDY)
+        require(path, "a run of a planner", found, _FACTS, _OTHER)
         return found
+
+    def require_no_files(self) -> None:
+        """Check that a new run writes over no file: without `run.json` they are those of something else.
+
+        Raises:
+            InvalidArgument: if there is a file with the name of one that a run writes.
+        """
+        for name in ("log.csv", "returns.png"):
+            if (self.path / name).exists():
+                raise InvalidArgument(
+                    f"`out` must be a new folder, or that of the same run, but {self.path} holds {name}, which would "
+                    "be overwritten, and no run.json. Give another --out."
+                )
 
     def log(self, seed: int) -> list[Row]:
         """Return the episodes that are done.

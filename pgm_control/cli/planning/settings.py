@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -84,5 +85,5 @@ def command_of(facts: Mapping[str, Any]) -> str:
         if name in (*_OWN, "seed", "num_episodes"):
             words += [f"--{name.replace('_', '-')}", str(value)]
         else:
-            words += ["--option", f"{name}={str(value).lower() if isinstance(value, bool) else value}"]
+            words += ["--option", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
     return shlex.join(words)

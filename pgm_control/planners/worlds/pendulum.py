@@ -51,25 +51,35 @@ def pendulum_simulator(
     """
     g, largest = positive("gravity", gravity), positive("largest_command", largest_command)
 
-    pulling, pushing = 3 * g / (2 * _LENGTH), 3.0 / (_MASS * _LENGTH**2)
+    def rollout(state: Tensor, plans: Tensor, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
+        torque = np.ascontiguousarray(plans.numpy()[:, :, 0].T)
+        torque = np.minimum(np.maximum(torque, -_TORQUE), _TORQUE)
+        steps, batch = torque.shape
+        angles, speeds = np.empty((steps + 1, batch)), np.empty((steps + 1, batch))
+        angles[0], speeds[0] = state.numpy().T
+        pushed, room = (3.0 / (_MASS * _LENGTH**2) * _STEP) * torque, np.empty(batch)
+        for t in range(steps):  # numpy starts each of these small operations in a third of the time of torch
+            angle, faster = angles[t], speeds[t + 1]
+            np.sin(angle, out=room)
+            room *= 3 * g / (2 * _LENGTH) * _STEP
+            room += pushed[t]
+            room += speeds[t]
+            np.maximum(room, -_FASTEST, out=room)
+            np.minimum(room, _FASTEST, out=faster)
+            np.multiply(faster, _STEP, out=room)
+            np.add(angle, room, out=angles[t + 1])
+        wrapped = np.remainder(angles[:-1] + math.pi, 2 * math.pi) - math.pi
+        cost = wrapped**2 + 0.1 * speeds[:-1] ** 2 + 0.001 * torque**2
+        return np.stack((angles[-1], speeds[-1]), -1), np.ascontiguousarray(-cost.T)
 
-    def step(state: Tensor, action: Tensor, generator: torch.Generator) -> np.ndarray:
-        angle, speed = state.numpy().T  # numpy starts each of these small operations in a third of the time of torch
-        ahead = np.empty((angle.shape[0], 2))
-        push = np.sin(angle) + (pushing / pulling) * _within(action.numpy()[:, 0], _TORQUE)
-        ahead[:, 1] = faster = _within(speed + (pulling * _STEP) * push, _FASTEST)
-        ahead[:, 0] = angle + _STEP * faster
-        return ahead
-
-    def reward(state: Tensor, action: Tensor, ahead: Tensor) -> np.ndarray:
-        angle, speed = state.numpy().T
-        wrapped = np.remainder(angle + math.pi, 2 * math.pi) - math.pi
-        return -(wrapped**2 + 0.1 * speed**2 + 0.001 * _within(action.numpy()[:, 0], _TORQUE) ** 2)
+    def step(state: Tensor, action: Tensor, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
+        ahead, reward = rollout(state, action[:, None], generator)
+        return ahead, reward[:, 0]
 
     return Simulator(
         step,
         start=[math.pi, 0.0],
-        reward=reward,
+        rollout=rollout,
         action_low=[-largest],
         action_high=[largest],
         horizon=horizon,
@@ -77,8 +87,3 @@ def pendulum_simulator(
         observe=lambda state: torch.stack((state[:, 0].cos(), state[:, 0].sin(), state[:, 1]), -1),
         locate=lambda seen: torch.stack((torch.atan2(seen[:, 1], seen[:, 0]), seen[:, 2]), -1),
     )
-
-
-def _within(number: np.ndarray, bound: float) -> np.ndarray:
-    """Clipped to ±bound; `numpy.clip` takes several times as long."""
-    return np.minimum(np.maximum(number, -bound), bound)

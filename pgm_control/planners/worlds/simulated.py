@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...errors import InvalidArgument
+from ...errors import InvalidArgument, InvalidProblem
 from ...runtime.arguments import shown
 from ...runtime.array_like import numbers
 from .gaussian_proposal import GaussianProposal
@@ -75,13 +75,20 @@ class SimulatorWorld:
         return action.new_full(action.shape[:-1], self._log_density)
 
     def move(self, t: int, state: Tensor, action: Tensor) -> Moved:
-        """One step, with noise of torch's global generator, which the planner seeds."""
+        """One step, with noise of torch's global generator, which the planner seeds.
+
+        The function of the simulator is given copies, in which it may write.
+
+        Raises:
+            InvalidProblem: if a state of an episode that goes on is nan.
+        """
         front = state.shape[:-1]
         flat = state.reshape(-1, self.num_states + 1)
         many = action.expand(*front, self.num_actions).reshape(-1, self.num_actions)
         at, over = flat[:, :-1], flat[:, -1] > 0
-        ahead, reward, ended = self.simulator.moved(at, many, torch.default_generator)
+        ahead, reward, ended = self.simulator.moved(at.clone(), many.clone(), torch.default_generator)
         ahead = torch.where(over[:, None], at, ahead)
+        _require_numbers(ahead, over if ended is None else over | ended, t)
         reward = torch.where(over, 0.0, reward)
         over = over if ended is None else over | ended
         return Moved(torch.cat((ahead, over.double()[:, None]), -1).reshape(state.shape), reward.reshape(front))
@@ -92,32 +99,22 @@ class SimulatorWorld:
         state: Float[Tensor, "episode state"],
         plans: Float[Tensor, "episode plan step action"],
         noises: int,
-    ) -> tuple[Float[Tensor, "episode plan noise"], Float[Tensor, "episode plan 1"], Tensor]:
-        """The returns and log-priors of plans, each under noises of its own, and the states after them."""
+    ) -> tuple[Float[Tensor, "episode plan noise"], Float[Tensor, "episode plan 1"], Tensor] | None:
+        """The returns and log-priors of plans, each under noises of its own, and the states after them.
+
+        None where the simulator has no `rollout`, or an episode is over.
+        """
+        if self.simulator.rollout is None or bool((state[:, -1] > 0).any()):
+            return None
         episodes, count, steps, size = plans.shape
         front = episodes, count, noises
-        flat = state[:, None, None].expand(*front, state.shape[-1]).reshape(-1, state.shape[-1])
-        actions = plans.movedim(2, 0)[..., None, :].expand(steps, *front, size).reshape(steps, flat.shape[0], size)
-        over = flat[:, -1] > 0
-        states, rewards, paid = [flat[:, :-1].contiguous()], list[Tensor](), list[Tensor]()
-        can_end = bool(over.any())
-        for action in actions.unbind(0):
-            paid.append(~over)
-            ahead, reward, ended = self.simulator.stepped(states[-1], action, torch.default_generator)
-            states.append(torch.where(over[:, None], states[-1], ahead) if can_end else ahead)
-            if reward is not None:
-                rewards.append(reward)
-            if ended is not None:
-                over, can_end = over | ended, True
-        if rewards:
-            earned = torch.stack(rewards)
-        else:
-            before, after = torch.stack(states[:-1]).flatten(0, 1), torch.stack(states[1:]).flatten(0, 1)
-            earned = self.simulator.paid(before, actions.flatten(0, 1), after).reshape(steps, -1)
-        earned = torch.where(torch.stack(paid), earned, 0.0) if can_end else earned
+        many = state[:, None, None].expand(*front, state.shape[-1]).reshape(-1, state.shape[-1])
+        each = plans[:, :, None].expand(*front, steps, size).reshape(-1, steps, size)
+        last, reward = self.simulator.rolled(many[:, :-1].clone(), each.clone(), torch.default_generator)
+        _require_numbers(last, None, t + steps - 1)
         prior = plans.new_full((episodes, count, 1), steps * self._log_density)
-        last = torch.cat((states[-1], over.double()[:, None]), -1)
-        return earned.sum(0).reshape(front), prior, last.reshape(*front, -1)
+        at = torch.cat((last, last.new_zeros(len(last), 1)), -1).reshape(*front, -1)
+        return reward.sum(-1).reshape(front), prior, at
 
     @staticmethod
     def going_on(value: Callable[..., Any]) -> Callable[..., Any]:
@@ -136,6 +133,21 @@ class SimulatorWorld:
     def __repr__(self) -> str:
         """The sizes."""
         return f"SimulatorWorld({shown((self.num_states, self.num_actions, self.horizon))})"
+
+
+def _require_numbers(state: Float[Tensor, "batch state"], over: Tensor | None, t: int) -> None:
+    """Require that no state is nan, but for those of episodes that are over.
+
+    Raises:
+        InvalidProblem: if one is.
+    """
+    if bool(state.sum().isnan()):
+        lost = state.isnan().any(-1)
+        if bool((lost if over is None else lost & ~over).any()):
+            raise InvalidProblem(
+                f"`step` must return states that are numbers, but returns nan in step {t} of a plan. Look at its "
+                "dynamics for large states and for actions near their bounds."
+            )
 
 
 def _begun(state: Float[Tensor, "episode state"]) -> Float[Tensor, "episode state_and_end"]:

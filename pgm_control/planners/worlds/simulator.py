@@ -15,7 +15,6 @@ from ...runtime.array_like import ArrayLike, numbers
 from ...runtime.programs import require_callable
 from ...text.one_line import one_line
 
-_OF_REWARD = ("states", "actions", "next_states")
 _TRIED = 3  # states, with different actions
 
 
@@ -50,8 +49,9 @@ class Simulator:
             (batch, n), the rewards (batch), in reward units, and if episodes can end a third value (batch), whether
             this one has ended. Tensors are of float64; numpy arrays may be returned.
         start: a state that the simulator can be in, n finite numbers. `step` is tried in it; planners begin anywhere.
-        reward: the rewards (batch) of states, actions and next states, as a function of its own; `step` then returns no
-            rewards. Planners call it once for all steps of all plans, which takes less time than once a step.
+        rollout: a function of states (batch, n), plans (batch, step, m) and a generator that does what repeated calls of
+            `step` do, for simulators that have a faster one, and returns the last states (batch, n) and the rewards
+            (batch, step). Only where episodes do not end.
         action_low, action_high: the bounds of actions, m finite numbers each. The action prior is uniform between them.
         horizon: T, the number of actions.
         temperature: τ, in reward units per nat.
@@ -67,7 +67,7 @@ class Simulator:
     action_high: Float[Tensor, " action"] | ArrayLike
     horizon: int
     temperature: float = 1.0
-    reward: Callable[[Tensor, Tensor, Tensor], Any] | None = None
+    rollout: Callable[[Tensor, Tensor, torch.Generator], Any] | None = None
     observe: Callable[[Tensor], Any] | None = None
     locate: Callable[[Tensor], Any] | None = None
 
@@ -95,7 +95,11 @@ class Simulator:
             "horizon": whole("horizon", self.horizon),
             "temperature": positive("temperature", self.temperature),
         }
-        for name, arguments in (("observe", ("batch",)), ("locate", ("batch",)), ("reward", _OF_REWARD)):
+        for name, arguments in (
+            ("observe", ("batch",)),
+            ("locate", ("batch",)),
+            ("rollout", ("states", "plans", "generator")),
+        ):
             if (given := getattr(self, name)) is not None:
                 require_callable(name, given, *arguments)
         for name, value in stored.items():
@@ -112,37 +116,20 @@ class Simulator:
         """m, the numbers of an action."""
         return torch.as_tensor(self.action_low).shape[0]
 
-    def moved(
-        self, state: Tensor, action: Tensor, generator: torch.Generator
-    ) -> "tuple[Tensor, Tensor, Tensor | None]":
+    def moved(self, state: Tensor, action: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor | None]:
         """The next states, the rewards, and whether the episodes have ended, checked; None where none can end.
 
         Raises:
             InvalidProblem: unless they have the shapes that they must have.
         """
-        ahead, reward, ended = self.stepped(state, action, generator)
-        return ahead, self.paid(state, action, ahead) if reward is None else reward, ended
-
-    def stepped(
-        self, state: Tensor, action: Tensor, generator: torch.Generator
-    ) -> "tuple[Tensor, Tensor | None, Tensor | None]":
-        """The next states, the rewards unless `reward` has them, and whether the episodes have ended or None, checked.
-
-        Raises:
-            InvalidProblem: unless they have the shapes that they must have.
-        """
-        found = self.step(state, action, generator)
-        parts: tuple[Any, ...] = tuple(found) if isinstance(found, (tuple, list)) else (found,)
-        own = self.reward is None
-        if len(parts) not in (1 + own, 2 + own):
-            returned = "the next states and the rewards" if own else "the next states"
+        found, count = self.step(state, action, generator), state.shape[0]
+        if not isinstance(found, tuple | list) or len(found) not in (2, 3):
             raise InvalidProblem(
-                f"`step` must return {returned}, and if episodes can end whether they have ended, but returns "
-                f"{shown(found)}."
+                "`step` must return the next states and the rewards, and if episodes can end whether they have ended, "
+                f"but returns {shown(found)}."
             )
-        ahead, count = _numbers(parts[0]), state.shape[0]
-        reward = _numbers(parts[1]) if own else None
-        ended = None if len(parts) == 1 + own else numbers("step", parts[-1], InvalidProblem).detach().cpu() != 0
+        ahead, reward = (_numbers("step", each) for each in found[:2])
+        ended = None if len(found) == 2 else numbers("step", found[2], InvalidProblem).detach().cpu() != 0
         vectors = [each.shape for each in (reward, ended) if each is not None]
         if ahead.shape != state.shape or any(each != (count,) for each in vectors):
             shapes = [tuple(each) for each in (ahead.shape, *vectors)]
@@ -152,20 +139,23 @@ class Simulator:
             )
         return ahead, reward, ended
 
-    def paid(self, state: Tensor, action: Tensor, ahead: Tensor) -> Float[Tensor, " batch"]:
-        """What `reward` returns, checked.
+    def rolled(self, state: Tensor, plans: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """What `rollout` returns, checked: the last states, and the rewards by step.
 
         Raises:
-            InvalidProblem: unless it is one number for each state.
+            InvalidProblem: unless they have the shapes that they must have.
         """
-        assert self.reward is not None
-        found = numbers("reward", self.reward(state, action, ahead), InvalidProblem).detach().double().cpu()
-        if found.shape != state.shape[:1]:
+        assert self.rollout is not None
+        found = self.rollout(state, plans, generator)
+        if not isinstance(found, tuple | list) or len(found) != 2:
+            raise InvalidProblem(f"`rollout` must return the last states and the rewards, but returns {shown(found)}.")
+        last, reward = (_numbers("rollout", each) for each in found)
+        if last.shape != state.shape or reward.shape != plans.shape[:2]:
             raise InvalidProblem(
-                f"`reward` must return one number for each of {len(state)} states, but returns shape "
-                f"{tuple(found.shape)}."
+                f"`rollout` must return states of shape {tuple(state.shape)} and rewards of shape "
+                f"{tuple(plans.shape[:2])}, but returns shapes {tuple(last.shape)} and {tuple(reward.shape)}."
             )
-        return found
+        return last, reward
 
     def observed(self, state: Float[Tensor, "batch state"]) -> Float[Tensor, "batch observation"]:
         """The observations of states."""
@@ -220,15 +210,32 @@ class Simulator:
                 "differ: its noise comes from elsewhere. Pass generator=generator to torch's functions."
             )
         self.located(self.observed(state))
+        if self.rollout is not None:
+            self._try_rollout(state, action)
+
+    def _try_rollout(self, state: Tensor, action: Tensor) -> None:
+        """Hold `rollout` against two calls of `step`, where these have no noise."""
+        plans, steps = torch.stack((action, action.flip(0)), 1), list[tuple[Tensor, Tensor]]()
+        for seed in (0, 1):
+            generator = torch.Generator().manual_seed(seed)
+            first, begun, ended = self.moved(state, plans[:, 0], generator)
+            last, earned, _ = self.moved(first, plans[:, 1], generator)
+            if ended is not None:
+                raise InvalidProblem("`rollout` must be None where `step` says that episodes end. Leave it out.")
+            steps.append((last, torch.stack((begun, earned), 1)))
+        found = self.rolled(state, plans, torch.Generator().manual_seed(0))
+        same = all(torch.equal(*each) for each in zip(*steps, strict=True))
+        if same and not all(torch.allclose(*each, rtol=1e-6) for each in zip(found, steps[0], strict=True)):
+            raise InvalidProblem("`rollout` must do what repeated calls of `step` do, but its results differ.")
 
 
-def _numbers(found: Any) -> Tensor:
-    """What `step` returned, as float64 on the processor."""
-    if isinstance(found, np.ndarray) and found.dtype == np.float64:
+def _numbers(name: str, found: Any) -> Tensor:
+    """What a function of the user returned, as float64 on the processor."""
+    if isinstance(found, np.ndarray) and found.dtype == np.float64 and found.flags.writeable:
         return torch.from_numpy(found)
     if isinstance(found, Tensor) and found.dtype is torch.float64 and not found.requires_grad and found.is_cpu:
         return found
-    return numbers("step", found, InvalidProblem).detach().double().cpu()
+    return numbers(name, found, InvalidProblem).detach().double().cpu()
 
 
 def _vector(name: str, given: Any) -> Float[Tensor, " coordinate"]:

@@ -36,6 +36,41 @@ def breakdown_on_line(problem: Line, temperature: float, variance: float, beta: 
     return None
 
 
+def plans_break_down_on_line(problem: Line, theta: float, steps: int, is_last: bool) -> int | None:
+    """The first step of a plan whose certainty equivalent diverges, as it answers no noise; None if none is found.
+
+    The return along three paths of the noise is held against their density, for a plan without actions: noises that add
+    up as those that a quadratic reward suffers most from, equal ones, and one gust in the first step. So what is found
+    has broken down; other paths, and the growth of a terminal value, are not examined.
+
+    Args:
+        problem: the problem.
+        theta: θ = β/τ.
+        steps: H, the steps of a plan.
+        is_last: examine only plans that end with the problem.
+    """
+    if theta == 0:
+        return None
+    sums = torch.ones(steps, steps, dtype=torch.float64).tril()
+    most = torch.linalg.eigh(sums.mT @ sums).eigenvectors[:, -1]
+    rays = torch.stack((most, torch.ones_like(most), torch.eye(steps, dtype=torch.float64)[0]))
+    rays = torch.cat((rays, -rays))
+    start = torch.full((1,), problem.initial_mean, dtype=torch.float64)
+    for first in reversed(range(problem.horizon - steps + 1)):
+        far = _deviation(problem, start, torch.zeros_like(start)) * torch.tensor(_FAR, dtype=torch.float64)
+        path = rays[:, None] * far[:, None]
+        state, total = start.expand(path.shape[:2]).flatten(), torch.zeros(path.shape[:2].numel(), dtype=torch.float64)
+        for k, noise in enumerate(path.flatten(0, 1).unbind(-1)):
+            density = problem.noise_at(state, torch.zeros_like(state)).log_prob(noise)
+            state = state + noise
+            total = total + density + theta * _reward(problem, first + k + 1, state)
+        if any(_rises(each, far) for each in total.view(path.shape[:2])):
+            return first
+        if is_last:
+            break
+    return None
+
+
 def action_diverges(problem: Line, temperature: float, variance: float) -> int | None:
     """The time of a state for which the prior does not keep actions from rewards that rise without bound."""
     for t in range(1, problem.horizon + 1):
@@ -48,18 +83,22 @@ def action_diverges(problem: Line, temperature: float, variance: float) -> int |
 
 
 def _diverges(problem: Line, t: int, state: Tensor, action: Tensor, theta: float) -> bool:
-    law = problem.noise_at(state.expand(1), action.expand(1))
-    try:
-        deviation = float(law.stddev)
-    except (NotImplementedError, AttributeError):
-        deviation = 1.0
-    scale = deviation if 0 < deviation < float("inf") else 1.0
+    scale = _deviation(problem, state.expand(1), action.expand(1))
     for side in (1.0, -1.0):
         far = side * scale * torch.tensor(_FAR, dtype=torch.float64)
         here = problem.noise_at(state.expand_as(far), action.expand_as(far))
         if _rises(here.log_prob(far) + theta * _reward(problem, t, state + action + far), far):
             return True
     return False
+
+
+def _deviation(problem: Line, state: Tensor, action: Tensor) -> float:
+    """That of the noise in one state; 1 where it is not known."""
+    try:
+        deviation = float(problem.noise_at(state, action).stddev)
+    except (NotImplementedError, AttributeError):
+        return 1.0
+    return deviation if 0 < deviation < float("inf") else 1.0
 
 
 def _reward(problem: Line, t: int, state: Tensor) -> Tensor:
