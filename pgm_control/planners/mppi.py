@@ -13,7 +13,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..chance.risk import Risk
-from ..inference.sampling.resampling import effective_sample_size
 from ..runtime.arguments import flag, whole
 from ..runtime.array_like import ArrayLike
 from .planner import Found, Planner
@@ -112,7 +111,7 @@ class MPPI(Planner):
         share = largest_noise(swept.found, tau, self.optimism, weight)
         steps_made = self.num_sweeps * steps * swept.plans.shape[0] * swept.plans.shape[1] * self.num_noise_samples
         return Found(
-            swept.plans, swept.log_weight, effective_sample_size(swept.log_weight), weight.amax(-1), share, tau, value,
+            swept.plans, swept.log_weight, 1.0 / weight.square().sum(-1), weight.amax(-1), share, tau, value,
             swept.proposal.centre(), steps_made,
         )  # fmt: skip
 

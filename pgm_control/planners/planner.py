@@ -204,7 +204,8 @@ class Planner(ABC):
             found.largest_noise_weight,
             self.num_plans,
             self.num_noise_samples,
-            bool((torch.as_tensor(beta_of(self.optimism, found.temperature)) == 1.0).all()),
+            self.num_noise_samples == 1
+            or bool((torch.as_tensor(beta_of(self.optimism, found.temperature)) == 1.0).all()),
         )
         return Plan(
             status, t, actions[:, 0], actions, found.plans, found.log_weights, found.effective_sample_size,

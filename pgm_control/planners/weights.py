@@ -93,6 +93,8 @@ def largest_noise(
 ) -> Float[Tensor, " episode"]:
     """The share of the largest draw in the average over the noises of a plan, averaged over plans by their weight."""
     noises, tau = found.returns.shape[-1], temperature[:, None, None]
+    if noises == 1:
+        return temperature.new_ones(temperature.shape)
     theta = beta_of(optimism, tau) / tau
     if bool(torch.as_tensor(is_mean(theta, 1.0, found.returns.dtype)).all()):
         return found.returns.new_full((len(found.returns),), 1.0 / noises)

@@ -74,11 +74,17 @@ def seeded(seed: int | torch.Generator | None, device: torch.device | str = "cpu
     number = integer_of(seed)
     if torch.device(device).type == "cuda":
         torch.cuda.init()
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
-    with torch.random.fork_rng(devices=devices):
+    if not torch.cuda.is_initialized():  # what `fork_rng` does, in a fifth of its time
+        before = torch.default_generator.get_state()
+        torch.default_generator.manual_seed(number)
+        try:
+            yield
+        finally:
+            torch.default_generator.set_state(before)
+        return
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.default_generator.manual_seed(number)  # torch.manual_seed would also seed devices that start later
-        if devices:
-            torch.cuda.manual_seed_all(number)
+        torch.cuda.manual_seed_all(number)
         yield
 
 

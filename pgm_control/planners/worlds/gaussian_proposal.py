@@ -50,8 +50,8 @@ class GaussianProposal:
         share = torch.addcmul(below[:, None], torch.cat((half, 1.0 - half), 1)[:, :count], inside[:, None])
         share = share.clamp(1e-300, 1 - 1e-16)
         width = torch.where((self.high - self.low).isfinite(), self.high - self.low, 1.0)
-        plans = mean + deviation * torch.special.ndtri(share)
-        return torch.minimum(torch.maximum(plans, self.low + _EDGE * width), self.high - _EDGE * width)
+        plans = torch.addcmul(mean, deviation, torch.special.ndtri(share))
+        return plans.clamp_(self.low + _EDGE * width, self.high - _EDGE * width)
 
     def log_density(self, plans: Float[Tensor, "episode plan step action"]) -> Float[Tensor, "episode plan step"]:
         """The log-density of each action of plans within the box, in nats."""

@@ -68,7 +68,7 @@ def pendulum_simulator(
             np.minimum(room, _FASTEST, out=faster)
             np.multiply(faster, _STEP, out=room)
             np.add(angle, room, out=angles[t + 1])
-        wrapped = np.remainder(angles[:-1] + math.pi, 2 * math.pi) - math.pi
+        wrapped = angles[:-1] - 2 * math.pi * np.rint(angles[:-1] / (2 * math.pi))
         cost = wrapped**2 + 0.1 * speeds[:-1] ** 2 + 0.001 * torque**2
         return np.stack((angles[-1], speeds[-1]), -1), np.ascontiguousarray(-cost.T)
 

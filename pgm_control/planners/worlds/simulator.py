@@ -15,6 +15,7 @@ from ...runtime.array_like import ArrayLike, numbers
 from ...runtime.programs import require_callable
 from ...text.one_line import one_line
 
+_OPTIONAL = {"observe": ["batch"], "locate": ["batch"], "rollout": ["states", "plans", "generator"]}
 _TRIED = 3  # states, with different actions
 
 
@@ -49,9 +50,9 @@ class Simulator:
             (batch, n), the rewards (batch), in reward units, and if episodes can end a third value (batch), whether
             this one has ended. Tensors are of float64; numpy arrays may be returned.
         start: a state that the simulator can be in, n finite numbers. `step` is tried in it; planners begin anywhere.
-        rollout: a function of states (batch, n), plans (batch, step, m) and a generator that does what repeated calls of
-            `step` do, for simulators that have a faster one, and returns the last states (batch, n) and the rewards
-            (batch, step). Only where episodes do not end.
+        rollout: for simulators that can do whole plans at once: a function of states (batch, n), plans (batch, step, m)
+            and a generator that returns the last states (batch, n) and the rewards (batch, step), as repeated calls of
+            `step` would. Only where episodes do not end.
         action_low, action_high: the bounds of actions, m finite numbers each. The action prior is uniform between them.
         horizon: T, the number of actions.
         temperature: τ, in reward units per nat.
@@ -95,11 +96,7 @@ class Simulator:
             "horizon": whole("horizon", self.horizon),
             "temperature": positive("temperature", self.temperature),
         }
-        for name, arguments in (
-            ("observe", ("batch",)),
-            ("locate", ("batch",)),
-            ("rollout", ("states", "plans", "generator")),
-        ):
+        for name, arguments in _OPTIONAL.items():
             if (given := getattr(self, name)) is not None:
                 require_callable(name, given, *arguments)
         for name, value in stored.items():
