@@ -86,7 +86,7 @@ def write_whole(path: str | Path, content: bytes) -> None:
 
 @contextmanager
 def alone_in(folder: Path, name: str = "out") -> Iterator[None]:
-    """Hold a folder, which is made if needed, for this process alone; the folder is removed if it stays empty.
+    """Hold a folder, which is made if needed, for this process alone; what was made and stays empty is removed.
 
     The lock is one of the system on the file `.lock`. It ends with the process, however that ends, so that a run that
     was killed can be continued. Where files have no locks, as on Windows, nothing is checked.
@@ -94,7 +94,7 @@ def alone_in(folder: Path, name: str = "out") -> Iterator[None]:
     Raises:
         InvalidArgument: if another process holds the folder, or it cannot be written; the message names the argument.
     """
-    is_new = not folder.exists()
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = _opened(folder / _LOCK)
@@ -113,9 +113,9 @@ def alone_in(folder: Path, name: str = "out") -> Iterator[None]:
         with suppress(OSError):
             (folder / _LOCK).unlink(missing_ok=True)
         os.close(file)
-        if is_new:
-            with suppress(OSError):
-                folder.rmdir()
+        with suppress(OSError):
+            for each in made:
+                each.rmdir()
 
 
 def _opened(path: Path) -> int | None:

@@ -23,6 +23,7 @@ from pgm_control.cli.film import film, observed_by
 from pgm_control.cli.run_folder import RunFolder
 from pgm_control.learners import SAC, EvaluationPoint, SoftQLearning
 from pgm_control.plot.progress import curve
+from pgm_control.runtime.files import alone_in
 
 pytestmark = pytest.mark.slow
 
@@ -413,6 +414,15 @@ def test_a_run_is_never_overwritten(capsys, made):
     status, out, err = run(capsys, *NOISY, "--total-steps", "40", "--out", "x")
     assert (status, out) == (2, "")
     assert "--out must be a folder without a run, but x holds one. To continue it: pgm-control train --resume x" in err
+    assert {path.name: path.read_bytes() for path in made.iterdir()} == before
+
+
+def test_a_run_that_is_going_on_is_not_resumed_beside_it(capsys, made):
+    before = {path.name: path.read_bytes() for path in made.iterdir()}
+    with alone_in(Path("x")):
+        status, out, err = run(capsys, "train", "--resume", "x", "--total-steps", "60")
+        assert (status, out) == (2, "")
+        assert "--resume must be a folder in which nothing else runs, but another process is running in x." in err
     assert {path.name: path.read_bytes() for path in made.iterdir()} == before
 
 
