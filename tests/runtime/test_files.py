@@ -8,8 +8,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from problems import gamble
 
-from pgm_control import InvalidArgument
+from pgm_control import FreeGuide, InvalidArgument, TabularModel, fit
 from pgm_control.runtime.files import path_of, write_whole
 
 KILLED = """
@@ -71,3 +72,10 @@ def test_folders_and_places_that_cannot_be_written_to_are_refused(tmp_path):
         write_whole(tmp_path / "file" / "below", b"")
     write_whole(tmp_path / "new" / "file", b"content")
     assert (tmp_path / "new" / "file").read_bytes() == b"content"
+
+
+@pytest.mark.wrong_types
+def test_the_argument_of_a_fit_is_named(tmp_path):
+    model = TabularModel(gamble())
+    with pytest.raises(InvalidArgument, match=r"`checkpoint` must be the path of a file, but .* is a folder"):
+        fit(model, FreeGuide(model), checkpoint=tmp_path)
