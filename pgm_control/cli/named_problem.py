@@ -124,6 +124,11 @@ def folder_of(name: str) -> Path:
     return Path("pgm-control-out") / name.replace("/", "_").replace(":", "_")
 
 
+def run_folder_of(kind: str, env: str, out: Path | None) -> Path:
+    """Return the folder of a run of a learner or planner of this kind: the one that is given, or the default."""
+    return folder_of(f"{kind}-{env}") if out is None else out
+
+
 def sizes(mdp: "TabularMDP") -> str:
     """Return the sizes of a problem in words."""
     return in_words(mdp.num_states, mdp.num_actions, mdp.horizon)

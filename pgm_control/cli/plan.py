@@ -12,7 +12,7 @@ import tyro
 
 from ..errors import InvalidArgument, MissingExtra, PGMControlError
 from ..text.terminal import bar_over, wrapped
-from .named_problem import CONTINUOUS_NAMES, TABLE_IDS, is_in_zoo, named_model, require_name
+from .named_problem import CONTINUOUS_NAMES, TABLE_IDS, is_in_zoo, named_model, require_name, run_folder_of
 from .options import require_options
 from .planning.pendulum import PENDULUM
 
@@ -80,7 +80,7 @@ def plan(
     _require(asked)
     from ..runtime.files import alone_in
 
-    with alone_in(_path(asked)):
+    with alone_in(run_folder_of(planner, env, out)):
         _run(asked, print)
 
 
@@ -209,7 +209,7 @@ def _begun(asked: Mapping[str, Any]) -> _Run:
 
     env, kind = asked["env"], asked["planner"]
     settings = settings_of(asked)
-    folder = PlanFolder(_path(asked))
+    folder = PlanFolder(run_folder_of(kind, env, asked["out"]))
     before = folder.facts()
     if before is None:
         folder.require_no_files()
@@ -227,12 +227,6 @@ def _begun(asked: Mapping[str, Any]) -> _Run:
     facts["command"] = command_of(facts)
     is_live = env == PENDULUM or env in TABLE_IDS
     return _Run(Task(f"{kind} on {env}", environment_of(env, model, is_live), make), folder, facts, rows)
-
-
-def _path(asked: Mapping[str, Any]) -> Path:
-    """The folder of the run."""
-    plain = f"{asked['planner']}-{asked['env']}".replace("/", "_").replace(":", "_")
-    return asked["out"] if asked["out"] is not None else Path("pgm-control-out") / plain
 
 
 def _model(env: str, temperature: str | None) -> Any:

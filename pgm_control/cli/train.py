@@ -22,6 +22,7 @@ from ..runtime.files import alone_in
 from ..runtime.progress import Progress
 from ..text.tables import grid
 from .freed_memory import keep_freed_memory
+from .named_problem import run_folder_of
 from .options import require_algorithm
 from .run_folder import RunFolder
 from .tensorboard import TensorBoard
@@ -64,7 +65,8 @@ def train(asked: Mapping[str, Any], say: Say, bar_over: Callable[[int, str], Abs
     """
     keep_freed_memory()
     is_new = asked["resume"] is None
-    with alone_in(_path(asked) if is_new else asked["resume"], "out" if is_new else "resume"):
+    path = run_folder_of(asked["algorithm"], asked["env"], asked["out"]) if is_new else asked["resume"]
+    with alone_in(path, "out" if is_new else "resume"):
         _learned(_begun(asked) if is_new else _resumed(asked), say, bar_over)
 
 
@@ -165,7 +167,7 @@ def _begun(asked: Mapping[str, Any]) -> _Run:
     for name in ("stop_at_return", "keep_best"):
         if plan["evaluate_every"] is None and asked[name] not in (None, False):
             raise InvalidArgument(f"`{name}` needs evaluations, but `evaluate_every` is 0. Leave one of them out.")
-    folder = RunFolder(_path(asked))
+    folder = RunFolder(run_folder_of(algorithm, env, asked["out"]))
     folder.require_new()
     learner = _made(lambda: kind(env, **options), env)
     if asked["tensorboard"]:
@@ -194,12 +196,6 @@ def _begun(asked: Mapping[str, Any]) -> _Run:
         "command": shlex.join(words + ["--tensorboard"] * asked["tensorboard"]),
     }
     return _Run(folder, learner, facts)
-
-
-def _path(asked: Mapping[str, Any]) -> Path:
-    """The folder of a new run."""
-    plain = f"{asked['algorithm']}-{asked['env']}".replace("/", "_").replace(":", "_")
-    return asked["out"] if asked["out"] is not None else Path("pgm-control-out") / plain
 
 
 def _resumed(asked: Mapping[str, Any]) -> _Run:
