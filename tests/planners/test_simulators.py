@@ -290,3 +290,59 @@ def test_the_first_action_is_that_of_an_integral_over_all_plans():
             error = float(found.action.std()) / 4
             assert abs(float(found.action.mean()) - float((weight * first[:, 0]).sum() / weight.sum())) < 4 * error
             assert float(found.value.mean()) == pytest.approx(value, abs=4 * float(found.value.std()) / 4 + 1e-3 * tau)
+
+
+def drifting(state, plans, generator):
+    """The rollout of `drift`."""
+    paths = state[:, None] + plans.cumsum(1)
+    return paths[:, -1], 1e-9 * paths[:, :, 0]
+
+
+def drift(state, action, generator):
+    return state + action, 1e-9 * (state + action)[:, 0]
+
+
+@pytest.mark.parametrize(
+    ("rollout", "said"),
+    [
+        (lambda s, p, g: (drifting(s, p, g)[0], -drifting(s, p, g)[1]), "do what repeated calls of `step` do"),
+        (lambda s, p, g: (drifting(s, p, g)[0] + 1.0, drifting(s, p, g)[1]), "do what repeated calls of `step` do"),
+        (lambda s, p, g: (s + torch.randn(s.shape).double(), p[:, :, 0]), "`rollout` must draw its noise from the gen"),
+        (lambda s, p, g: 1 / 0, "`rollout` must be a function of states .* raises ZeroDivisionError"),
+        (lambda s, p, g: (s / 0 * 0, p[:, :, 0]), "`rollout` must return states and rewards that are numbers"),
+    ],
+)
+def test_a_rollout_that_is_another_is_refused_in_any_unit(rollout, said):
+    Simulator(drift, **GIVEN, rollout=drifting)
+    Simulator(drift, **GIVEN, rollout=lambda *given: tuple(each.float() for each in drifting(*given)))
+    with pytest.raises(InvalidProblem, match=said):
+        Simulator(drift, **GIVEN, rollout=rollout)
+
+
+def test_a_step_that_uses_its_memory_again_is_checked_and_planned_with():
+    """The two results that are compared are not one and the same array."""
+    room: dict[int, Any] = {}
+
+    def reused(state, action, noise):
+        ahead, reward = room.setdefault(len(state), (np.empty(state.shape), np.empty(len(state))))
+        np.copyto(ahead, state.numpy() + action.numpy() + noise)
+        np.copyto(reward, -(ahead[:, 0] ** 2))
+        return ahead, reward
+
+    def step(state, action, generator):
+        return reused(state, action, torch.randn(state.shape, generator=generator).double().numpy())
+
+    def fresh(state, action, generator):
+        return tuple(each.copy() for each in step(state, action, generator))
+
+    with pytest.raises(InvalidProblem, match="must draw its noise from the generator"):
+        Simulator(lambda s, a, g: reused(s, a, np.random.default_rng().normal(size=s.shape)), **GIVEN)
+    one, other = (MPPI(Simulator(each, **GIVEN), **FEW).plan([1.0]) for each in (step, fresh))
+    assert torch.equal(one.log_weights, other.log_weights)
+
+    def rollout(state, plans, generator):
+        noise = torch.randn(*plans.shape, generator=generator).double()
+        paths = state[:, None] + (plans + noise).cumsum(1)
+        return paths[:, -1], -(paths[:, :, 0] ** 2)
+
+    MPPI(Simulator(step, **GIVEN, rollout=rollout), **FEW).plan([1.0])

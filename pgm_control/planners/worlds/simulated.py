@@ -111,7 +111,7 @@ class SimulatorWorld:
         many = state[:, None, None].expand(*front, state.shape[-1]).reshape(-1, state.shape[-1])
         each = plans[:, :, None].expand(*front, steps, size).reshape(-1, steps, size)
         last, reward = self.simulator.rolled(many[:, :-1].clone(), each.clone(), torch.default_generator)
-        _require_numbers(last, None, t + steps - 1)
+        _require_numbers(last, None, t + steps - 1, "rollout")
         prior = plans.new_full((episodes, count, 1), steps * self._log_density)
         at = torch.cat((last, last.new_zeros(len(last), 1)), -1).reshape(*front, -1)
         return reward.sum(-1).reshape(front), prior, at
@@ -135,7 +135,7 @@ class SimulatorWorld:
         return f"SimulatorWorld({shown((self.num_states, self.num_actions, self.horizon))})"
 
 
-def _require_numbers(state: Float[Tensor, "batch state"], over: Tensor | None, t: int) -> None:
+def _require_numbers(state: Float[Tensor, "batch state"], over: Tensor | None, t: int, name: str = "step") -> None:
     """Require that no state is nan, but for those of episodes that are over.
 
     Raises:
@@ -145,7 +145,7 @@ def _require_numbers(state: Float[Tensor, "batch state"], over: Tensor | None, t
         lost = state.isnan().any(-1)
         if bool((lost if over is None else lost & ~over).any()):
             raise InvalidProblem(
-                f"`step` must return states that are numbers, but returns nan in step {t} of a plan. Look at its "
+                f"`{name}` must return states that are numbers, but returns nan in step {t} of a plan. Look at its "
                 "dynamics for large states and for actions near their bounds."
             )
 

@@ -16,6 +16,7 @@ from ...runtime.programs import require_callable
 from ...text.one_line import one_line
 
 _OPTIONAL = {"observe": ["batch"], "locate": ["batch"], "rollout": ["states", "plans", "generator"]}
+_NEAR = 1e-5  # also for functions of float32
 _TRIED = 3  # states, with different actions
 
 
@@ -52,7 +53,7 @@ class Simulator:
         start: a state that the simulator can be in, n finite numbers. `step` is tried in it; planners begin anywhere.
         rollout: for simulators that can do whole plans at once: a function of states (batch, n), plans (batch, step, m)
             and a generator that returns the last states (batch, n) and the rewards (batch, step), as repeated calls of
-            `step` would. Only where episodes do not end.
+            `step` would. Only where episodes do not end. It is held against `step` where that has no noise.
         action_low, action_high: the bounds of actions, m finite numbers each. The action prior is uniform between them.
         horizon: T, the number of actions.
         temperature: τ, in reward units per nat.
@@ -188,7 +189,7 @@ class Simulator:
         for _ in range(2):
             given = state.clone(), action.clone(), torch.Generator().manual_seed(0)
             try:
-                twice.append(tuple(each for each in self.moved(*given) if each is not None))
+                twice.append(tuple(each.clone() for each in self.moved(*given) if each is not None))
             except InvalidProblem:
                 raise
             except Exception as failure:  # of the user's code
@@ -215,15 +216,39 @@ class Simulator:
         plans, steps = torch.stack((action, action.flip(0)), 1), list[tuple[Tensor, Tensor]]()
         for seed in (0, 1):
             generator = torch.Generator().manual_seed(seed)
-            first, begun, ended = self.moved(state, plans[:, 0], generator)
-            last, earned, _ = self.moved(first, plans[:, 1], generator)
+            first, begun, ended = self.moved(state.clone(), plans[:, 0].clone(), generator)
             if ended is not None:
                 raise InvalidProblem("`rollout` must be None where `step` says that episodes end. Leave it out.")
-            steps.append((last, torch.stack((begun, earned), 1)))
-        found = self.rolled(state, plans, torch.Generator().manual_seed(0))
+            begun = begun.clone()  # the function may use the same memory again
+            last, earned, _ = self.moved(first.clone(), plans[:, 1].clone(), generator)
+            steps.append((last.clone(), torch.stack((begun, earned), 1)))
+        twice: list[tuple[Tensor, ...]] = []
+        for _ in range(2):
+            try:
+                found = self.rolled(state.clone(), plans.clone(), torch.Generator().manual_seed(0))
+            except InvalidProblem:
+                raise
+            except Exception as failure:  # of the user's code
+                raise InvalidProblem(
+                    f"`rollout` must be a function of states ({_TRIED}, {self.num_states}), plans ({_TRIED}, 2, "
+                    f"{self.num_actions}) and a generator, but raises {type(failure).__name__}: {failure}."
+                ) from failure
+            twice.append(tuple(each.clone() for each in found))
+        if any(bool(each.isnan().any()) for each in twice[0]):
+            raise InvalidProblem("`rollout` must return states and rewards that are numbers, but does not.")
+        if not all(torch.equal(*each) for each in zip(*twice, strict=True)):
+            raise InvalidProblem(
+                "`rollout` must draw its noise from the generator that it is given, but two calls with equal "
+                "generators differ: its noise comes from elsewhere."
+            )
         same = all(torch.equal(*each) for each in zip(*steps, strict=True))
-        if same and not all(torch.allclose(*each, rtol=1e-6) for each in zip(found, steps[0], strict=True)):
+        if same and not all(_agree(*each) for each in zip(twice[0], steps[0], strict=True)):
             raise InvalidProblem("`rollout` must do what repeated calls of `step` do, but its results differ.")
+
+
+def _agree(one: Tensor, other: Tensor) -> bool:
+    """Whether numbers agree, relative to the largest: they may be of any unit."""
+    return torch.allclose(one, other, rtol=_NEAR, atol=_NEAR * float(other.abs().amax()))
 
 
 def _numbers(name: str, found: Any) -> Tensor:
