@@ -56,6 +56,7 @@ class Worlds:
         number: the number of copies.
         observation_space, action_space: those of one copy.
         is_exact: whether `restore` restores the exact state, as far as is known.
+        resets_later: whether an episode that has ended is reset by the next step, in which `Step.counts` is False.
         returns: the sum of rewards of each copy's current episode so far, in reward units.
         lengths: the number of steps of that episode so far.
     """
@@ -84,6 +85,7 @@ class Worlds:
             self.observation_space = self._vector.single_observation_space
             self.action_space = self._vector.single_action_space
         self.is_exact = self._vector is None
+        self.resets_later = self._vector is not None and self._vector.mode is AutoresetMode.NEXT_STEP
         self._episodes = [0] * self.number
         self._actions: list[list[np.ndarray]] = [[] for _ in range(self.number)]
         self._statistics: list[dict[str, Tensor]] = [{} for _ in self._envs]

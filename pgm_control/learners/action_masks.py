@@ -22,9 +22,9 @@ from ..runtime.arguments import shown
 class ActionMasks(gymnasium.Wrapper, gymnasium.utils.RecordConstructorArgs):
     """An environment whose observations hold its action masks: {"action_mask": mask, "observation": observation}.
 
-    The mask is `info["action_mask"]` of `reset` and `step`, as Taxi-v3 gives it, or else the answer of a method
-    `action_masks()` of the environment: A truth values or numbers 0 and 1. In this form of observations, that of
-    PettingZoo, action priors and learners keep to the mask.
+    The mask is `info["action_mask"]` of `reset` and `step`, as Taxi-v4 gives it, or else the answer of a method
+    `action_masks()` of the environment or of a wrapper: A truth values or numbers 0 and 1. In this form of
+    observations, that of PettingZoo, action priors and learners keep to the mask.
     """
 
     def __init__(self, env: gymnasium.Env) -> None:
@@ -66,9 +66,9 @@ class ActionMasks(gymnasium.Wrapper, gymnasium.utils.RecordConstructorArgs):
         return self._with_mask(observation, info, bool(terminated)), reward, terminated, truncated, info
 
     def _with_mask(self, observation: Any, info: Mapping[str, Any], is_over: bool) -> dict[str, Any]:
-        found, method = info.get(MASK), getattr(self.env.unwrapped, "action_masks", None)
-        if found is None and callable(method):
-            found = method()
+        found = info.get(MASK)
+        if found is None and self.env.has_wrapper_attr("action_masks"):
+            found = self.env.get_wrapper_attr("action_masks")()
         if found is None and is_over:
             found = np.zeros(self._size, np.int8)
         mask = None if found is None else mask_in(found, (self._size,))
@@ -146,8 +146,7 @@ def features_of(
         )
     is_single = observations.is_single(observation)
     features = observations([observation]) if is_single else observations.of_batch(observation)
-    starts = False if episode_start is None else np.asarray(episode_start)
-    if columns is not None and (_allows_none(features, columns) & ~np.bool_(starts)).any():
+    if columns is not None and (_allows_none(features, columns) & ~_starts(episode_start, len(features))).any():
         raise InvalidArgument("`action_masks` must allow at least one action in each row, but allows none.")
     return features, is_single
 
@@ -164,6 +163,14 @@ def require_allowed(
         raise EnvironmentFailure(
             "The action mask in an observation of the environment must allow at least one action, but allows none."
         )
+
+
+def _starts(episode_start: Any, number: int) -> Bool[np.ndarray, " batch"]:
+    """Where an episode begins."""
+    found = np.asarray(False if episode_start is None else episode_start)
+    if found.dtype.kind not in "biu" or found.size not in (1, number):
+        raise InvalidArgument(f"`episode_start` must be {number} truth values, or None, but is {shown(episode_start)}.")
+    return np.broadcast_to(found.astype(bool).reshape(-1), (number,))
 
 
 def _allows_none(features: Float[Tensor, "batch feature"], columns: slice) -> Bool[np.ndarray, " batch"]:

@@ -71,7 +71,8 @@ class Experience:
         reached = learner.observations(found.reached).to(learner.device)
         reward = torch.from_numpy(found.reward).to(torch.float32).to(learner.device)
         ended = torch.from_numpy(found.terminated).to(learner.device)
-        before, self._features, self._is_over = self._features, reached, found.terminated | found.truncated
+        before, self._features, is_over = self._features, reached, found.terminated | found.truncated
+        self._is_over = is_over & learner.worlds.resets_later  # otherwise a new episode has begun
         if learner.normaliser is not None:
             learner.normaliser.update(before[torch.from_numpy(found.counts).to(learner.device)])
         if found.counts.all():
@@ -79,7 +80,7 @@ class Experience:
         elif found.counts.any():
             kept = torch.from_numpy(found.counts).to(learner.device)
             self.replay.add(before[kept], action[kept], reward[kept], reached[kept], ended[kept])
-        if self._is_over.any() or not found.counts.all():
+        if is_over.any() or not found.counts.all():
             self._features = learner.observations(found.observations).to(learner.device)
         return learner.total_steps >= self._starts and len(self.replay) > 0
 

@@ -99,8 +99,7 @@ class Learner(ABC):
         self.observations = Observations(self.worlds.observation_space)
         self.actions = Actions(self.worlds.action_space)
         self.masks = mask_columns(self.observations.space, self.actions)
-        asked = self.config.get("normalise_observations", False)
-        self.normaliser = normaliser_of(asked, config.get("action_prior"), self.observations.space, self.device)
+        self.normaliser = normaliser_of(self.config, self.observations.space, self.masks, self.device)
         self.total_steps, self.seconds = 0, 0.0
         self.journal = Journal()
         self._randomness = OwnRandomness(number, self.device)
@@ -171,7 +170,7 @@ class Learner(ABC):
         Args:
             total_steps: the number of steps of all copies together.
             progress: called with the number of steps and the latest row of the log.
-            callbacks: called with a `LearningStep` whenever a row is logged, or every so many steps of their own; see
+            callbacks: called with a `LearningStep` every `log_every` steps, or at times of their own; see
                 `EvaluateEvery`. One that returns True stops. Their time does not count as time spent learning.
             log_every: the number of steps between rows of the log.
             evaluate_every: the number of steps between evaluations; default: none. They do not affect learning.

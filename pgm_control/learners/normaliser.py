@@ -7,6 +7,7 @@ Sources:
         4(3):419–420, 1962. doi:10.1080/00401706.1962.10490022
 """
 
+from collections.abc import Mapping
 from typing import Any, final
 
 import torch
@@ -18,12 +19,16 @@ from ..errors import InvalidArgument
 from ..runtime.arguments import flag
 
 _CLIP = 10.0  # in standard deviations
-_LEAST_VARIANCE = 1e-8
+_ROUNDING = 1e-12  # of a mean in float64, relative to it
+_TINY = 1e-300  # a variance that is not 0
 
 
 @final
 class Normaliser(torch.nn.Module):
-    r"""A map from features $x$ to $(x - m) / \sqrt{v + 10^{-8}}$, limited to ±10, with a running mean m and variance v.
+    r"""A map from features $x$ to $(x - m) / \sqrt{v}$, limited to ±10, with a running mean m and variance v.
+
+    It does not depend on the units of features. A constant feature becomes 0, and ±10 where it is another number than
+    before. Features are in float32, so variations below a ten-millionth of their mean are lost before they come here.
 
     Mean and variance are those of all features that `update` has seen, computed in float64 without a difference of
     large numbers, a batch at a time: with a count n, a mean m and a sum of squared deviations M of each part,
@@ -31,8 +36,8 @@ class Normaliser(torch.nn.Module):
     $$\delta = m_2 - m_1, \qquad m = m_1 + \delta\, \frac{n_2}{n_1 + n_2}, \qquad
     M = M_1 + M_2 + \delta^2\, \frac{n_1 n_2}{n_1 + n_2}$$
 
-    Features that are no measurement stay as they are: those of Discrete, MultiDiscrete and MultiBinary spaces, which
-    are 0 or 1. So do all of them before two rows were seen.
+    Features that are no measurement stay as they are: those of Discrete, MultiDiscrete and MultiBinary spaces and
+    action masks, which are 0 or 1. So do all of them before two rows were seen.
 
     Attributes:
         count: the number of rows seen.
@@ -69,7 +74,8 @@ class Normaliser(torch.nn.Module):
         """The normalised features."""
         if self.count < 2:
             return features
-        scaled = (features - self.mean) / (self.variance + _LEAST_VARIANCE).sqrt()
+        scale = (self.variance + (_ROUNDING * self.mean).square()).clamp(min=_TINY).sqrt()
+        scaled = (features - self.mean) / scale
         return torch.where(self.measured, scaled.clamp(-_CLIP, _CLIP).to(features.dtype), features)
 
     @torch.no_grad()
@@ -85,30 +91,34 @@ class Normaliser(torch.nn.Module):
         self.count.copy_(total)
 
 
-def normaliser_of(asked: Any, action_prior: Any, space: Space, device: torch.device) -> Normaliser | None:
+def normaliser_of(
+    config: Mapping[str, Any], space: Space, masks: slice | None, device: torch.device
+) -> Normaliser | None:
     """The normaliser of a learner, or None.
 
     Args:
-        asked: the argument `normalise_observations`.
-        action_prior: the argument `action_prior`.
+        config: the arguments of the learner, of which `normalise_observations` and `action_prior` matter.
         space: the space of observations.
+        masks: the features that are action masks, or None.
         device: the device of the features.
 
     Raises:
         InvalidArgument: if an argument does not fit, or there is nothing to normalise.
     """
-    if not flag("normalise_observations", asked):
+    if not flag("normalise_observations", config.get("normalise_observations", False)):
         return None
-    if callable(action_prior):
+    if callable(config.get("action_prior")):
         raise InvalidArgument(
             "`action_prior` must not be a function with `normalise_observations`: its features would change while the "
             "statistics do. Pass probabilities, or wrap the environment with a fixed scale of observations."
         )
     measured = measured_features(space)
+    if masks is not None:
+        measured[masks] = False  # a mask may be a Box of 0 and 1
     if not bool(measured.any()):
         raise InvalidArgument(
-            f"`normalise_observations` must be False for observations of {space}, which hold no number of a Box, but "
-            "is True. Leave it out."
+            f"`normalise_observations` must be False for observations of {space}, which hold no measurement in a Box, "
+            "but is True. Leave it out."
         )
     return Normaliser(measured).to(device)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import gymnasium
+import numpy as np
 import torch
 
 from ..chance.risk import Risk
@@ -251,7 +252,9 @@ def configuration(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A number of numpy or torch as one of Python, a device as its name; any other value but a `Risk` as it is."""
+    """A number or truth value of numpy or torch as one of Python, a device as its name; others but a `Risk` stay."""
+    if isinstance(value, np.bool_):
+        return bool(value)
     if isinstance(value, Risk):
         return {"theta": require_one(value)}
     found = plain_number(value)

@@ -1,15 +1,17 @@
-"""The times at which callbacks are called: at each row of the log, or every so many steps of their own."""
+"""The times at which callbacks are called: every `log_every` steps, or every so many steps of their own."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from ..runtime.arguments import functions
+from ..runtime.arguments import functions, whole
 from ..runtime.progress import passes
+
+_REMEDY = "It is an attribute of one of `callbacks`, the number of steps between its calls."
 
 
 @runtime_checkable
 class Timed(Protocol):
-    """The protocol of callbacks that are called every so many steps, and not at the rows of the log.
+    """The protocol of callbacks that are called every so many steps of their own.
 
     Attributes:
         every: the number of steps between calls.
@@ -44,13 +46,18 @@ def schedule_of(callbacks: Sequence[Callable[[Any], bool | None]], log_every: in
         begin: the number of steps made already.
 
     Raises:
-        InvalidArgument: if one of them is not a function.
+        InvalidArgument: if one of them is not a function, or its `every` is no period.
     """
-    found = [(each, each.every if isinstance(each, Timed) else log_every) for each in functions("callbacks", callbacks)]
+    found = [(each, _period_of(each, log_every)) for each in functions("callbacks", callbacks)]
     periods = tuple(dict.fromkeys(period for _, period in found))
     if len(periods) < 2:
         return Schedule(periods, tuple(each for each, _ in found))
     return Schedule(periods, tuple(_at_its_times(each, period, begin) for each, period in found))
+
+
+def _period_of(callback: object, log_every: int) -> int:
+    """The number of steps between calls."""
+    return whole("every", callback.every, remedy=_REMEDY) if isinstance(callback, Timed) else log_every
 
 
 def _at_its_times(callback: Callable[[Any], bool | None], period: int, begin: int) -> Callable[[Any], bool | None]:

@@ -171,6 +171,49 @@ def test_a_method_gives_masks_too():
     made(SoftQLearning, lambda: Rooms("method")).learn(60)
 
 
+class Masker(gymnasium.Wrapper):
+    """A wrapper that knows the mask, as sb3_contrib's ActionMasker does."""
+
+    def action_masks(self):
+        return ALLOWED[self.env.room].astype(bool)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_method_of_a_wrapper_gives_masks_too():
+    made(SAC, lambda: gymnasium.wrappers.TimeLimit(Masker(Rooms("none")), 7)).learn(60)
+
+
+class EmptyLater(gymnasium.Env):
+    """An environment that observes its mask, which is empty from the second episode on."""
+
+    def __init__(self):
+        self.observation_space = spaces.Dict(
+            {"action_mask": spaces.MultiBinary(2), "observation": spaces.Box(-1.0, 1.0, (1,))}
+        )
+        self.action_space, self.episodes, self.time = spaces.Discrete(2), 0, 0
+
+    def seen(self):
+        return {"action_mask": np.full(2, self.episodes == 1, np.int8), "observation": np.zeros(1, np.float32)}
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.episodes, self.time = self.episodes + 1, 0
+        return self.seen(), {}
+
+    def step(self, action):
+        self.time += 1
+        return self.seen(), 0.0, self.time == 3, False, {}
+
+
+@pytest.mark.parametrize("mode", [None, *gymnasium.vector.AutoresetMode])
+def test_an_empty_mask_of_a_later_episode_is_an_error_at_its_first_step(mode):
+    """After the end of an episode a mask may be empty only where the next step resets."""
+    env = EmptyLater if mode is None else gymnasium.vector.SyncVectorEnv([EmptyLater], autoreset_mode=mode)
+    learner = SAC(env, **{**TINY, "num_envs": 1, "action_masks": mode is not None})
+    with pytest.raises(EnvironmentFailure, match="must allow at least one action, but allows none"):
+        learner.learn(20)
+    assert learner.total_steps == 3
+
+
 def test_taxi_learns_saves_and_evaluates_with_its_masks(tmp_path):
     """The mask of Taxi leaves out actions that change nothing; 30 steps, then the same learner from its file."""
     learner = SoftQLearning("Taxi-v4", action_masks=True, temperature=0.0, **{**TINY, "hidden": ()})
@@ -211,6 +254,9 @@ def test_wrong_masks_are_refused_by_name():
         learner.predict(1)
     with pytest.raises(InvalidArgument, match=r"`observation` must be of"):
         learner.predict(np.array([0, 1]), action_masks=ALLOWED[:3])
+    for wrong in ([True, False], "yes"):
+        with pytest.raises(InvalidArgument, match=r"`episode_start` must be 3 truth values, or None"):
+            learner.predict(np.array([0, 1, 2]), episode_start=wrong, action_masks=ALLOWED[:3])  # pyright: ignore[reportArgumentType]
     with pytest.raises(InvalidArgument, match="`action_masks` must be None for a learner without masks"):
         SAC(lambda: gymnasium.wrappers.TimeLimit(Rooms(), 5), **TINY).predict(1, action_masks=[1, 1, 1])
     with pytest.raises(InvalidArgument, match="`action_masks` must be False for actions that are not discrete"):

@@ -184,6 +184,12 @@ def test_the_time_of_callbacks_does_not_count(monkeypatch):
     assert now[0] == 300
 
 
+@pytest.mark.parametrize("every", [0, -1, 1.5, "100", None, True])
+def test_a_callback_whose_period_is_none_is_refused_by_name(every):
+    with pytest.raises(InvalidArgument, match=r"`every` must be a whole number, at least 1.*one of `callbacks`"):
+        made().learn(10, callbacks=[Every(every, lambda step: None)])
+
+
 def test_errors_name_the_argument(tmp_path):
     (tmp_path / "file").write_text("")
     for make, words in (

@@ -98,7 +98,64 @@ def test_nothing_is_normalised_before_two_rows():
     assert torch.equal(found(row), row)
 
 
+@pytest.mark.parametrize("unit", [1e-30, 1e-9, 1e9, 1e30])
+def test_units_do_not_matter_however_extreme_and_constants_are_zero(unit):
+    rows = torch.randn(50, 2, generator=torch.Generator().manual_seed(0)).double() + 3.0
+    rows[:, 1] *= 1e-6
+    one, other = (Normaliser(torch.ones(2, dtype=torch.bool)) for _ in range(2))
+    for part in rows.split([1, 7, 42]):
+        one.update(part)
+        other.update(unit * part)
+    torch.testing.assert_close(other(unit * rows), one(rows), rtol=1e-9, atol=1e-9)
+    assert float(one(rows)[:, 0].std(correction=0)) == pytest.approx(1.0, abs=1e-9)
+    single = torch.full((9, 2), 0.1)  # in float32, as learners give them
+    single[:, 1] = 0.0
+    never = Normaliser(torch.ones(2, dtype=torch.bool))
+    for part in single.split([1, 2, 6]):
+        never.update(part)
+    assert torch.equal(never(single), torch.zeros(9, 2))
+    assert torch.equal(never(single + 1e-20), torch.tensor([[0.0, 10.0]]).expand(9, 2))
+
+
 # The learners
+
+
+class Boxed(gymnasium.Env):
+    """An environment that observes a mask, in a given space; it always allows the last of three actions."""
+
+    def __init__(self, mask):
+        self.observation_space = spaces.Dict({"action_mask": mask, "observation": spaces.Box(-10, 10, (2,))})
+        self.action_space = spaces.Discrete(3)
+        self.mask, self.actions, self.time = np.ones(3, np.int8), [], 0
+
+    def seen(self):
+        self.mask = np.array([*self.np_random.integers(0, 2, 2), 1], np.int8)
+        return {"action_mask": self.mask, "observation": self.np_random.normal(size=2).astype(np.float32)}
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.time = 0
+        return self.seen(), {}
+
+    def step(self, action):
+        assert self.mask[action] == 1
+        self.actions.append(int(action))
+        self.time += 1
+        return self.seen(), float(action), self.time == 6, False, {}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_masks_in_a_box_are_not_normalised(kind):
+    """A mask that is always 1 would become 0, and the action would be left out."""
+    found = []
+    for mask in (spaces.Box(0, 1, (3,), np.int8), spaces.MultiBinary(3)):
+        env = Boxed(mask)
+        extra = {"num_envs": 1} | ({"horizon": 6} if kind is MaxEntPolicyGradient else {})
+        settings = ({"hidden": (4,)} if kind is MaxEntPolicyGradient else TINY) | extra
+        kind(lambda env=env: env, normalise_observations=True, seed=0, **settings).learn(120)
+        found.append(env.actions)
+    assert found[0] == found[1]
+    assert found[0].count(2) > 40
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -183,7 +240,17 @@ def test_what_cannot_be_normalised_is_refused_by_name():
     with pytest.raises(InvalidArgument, match=r"`normalise_observations` must be"):
         SAC("CartPole-v1", normalise_observations="yes")  # pyright: ignore[reportArgumentType]
     assert SAC("CartPole-v1", action_prior=[0.3, 0.7], normalise_observations=True).normaliser is not None
+    space = spaces.Dict({"action_mask": spaces.Box(0, 1, (2,), np.int8), "observation": spaces.Discrete(3)})
+    with pytest.raises(InvalidArgument, match=r"`normalise_observations` must be False .*no measurement"):
+        SAC(lambda: Noisy(spaces.Discrete(2), space), normalise_observations=True)
     assert SAC(Noisy).normaliser is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_truth_values_of_numpy_are_saved(kind, tmp_path):
+    learner = kind("CartPole-v1", normalise_observations=np.True_, action_masks=np.False_, hidden=(4,), seed=0)
+    learner.save(tmp_path / "file")
+    assert kind.load(tmp_path / "file").config == learner.config
 
 
 @pytest.mark.parametrize("kind", [SAC, SoftQLearning, OriginalSAC])
