@@ -233,6 +233,12 @@ class Worlds:
         """The features of the present observation of each copy, and the return of its episode so far."""
         return Observations(self.observation_space)(self.observations), torch.from_numpy(self.returns.copy())
 
+    def has(self, env: object) -> bool:
+        """Whether a copy, or the vector of them, is this very environment."""
+        if isinstance(env, VectorEnv):
+            return self._vector is not None and self._vector.unwrapped is env.unwrapped
+        return isinstance(env, gymnasium.Env) and any(each.unwrapped is env.unwrapped for each in self._envs)
+
     def close(self) -> None:
         """Close the copies; a vector that was passed in stays open."""
         for env in self._envs:

@@ -24,7 +24,8 @@ class ActionMasks(gymnasium.Wrapper, gymnasium.utils.RecordConstructorArgs):
 
     The mask is `info["action_mask"]` of `reset` and `step`, as Taxi-v4 gives it, or else the answer of a method
     `action_masks()` of the environment or of a wrapper: A truth values or numbers 0 and 1. In this form of
-    observations, that of PettingZoo, action priors and learners keep to the mask.
+    observations, that of PettingZoo, action priors and learners keep to the mask. Networks also get it as a part of the
+    features: so a run whose masks allow everything is not the run without masks, whose networks have fewer inputs.
     """
 
     def __init__(self, env: gymnasium.Env) -> None:

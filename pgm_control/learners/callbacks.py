@@ -6,7 +6,8 @@ They are called in the order in which they are passed, so an evaluation stands b
     learner.learn(100_000, callbacks=[evaluate, KeepBest("best.pt"), StopAtReturn(475.0, times=2)])
 
 They keep nothing that a resumed run would miss: evaluations are part of the learner and its files. No callback changes
-the random numbers of learning.
+the random numbers of learning. `KeepBest` and `StopAtReturn` compare all evaluations of a learner with one another,
+those of `learn(evaluate_every=…)` and of every `EvaluateEvery`: let only one of them evaluate, in one environment.
 """
 
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import Any, Literal, final
 import gymnasium
 from gymnasium.vector import VectorEnv
 
+from ..errors import InvalidArgument
 from ..runtime.arguments import finite, flag, one_of, whole, whole_or_none
 from ..runtime.files import folder_of, path_of
 from .checks import require_finite
@@ -35,6 +37,8 @@ class EvaluateEvery:
     Attributes:
         every: the number of steps between evaluations.
     """
+
+    evaluations: Literal["adds", "uses", "none"] = "adds"
 
     def __init__(
         self,
@@ -73,15 +77,21 @@ class EvaluateEvery:
         """Evaluate the learner.
 
         Raises:
-            InvalidArgument: if `env` is not given and that of the learner has no id.
+            InvalidArgument: if `env` is not given and that of the learner has no id, or it is no environment, or the
+                one in which the learner learns.
         """
         learner, made = step.learner, None if self._make is None else self._make()
         seed = learner.config["seed"] + 1 if self._seed is None else self._seed
+        where = self._env if made is None else made
+        if step.learner.worlds.has(where):
+            raise InvalidArgument(
+                "`env` must not be the environment in which the learner learns, because an evaluation would end its "
+                "episode. Pass another one, or a function that makes one."
+            )
         try:
-            where = self._env if made is None else made
             found = learner.evaluate(self._number, seed, self._deterministic, where)
         finally:
-            if made is not None:
+            if isinstance(made, gymnasium.Env | VectorEnv):
                 made.close()
         learner.journal.evaluations.append(point_of(step.step, step.seconds, found))
 
@@ -91,14 +101,16 @@ class KeepBest:
     """A callback that saves the learner whenever its newest evaluation is better than all before.
 
     It looks at `learner.evaluations`, which are part of the learner's files, so that a resumed run does not replace a
-    better learner by a worse one. The best of many noisy means is too high on average: evaluate the saved learner again
-    with another seed to report it.
+    better learner by a worse one; except one that is resumed from an older file than the best and does not repeat its
+    steps exactly, because it has lost that evaluation. Of equal evaluations it keeps the first. The best of many noisy
+    means is too high on average: evaluate the saved learner again with another seed to report it.
 
     Attributes:
         path: the path of the file, for `load`.
     """
 
     every = 1  # so that no evaluation is missed
+    evaluations: Literal["adds", "uses", "none"] = "uses"
 
     def __init__(self, path: str | Path) -> None:
         """Set the path of the file, which is written atomically."""
@@ -141,6 +153,7 @@ class StopAtReturn:
         self.least = finite("least", least, "return")
         one_of("of", of, ("evaluation", "training"))
         self._of, self._times = of, whole("times", times)
+        self.evaluations: Literal["adds", "uses", "none"] = "uses" if of == "evaluation" else "none"
 
     def __repr__(self) -> str:
         """The return, of what, and how many times."""
@@ -169,6 +182,8 @@ class CheckpointEvery:
         folder: the folder of the files `step_000010000.pt` and so on.
     """
 
+    evaluations: Literal["adds", "uses", "none"] = "none"
+
     def __init__(self, every: int, folder: str | Path, *, newest: int | None = None) -> None:
         """Set the times and the folder, which is made if it does not exist.
 
@@ -191,7 +206,6 @@ class CheckpointEvery:
     def __call__(self, step: LearningStep) -> None:
         """Write a file, and remove the oldest if there are too many."""
         require_finite(step.learner.parts(), step.step)
-        self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / f"step_{step.step:09d}.pt"
         step.learner.save(path)
         self._written = [each for each in self._written if each != path] + [path]

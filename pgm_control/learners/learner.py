@@ -193,7 +193,7 @@ class Learner(ABC):
         if (evaluate_every := whole_or_none("evaluate_every", evaluate_every)) is not None:
             self._another()  # fail now if there is no environment to evaluate in
         newest = dict(self.log[-1]) if self.log else {}
-        schedule = schedule_of(callbacks, log_every, self.total_steps)
+        schedule = schedule_of(callbacks, log_every, self.total_steps, evaluate_every is not None)
         save = None if checkpoint is None else partial(self._keep, path_of(checkpoint, "checkpoint"))
         loop = Loop(
             LearningStatus.complete, limit=total_steps, begin=self.total_steps, seconds=self.seconds,

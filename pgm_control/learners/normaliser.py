@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..errors import InvalidArgument
 from ..runtime.arguments import flag
+from ..runtime.checkpoint_checks import Problem, alike
 
 _CLIP = 10.0  # in standard deviations
 _ROUNDING = 1e-12  # of a mean in float64, relative to it
@@ -77,6 +78,14 @@ class Normaliser(torch.nn.Module):
         scale = (self.variance + (_ROUNDING * self.mean).square()).clamp(min=_TINY).sqrt()
         scaled = (features - self.mean) / scale
         return torch.where(self.measured, scaled.clamp(-_CLIP, _CLIP).to(features.dtype), features)
+
+    def check(self, state: Any) -> Problem | None:
+        """The problem with a state, or None: its tensors are alike, and counts and sums of squares are not negative."""
+        problem = alike(self.state_dict())(state)
+        if problem is not None:
+            return problem
+        wrong = [name for name in ("count", "deviations") if bool((state[name] < 0).any())]
+        return Problem((wrong[0],), "must be at least 0, but is negative") if wrong else None
 
     @torch.no_grad()
     def update(self, features: Float[Tensor, "batch feature"]) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 from types import SimpleNamespace
+from typing import Any
 
 import gymnasium
 import pytest
@@ -188,6 +189,47 @@ def test_the_time_of_callbacks_does_not_count(monkeypatch):
 def test_a_callback_whose_period_is_none_is_refused_by_name(every):
     with pytest.raises(InvalidArgument, match=r"`every` must be a whole number, at least 1.*one of `callbacks`"):
         made().learn(10, callbacks=[Every(every, lambda step: None)])
+
+
+def test_an_evaluation_that_comes_too_late_or_never_is_refused_before_learning(tmp_path):
+    best, stop = KeepBest(tmp_path / "best"), StopAtReturn(1.0)
+    learner = SAC("CartPole-v1", **TINY)
+    for callbacks, words in (
+        ([best, EvaluateEvery(10, 1)], "the evaluation before KeepBest"),
+        ([StopAtReturn(1.0, of="training"), stop, EvaluateEvery(10, 1), best], "the evaluation before StopAtReturn"),
+        ([stop, CheckpointEvery(10, tmp_path)], "an evaluation before StopAtReturn.*has none"),
+    ):
+        with pytest.raises(InvalidArgument, match=rf"`callbacks` must have {words}"):
+            learner.learn(20, callbacks=callbacks)
+    assert learner.total_steps == 0
+    learner.learn(20, callbacks=[best], evaluate_every=20, num_evaluation_episodes=1)
+    assert (tmp_path / "best").exists()
+    learner.learn(30, callbacks=[lambda step: None, best])  # the function may evaluate
+    learner.learn(40, callbacks=[EvaluateEvery(10, 1), best, EvaluateEvery(10, 1)])
+    learner.learn(50, callbacks=[StopAtReturn(1.0, of="training")])
+
+
+def test_the_environment_of_learning_is_not_that_of_evaluations():
+    """An evaluation in it would end its episode."""
+    env = Noisy()
+    learner = made(env=env)
+    with pytest.raises(InvalidArgument, match="`env` must not be the environment in which the learner learns"):
+        learner.learn(20, callbacks=[EvaluateEvery(10, 1, env=env)])
+    vector = gymnasium.vector.SyncVectorEnv([limited])
+    with pytest.raises(InvalidArgument, match="`env` must not be the environment in which the learner learns"):
+        made(env=vector).learn(20, callbacks=[EvaluateEvery(10, 1, env=vector)])
+    other = made(env=env)
+    other.learn(20, callbacks=[EvaluateEvery(10, 1, env=limited())])
+    assert len(other.evaluations) == 2
+
+
+def test_errors_of_evaluations_and_folders_have_names(tmp_path):
+    make: Any = SimpleNamespace  # makes no environment
+    with pytest.raises(InvalidArgument, match=r"`env` must be, or make, a gymnasium\.Env, but is a SimpleNamespace"):
+        made().learn(20, callbacks=[EvaluateEvery(10, 1, env=make)])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidArgument, match="must be the path of a file that can be written"):
+        made().learn(20, callbacks=[CheckpointEvery(10, tmp_path / "file" / "folder")])
 
 
 def test_errors_name_the_argument(tmp_path):

@@ -9,7 +9,7 @@ import torch
 from gymnasium import spaces
 from small_environments import Noisy, equal, whole
 
-from pgm_control import InvalidArgument
+from pgm_control import InvalidArgument, InvalidCheckpoint
 from pgm_control.learners import SAC, MaxEntPolicyGradient, OriginalSAC, SoftQLearning
 from pgm_control.learners.normaliser import Normaliser, measured_features
 
@@ -230,6 +230,16 @@ def test_a_loaded_learner_continues_bit_for_bit(kind, env, tmp_path):
     ours, theirs = whole(once, tmp_path / "a")[0], whole(again, tmp_path / "b")[0]
     assert equal(ours, theirs)
     assert "normaliser" in ours["parts"]
+
+
+def test_a_file_with_a_negative_variance_is_refused(tmp_path):
+    learner = made(SAC, "CartPole-v1")
+    learner.learn(20)
+    assert learner.normaliser is not None
+    learner.normaliser.deviations.neg_()
+    learner.save(tmp_path / "file")
+    with pytest.raises(InvalidCheckpoint, match=r"deviations.*must be at least 0"):
+        SAC.load(tmp_path / "file")
 
 
 def test_what_cannot_be_normalised_is_refused_by_name():
