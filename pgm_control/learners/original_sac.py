@@ -112,7 +112,7 @@ class OriginalSAC(Learner):
             UnsupportedEnvironment: if there is no policy for the spaces.
         """
         super().__init__(env, num_envs, seed, device, configuration(locals()))
-        self._temperature = check_temperature(self.config["temperature"], remedy="SAC takes 0.")
+        self._temperature = check_temperature(self.config["temperature"], remedy='SAC also takes 0 and "auto".')
         rate = self.config["learning_rate"]
         self._discount, self._rate = self.config["discount"], self.config["target_rate"]
         prior = ActionPrior(action_prior, self.actions, self.observations, self.device)
