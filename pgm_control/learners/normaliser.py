@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..errors import InvalidArgument
 from ..runtime.arguments import flag
-from ..runtime.checkpoint_checks import Problem, alike
+from ..runtime.checkpoint_checks import Check, Problem, alike
 
 _CLIP = 10.0  # in standard deviations
 _ROUNDING = 1e-12  # of a mean in float64, relative to it
@@ -79,14 +79,6 @@ class Normaliser(torch.nn.Module):
         scaled = (features - self.mean) / scale
         return torch.where(self.measured, scaled.clamp(-_CLIP, _CLIP).to(features.dtype), features)
 
-    def check(self, state: Any) -> Problem | None:
-        """The problem with a state, or None: its tensors are alike, and counts and sums of squares are not negative."""
-        problem = alike(self.state_dict())(state)
-        if problem is not None:
-            return problem
-        wrong = [name for name in ("count", "deviations") if bool((state[name] < 0).any())]
-        return Problem((wrong[0],), "must be at least 0, but is negative") if wrong else None
-
     @torch.no_grad()
     def update(self, features: Float[Tensor, "batch feature"]) -> None:
         """Take a batch of features into the mean and the variance."""
@@ -130,6 +122,20 @@ def normaliser_of(
             "but is True. Leave it out."
         )
     return Normaliser(measured).to(device)
+
+
+def check_of_normaliser(normaliser: Normaliser) -> Check:
+    """The check of a state: names and shapes are the present ones, and counts and sums of squares are not negative."""
+    same = alike(normaliser.state_dict())
+
+    def check(found: Any) -> Problem | None:
+        problem = same(found)
+        if problem is not None:
+            return problem
+        wrong = [name for name in ("count", "deviations") if bool((found[name] < 0).any())]
+        return Problem((wrong[0],), "must be at least 0, but is negative") if wrong else None
+
+    return check
 
 
 def measured_features(space: Space) -> Bool[Tensor, " feature"]:

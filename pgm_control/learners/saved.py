@@ -34,6 +34,7 @@ from ..runtime.checkpoint_checks import (
 )
 from .checks import require_settings
 from .losses.certainty_equivalent_loss import require_one
+from .normaliser import Normaliser, check_of_normaliser
 
 _Made = TypeVar("_Made")
 REMEDY = "Load an intact copy, or start a new training run."
@@ -101,6 +102,8 @@ def restore_to(part: Any, state: Any) -> None:
 
 def check_of(part: Any) -> Check:
     """The check of a part's state: its own `check`, or for a module its present names, shapes and dtypes."""
+    if isinstance(part, Normaliser):
+        return check_of_normaliser(part)
     if hasattr(part, "check"):
         return part.check
     return alike(part.state_dict()) if isinstance(part, torch.nn.Module) else anything

@@ -311,7 +311,7 @@ def test_what_has_no_hard_limit_is_refused_by_name():
         SoftQLearning("Pendulum-v1", temperature=0.0, **TINY)
     with pytest.raises(InvalidArgument, match=r"`target_entropy` is for"):
         SAC("CartPole-v1", temperature=0.0, target_entropy=0.1, **TINY)
-    with pytest.raises(InvalidArgument, match=r"`temperature` must be a positive number.*SAC takes 0"):
+    with pytest.raises(InvalidArgument, match=r"`temperature` must be a positive number.*SAC also takes 0"):
         OriginalSAC("CartPole-v1", temperature=0.0, **TINY)
     for kind in (SoftQLearning, SAC, MaxEntPolicyGradient):
         with pytest.raises(InvalidArgument, match=r"or 0 for the hard limit.*but is -1"):

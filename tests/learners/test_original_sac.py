@@ -186,7 +186,7 @@ def test_a_resumed_learner_equals_an_uninterrupted_one(tmp_path, kind):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"temperature": 0.0}, r"`temperature` must be a positive number .* but is 0.0.*SAC takes 0"),
+        ({"temperature": 0.0}, r"`temperature` must be a positive number .* but is 0.0.*SAC also takes 0"),
         ({"discount": -0.1}, r"`discount` must be a probability, but is -0.1"),
         ({"num_updates": 0}, r"`num_updates` must be a whole number, at least 1, but is 0"),
         ({"optimism": math.inf}, r"`optimism` must be a finite number"),
