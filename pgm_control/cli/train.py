@@ -86,15 +86,13 @@ def _learned(run: _Run, say: Say, bar_over: Callable[[int, str], AbstractContext
         if board is not None:
             board.write(learner.log, learner.evaluations)
 
-    own: list[Any] = [KeepBest(folder.best)] if facts["keep_best"] else []
+    own: list[Any] = [*([KeepBest(folder.best)] if facts["keep_best"] else []), keep]
     if facts["stop_at_return"] is not None:
         own.append(StopAtReturn(facts["stop_at_return"]))
     status = "failed"
     try:
         with bar_over(plan["total_steps"], facts["algorithm"]) as bar:
-            found = learner.learn(
-                **plan, checkpoint=folder.checkpoint, progress=_on_the_bar(bar), callbacks=[*own, keep]
-            )
+            found = learner.learn(**plan, checkpoint=folder.checkpoint, progress=_on_the_bar(bar), callbacks=own)
         status = found.status.name
         keep()
     except EnvironmentFailure as problem:
