@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import tyro
 
-from ..errors import InvalidArgument, MissingExtra, PGMControlError
+from ..errors import InvalidArgument, MissingExtra, PGMControlError, UnsupportedEnvironment
 from ..text.terminal import bar_over, wrapped
-from .named_problem import CONTINUOUS_NAMES, TABLE_IDS, is_in_zoo, named_model, require_name
+from .named_problem import CONTINUOUS_NAMES, is_in_zoo, named_model, require_name
 from .options import require_options
 from .planning.pendulum import PENDULUM
 
@@ -91,7 +91,8 @@ def _require(asked: Mapping[str, Any]) -> None:
         near = difflib.get_close_matches(value.lower(), PLANNERS, n=1)
         remedy = f" Did you mean {near[0]}?" if near else ""
         raise InvalidArgument(f"There is no planner {value!r}.{remedy} There are: {', '.join(PLANNERS)}.")
-    _require_env(name)
+    if name != PENDULUM:
+        require_name(name)
     require_options(
         {key: each for key, each in asked.items() if key not in ("env", "temperature", "gif")}, folder="out"
     )
@@ -107,22 +108,6 @@ def _require(asked: Mapping[str, Any]) -> None:
         for key in ("num_plans", "num_noise_samples", "option"):
             if asked[key] not in (None, ()):
                 raise InvalidArgument(f"`{key}` is for planners that draw plans, not for receding. Leave it out.")
-
-
-def _require_env(name: str) -> None:
-    """Require a problem whose dynamics are known.
-
-    Raises:
-        InvalidArgument: if there is none of this name.
-    """
-    if name == PENDULUM:
-        return
-    require_name(name)
-    if name not in (*CONTINUOUS_NAMES, *TABLE_IDS) and not is_in_zoo(name):
-        raise InvalidArgument(
-            f"`env` must be a problem whose dynamics are known, but {name} is not: a problem of the zoo "
-            f"(`pgm-control zoo` lists them), {', '.join(TABLE_IDS)} or {PENDULUM}. In Python, write a Simulator."
-        )
 
 
 def _temperature(given: str) -> float:
@@ -215,12 +200,16 @@ def _begun(asked: Mapping[str, Any]) -> _Run:
     make = planner_maker(kind, model, settings)
     make(0)  # refuses what does not fit, before anything is written
     facts["command"] = command_of(facts)
-    is_live = env == PENDULUM or env in TABLE_IDS
+    is_live = env not in CONTINUOUS_NAMES and not is_in_zoo(env)
     return _Run(Task(f"{kind} on {env}", environment_of(env, model, is_live), make), folder, facts, rows)
 
 
 def _model(env: str, temperature: str | None) -> Any:
-    """The model to plan with, at its own temperature unless a number is given."""
+    """The model to plan with, at its own temperature unless a number is given.
+
+    Raises:
+        InvalidArgument: if the dynamics of the environment are not known.
+    """
     tau = None if temperature is None or temperature.startswith("ess:") else _temperature(temperature)
     if env == PENDULUM:
         from ..planners import pendulum_simulator
@@ -230,7 +219,13 @@ def _model(env: str, temperature: str | None) -> Any:
         from ..models import continuous_zoo
 
         return continuous_zoo()[env].model(None, tau)
-    return named_model(env, None, tau)
+    try:
+        return named_model(env, None, tau)
+    except UnsupportedEnvironment as problem:
+        raise InvalidArgument(
+            f"`env` must be a problem whose dynamics are known, but {env} is not. {problem} To plan with a simulation, "
+            "write a Simulator in Python."
+        ) from problem
 
 
 def _again(run: _Run) -> str:
@@ -282,7 +277,8 @@ def _next(run: _Run) -> str:
     from .planning.settings import command_of
 
     facts, path = run.facts, run.folder.path
-    if facts["env"] == PENDULUM or facts["settings"].get("optimism") == 1.0:
+    is_one_draw = facts["planner"] in ("mppi", "smc") and facts["settings"].get("num_noise_samples") == 1  # is free
+    if facts["env"] == PENDULUM or facts["settings"].get("optimism") == 1.0 or is_one_draw:
         more = command_of({**facts, "num_episodes": 2 * facts["num_episodes"]})
         return f"see more episodes:\n  {more} --out {shlex.quote(str(path))}"
     settings = {name: value for name, value in facts["settings"].items() if name != "risk"} | {"optimism": 1.0}
