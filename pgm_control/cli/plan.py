@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+import gymnasium
 import tyro
 
-from ..errors import InvalidArgument, MissingExtra, PGMControlError, UnsupportedEnvironment
+from ..errors import InvalidArgument, MissingExtra, PGMControlError
 from ..text.terminal import bar_over, wrapped
-from .named_problem import CONTINUOUS_NAMES, is_in_zoo, named_model, require_name
+from .named_problem import CONTINUOUS_NAMES, TABLE_IDS, is_in_zoo, named_model, require_name
 from .options import require_options
 from .planning.pendulum import PENDULUM
 
@@ -91,8 +92,7 @@ def _require(asked: Mapping[str, Any]) -> None:
         near = difflib.get_close_matches(value.lower(), PLANNERS, n=1)
         remedy = f" Did you mean {near[0]}?" if near else ""
         raise InvalidArgument(f"There is no planner {value!r}.{remedy} There are: {', '.join(PLANNERS)}.")
-    if name != PENDULUM:
-        require_name(name)
+    _require_env(name)
     require_options(
         {key: each for key, each in asked.items() if key not in ("env", "temperature", "gif")}, folder="out"
     )
@@ -108,6 +108,29 @@ def _require(asked: Mapping[str, Any]) -> None:
         for key in ("num_plans", "num_noise_samples", "option"):
             if asked[key] not in (None, ()):
                 raise InvalidArgument(f"`{key}` is for planners that draw plans, not for receding. Leave it out.")
+
+
+def _require_env(name: str) -> None:
+    """Require a problem whose dynamics are known, as far as that can be known without importing a module of the user.
+
+    Raises:
+        InvalidArgument: if there is none of this name.
+    """
+    if name == PENDULUM:
+        return
+    require_name(name)
+    if name in (*CONTINUOUS_NAMES, *TABLE_IDS) or is_in_zoo(name) or ":" in name:
+        return
+    try:
+        bare = gymnasium.make(name).unwrapped
+    except (gymnasium.error.Error, ImportError):
+        return  # named_problem says why
+    if not (hasattr(bare, "P") and hasattr(bare, "initial_state_distrib")):
+        raise InvalidArgument(
+            f"`env` must be a problem whose dynamics are known, but {name} is not: a problem of the zoo (`pgm-control "
+            f"zoo` lists them), an environment with a transition table (`P` and `initial_state_distrib`), such as "
+            f"{', '.join(TABLE_IDS)}, or {PENDULUM}. In Python, write a Simulator."
+        )
 
 
 def _temperature(given: str) -> float:
@@ -205,11 +228,7 @@ def _begun(asked: Mapping[str, Any]) -> _Run:
 
 
 def _model(env: str, temperature: str | None) -> Any:
-    """The model to plan with, at its own temperature unless a number is given.
-
-    Raises:
-        InvalidArgument: if the dynamics of the environment are not known.
-    """
+    """The model to plan with, at its own temperature unless a number is given."""
     tau = None if temperature is None or temperature.startswith("ess:") else _temperature(temperature)
     if env == PENDULUM:
         from ..planners import pendulum_simulator
@@ -219,13 +238,7 @@ def _model(env: str, temperature: str | None) -> Any:
         from ..models import continuous_zoo
 
         return continuous_zoo()[env].model(None, tau)
-    try:
-        return named_model(env, None, tau)
-    except UnsupportedEnvironment as problem:
-        raise InvalidArgument(
-            f"`env` must be a problem whose dynamics are known, but {env} is not. {problem} To plan with a simulation, "
-            "write a Simulator in Python."
-        ) from problem
+    return named_model(env, None, tau)
 
 
 def _again(run: _Run) -> str:
