@@ -48,8 +48,8 @@ def require_environment(name: str, value: str) -> None:
     if ":" in value:
         raise InvalidArgument(
             f"`{name}` must be an id without a module, but is {value!r}: a run's folder must not choose what is "
-            "imported when it is resumed. Register the environment in a package that Gymnasium knows, or learn in "
-            "Python."
+            "imported when it is resumed. Write a script that imports the module and calls "
+            "pgm_control.cli.main.main(), and give it the id that the module registers, or learn in Python."
         )
     try:
         gymnasium.spec(value)
@@ -88,6 +88,11 @@ def named_problem(name: str, horizon: int | None) -> "TabularMDP":
         except gymnasium.error.DependencyNotInstalled as problem:
             raise InvalidArgument(f"Gymnasium cannot make {name!r}: {problem}") from problem
         except (gymnasium.error.Error, ImportError) as problem:
+            if ":" in name and isinstance(problem, ImportError):
+                raise InvalidArgument(
+                    f"Gymnasium cannot make {name!r}: {problem} A module of the present folder is found by "
+                    "`python -m pgm_control`, in place of `pgm-control`."
+                ) from problem
             raise _unknown(name) from problem
         if horizon is None:
             horizon = ENVIRONMENTS[name].horizon if name in ENVIRONMENTS else time_limit(env)

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
+import gymnasium
 import tyro
 
 from ..errors import InvalidArgument, MissingExtra, PGMControlError
@@ -114,7 +115,7 @@ def _require(asked: Mapping[str, Any]) -> None:
 
 
 def _require_env(name: str) -> None:
-    """Require a problem whose dynamics are known.
+    """Require a problem whose dynamics are known, as far as that can be known without importing a module of the user.
 
     Raises:
         InvalidArgument: if there is none of this name.
@@ -122,10 +123,17 @@ def _require_env(name: str) -> None:
     if name == PENDULUM:
         return
     require_name(name)
-    if name not in (*CONTINUOUS_NAMES, *TABLE_IDS) and not is_in_zoo(name):
+    if name in (*CONTINUOUS_NAMES, *TABLE_IDS) or is_in_zoo(name) or ":" in name:
+        return
+    try:
+        bare = gymnasium.make(name).unwrapped
+    except (gymnasium.error.Error, ImportError):
+        return  # named_problem says why
+    if not (hasattr(bare, "P") and hasattr(bare, "initial_state_distrib")):
         raise InvalidArgument(
-            f"`env` must be a problem whose dynamics are known, but {name} is not: a problem of the zoo "
-            f"(`pgm-control zoo` lists them), {', '.join(TABLE_IDS)} or {PENDULUM}. In Python, write a Simulator."
+            f"`env` must be a problem whose dynamics are known, but {name} is not: a problem of the zoo (`pgm-control "
+            f"zoo` lists them), an environment with a transition table (`P` and `initial_state_distrib`), such as "
+            f"{', '.join(TABLE_IDS)}, or {PENDULUM}. In Python, write a Simulator."
         )
 
 
@@ -225,7 +233,7 @@ def _begun(asked: Mapping[str, Any]) -> _Run:
     make = planner_maker(kind, model, settings)
     make(0)  # refuses what does not fit, before anything is written
     facts["command"] = command_of(facts)
-    is_live = env == PENDULUM or env in TABLE_IDS
+    is_live = env not in CONTINUOUS_NAMES and not is_in_zoo(env)
     return _Run(Task(f"{kind} on {env}", environment_of(env, model, is_live), make), folder, facts, rows)
 
 
@@ -292,8 +300,8 @@ def _next(run: _Run) -> str:
     from .planning.settings import command_of
 
     facts, path = run.facts, run.folder.path
-    one_draw = facts["settings"].get("num_noise_samples") == 1  # with which no optimism makes a difference
-    if facts["env"] == PENDULUM or one_draw or facts["settings"].get("optimism") == 1.0:
+    is_one_draw = facts["planner"] in ("mppi", "smc") and facts["settings"].get("num_noise_samples") == 1  # is free
+    if facts["env"] == PENDULUM or facts["settings"].get("optimism") == 1.0 or is_one_draw:
         more = command_of({**facts, "num_episodes": 2 * facts["num_episodes"]})
         return f"see more episodes:\n  {more} --out {shlex.quote(str(path))}"
     settings = {name: value for name, value in facts["settings"].items() if name != "risk"} | {"optimism": 1.0}

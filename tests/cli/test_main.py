@@ -356,7 +356,7 @@ def test_wrong_names_suggest_the_nearest(capsys, tmp_path, name, nearest):
         (["CartPole-v1"], "CartPole-v1 has no transition table"),
         (["CartPole-v1"], "use `pgm-control train`"),
         (["qqq"], "`pgm-control zoo` lists them"),
-        (["no_such_module:Env-v0"], "There is no problem"),
+        (["no_such_module:Env-v0"], "Gymnasium cannot make 'no_such_module:Env-v0'"),
         ([""], "There is no problem"),
         (["restaurant", "--temperature", "0"], "--temperature must be a positive number of reward units per nat"),
         (["restaurant", "--temperature", "-1"], "--temperature must be a positive number of reward units per nat"),

@@ -253,6 +253,37 @@ def test_every_environment_is_planned_in(capsys, env):
     assert 1 <= int(found[0]["steps"]) <= most
 
 
+OWN = """
+from gymnasium.envs.registration import register
+from gymnasium.envs.toy_text import FrozenLakeEnv
+
+register("OwnLake-v0", lambda **given: FrozenLakeEnv(map_name="4x4", **given), max_episode_steps=9)
+"""
+
+
+def test_an_environment_of_your_own_with_a_table_is_planned_in(capsys, tmp_path, monkeypatch):
+    (tmp_path / "own_lake.py").write_text(OWN, encoding="utf8")
+    small = ["--num-plans", "8", "--num-noise-samples", "2", "--num-episodes", "1", "--seed", "0", "--out", "x"]
+    status, _, err = run(capsys, "plan", "own_lake:OwnLake-v0", *small)
+    assert status == 2
+    assert "Gymnasium cannot make 'own_lake:OwnLake-v0'" in err
+    assert "`python -m pgm_control`" in " ".join(err.split())
+    monkeypatch.syspath_prepend(tmp_path)
+    status, _, err = run(capsys, "plan", "own_lake:OwnLake-v0", *small)
+    assert (status, err) == (0, "")
+    assert 1 <= int(rows("x")[0]["steps"]) <= 9
+    assert run(capsys, "plan", "OwnLake-v0", *small[:-1], "y")[0] == 0  # known, now that the module was imported
+    assert rows("y")[0]["return"] == rows("x")[0]["return"]
+
+
+@pytest.mark.parametrize(("planner", "draws", "said"), [("mppi", 2, "free planner"), ("mppi", 1, "more episodes")])
+def test_a_planner_with_one_draw_is_not_compared_with_itself(capsys, planner, draws, said):
+    small = ["--num-plans", "8", "--num-noise-samples", draws, "--num-episodes", "1"]
+    status, out, _ = run(capsys, "plan", "windy_bridge", "--planner", planner, *small)
+    assert status == 0
+    assert said in out.rpartition("Next, ")[2]
+
+
 @pytest.mark.parametrize("planner", command.PLANNERS)
 def test_every_planner_plays_a_table(capsys, planner):
     small = [] if planner == "receding" else ["--num-plans", "16", "--num-noise-samples", "2"]
