@@ -4,7 +4,7 @@ One decision: the action a is where one aims; gusts carry the landing s' away fr
 the cold water around it takes 5. Plans are drawn from a diffusion model of aimless play, guided towards returns.
 Guided by log E[exp(R/τ) | noisy plan] it draws from the exact posterior, up to errors of learning: it aims at the islet
 and plans the gust with it. Keeping plays by exp(R/τ), by a high R, or the best of 16 is optimistic too. A model of
-actions alone, guided likewise by a learned Q(a) = E[R | a], is clamped. The guide published with Diffuser (Janner et
+actions alone, guided by a learned Q(a) = E[R | a], is clamped. The guide published with Diffuser (Janner et
 al. 2022, arXiv:2205.09991), E[R | noisy plan]/τ, is not the posterior: while a plan is mostly noise it climbs the mean,
 which the water spoils, and takes the meadow; later it arranges gusts there. P(a > 1), the return of the plan as
 imagined, and the true one of its action, in new gusts; means of three seeds ± half their range. Printed:

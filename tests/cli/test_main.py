@@ -13,6 +13,7 @@ from typing import Any
 
 import gymnasium
 import pytest
+from command_line import run
 from problems import sized
 
 from pgm_control import (
@@ -40,12 +41,6 @@ from pgm_control.problems.named import CONTINUOUS, ENVIRONMENTS
 from pgm_control.reports.explorer import page as _page
 
 ROOT = Path(cli.__file__).parent.parent.parent
-
-
-def run(capsys, *args):
-    status = cli.main(list(args))
-    said = capsys.readouterr()
-    return status, said.out, said.err
 
 
 @pytest.fixture(autouse=True)

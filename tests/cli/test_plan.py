@@ -1,6 +1,5 @@
 """`pgm-control plan`: its files, output and error messages, and how a run is continued, episode by episode."""
 
-import contextlib
 import csv
 import json
 import os
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import pressing, run
 
 from pgm_control import TabularModel, continuous_zoo, infer, rollout, to_gymnasium, zoo
 from pgm_control.cli import main as cli
@@ -55,31 +55,10 @@ def keyboard():
     signal.signal(signal.SIGINT, before)
 
 
-def run(capsys, *args):
-    status = cli.main([str(each) for each in args])
-    said = capsys.readouterr()
-    return status, said.out, said.err
-
-
 def rows(folder):
     """The rows of a log, without the time, which differs between runs."""
     found = list(csv.DictReader((Path(folder) / "log.csv").read_text().splitlines()))
     return [{name: value for name, value in row.items() if name != "seconds"} for row in found]
-
-
-def pressing(*at):
-    """A progress function that presses Ctrl-C when as many episodes are done, twice if a number is repeated."""
-
-    @contextlib.contextmanager
-    def bar_over(total, label):
-        def press(step, metrics):
-            for each in at:
-                if step == each:
-                    signal.raise_signal(signal.SIGINT)
-
-        yield press
-
-    return bar_over
 
 
 def test_it_writes_prints_and_suggests_the_next_command(capsys, tmp_path, drawn):

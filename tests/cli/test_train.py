@@ -1,6 +1,5 @@
 """`pgm-control train` and `play`: their files, output and error messages, and how a run is resumed."""
 
-import contextlib
 import csv
 import json
 import os
@@ -14,6 +13,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from command_line import pressing, run
 from small_environments import Counting, Noisy, equal, whole
 
 from pgm_control import MissingExtra
@@ -100,33 +100,12 @@ def keyboard():
     signal.signal(signal.SIGINT, before)
 
 
-def run(capsys, *args):
-    status = cli.main([str(each) for each in args])
-    said = capsys.readouterr()
-    return status, said.out, said.err
-
-
 def rows(path):
     return list(csv.DictReader(Path(path).read_text().splitlines()))
 
 
 def without_time(path):
     return [{name: value for name, value in row.items() if name != "seconds"} for row in rows(path)]
-
-
-def pressing(*at):
-    """A progress function that presses Ctrl-C once at each of these steps, twice if a step is repeated."""
-
-    @contextlib.contextmanager
-    def bar_over(total, label):
-        def press(step, metrics):
-            for each in at:
-                if step == each:
-                    signal.raise_signal(signal.SIGINT)
-
-        yield press
-
-    return bar_over
 
 
 def test_train_writes_prints_and_suggests_the_next_command(capsys, tmp_path, drawn):
