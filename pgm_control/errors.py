@@ -62,3 +62,7 @@ class OptimismBreakdown(InvalidArgument, ArithmeticError):
         """Keep the message and the numbers."""
         super().__init__(message)
         self.optimism, self.limit, self.time, self.direction = optimism, limit, time, direction
+
+
+class WorkersLost(PGMControlError, RuntimeError):
+    """Processes on which a computation runs, or in which its result lies, are gone."""

@@ -140,7 +140,7 @@ class ToGo(NamedTuple):
 
 
 class SweepTables(NamedTuple):
-    """The tables that a sweep over all states of an infinite-horizon problem reads; see `infinite_horizon.tables`."""
+    """The tables that a sweep over all states of a problem without a horizon reads; see `Tables` of the operators."""
 
     probability: Table
     successor: Table

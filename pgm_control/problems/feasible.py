@@ -1,7 +1,7 @@
 """The feasible actions of each state, the measure that counts them, and the states without decisions."""
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from .mdp import TabularMDP
@@ -12,7 +12,14 @@ def feasible_actions(mdp: TabularMDP) -> Bool[Tensor, "*time state action"]:
 
     All actions of a state that has none: every choice there is as good as any other.
     """
-    exists = ((mdp.probability > 0) & (mdp.reward > -torch.inf)).any(-1)
+    return feasible(mdp.probability, mdp.reward)
+
+
+def feasible(
+    probability: Shaped[Tensor, "*time state action outcome"], reward: Shaped[Tensor, "*time state action outcome"]
+) -> Bool[Tensor, "*time state action"]:
+    """The `feasible_actions` of tables of outcomes."""
+    exists = ((probability > 0) & (reward > -torch.inf)).any(-1)
     return exists | ~exists.any(-1, keepdim=True)
 
 

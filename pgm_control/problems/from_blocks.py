@@ -56,7 +56,7 @@ def mdp_from_blocks(
     Raises:
         InvalidProblem: as in `TabularMDP`; the message also names the block.
     """
-    fill = _tables_of_rows if flag("of_rows", of_rows) else _tables_of_blocks
+    fill = _tables_of_rows if flag("of_rows", of_rows) else _all_of_blocks
     if not isinstance(blocks, Iterable) or isinstance(blocks, str | bytes):
         raise InvalidProblem(f"`blocks` must be an iterable of tuples of arrays, but is {shown(blocks)}.")
     found = fill(blocks, num_states, num_actions, num_outcomes, dtype)
@@ -88,16 +88,31 @@ class OutcomeTables(NamedTuple):
     reward: Float[Tensor, "state action outcome"]
 
 
-def _tables_of_blocks(
+def _all_of_blocks(
     blocks: Iterable[Any], num_states: int, num_actions: int, num_outcomes: int, dtype: torch.dtype
 ) -> OutcomeTables:
-    """Fill the tables from blocks of consecutive states.
+    found = tables_of_blocks(blocks, num_states, num_actions, num_outcomes, dtype)
+    return with_rewards(found, repeats(found) and found.probability.numel() >= checks.LARGE)
+
+
+def tables_of_blocks(
+    blocks: Iterable[Any],
+    num_states: int,
+    num_actions: int,
+    num_outcomes: int,
+    dtype: torch.dtype,
+    first_state: int = 0,
+    num_successors: int | None = None,
+) -> OutcomeTables:
+    """The tables of consecutive states, filled from blocks. The reward has one outcome if it repeats in all blocks.
 
     Args:
         blocks: an iterable of (probability, successor, reward), each of shape (states of the block, A, at most K); rows
             that are shorter than K are padded with probability 0.
         num_states, num_actions, num_outcomes: S, A and K.
         dtype: of probabilities and rewards.
+        first_state: the number of the first state, if the blocks begin with another than 0.
+        num_successors: the number of states that outcomes may lead to; default: S.
 
     Raises:
         InvalidProblem: if an argument is invalid; the message names it, the offending entry and the block, or the
@@ -109,19 +124,28 @@ def _tables_of_blocks(
         try:
             if one is not None and not _repeats(block, num_outcomes):
                 found.reward[:first], one = one[:first], None
-            first += _put(found if one is None else found._replace(reward=one), block, first, kind)
+            into = found if one is None else found._replace(reward=one)
+            first += _put(into, block, first, kind, num_states if num_successors is None else num_successors)
         except InvalidProblem as problem:
             raise InvalidProblem(
-                f"{problem} This is in the block that begins with state {first}, its state 0."
+                f"{problem} This is in the block that begins with state {first_state + first}, its state 0."
             ) from None
     if first != num_states:
         raise InvalidProblem(
             f"`blocks` must give {num_states} states in all, `num_states`, but gave {first}. Correct one of the two."
         )
-    if one is None:
-        return found
-    shared = found.probability.numel() >= checks.LARGE
-    return found._replace(reward=one.expand_as(found.probability) if shared else found.reward.copy_(one))
+    return found if one is None else found._replace(reward=one)
+
+
+def repeats(found: OutcomeTables) -> bool:
+    """Whether the rewards are those of (state, action), and stand there for one outcome only."""
+    return found.reward.shape[2] < found.probability.shape[2]
+
+
+def with_rewards(found: OutcomeTables, shared: bool) -> OutcomeTables:
+    """The tables with a reward for each outcome; a repeated one is shared between the outcomes, or copied."""
+    every = found.reward.expand_as(found.probability)
+    return found._replace(reward=every if shared else every.contiguous())
 
 
 def _repeats(block: Any, num_outcomes: int) -> bool:
@@ -135,7 +159,7 @@ def _repeats(block: Any, num_outcomes: int) -> bool:
     )
 
 
-def _put(found: OutcomeTables, block: Any, first: int, kind: checks.Kind) -> int:
+def _put(found: OutcomeTables, block: Any, first: int, kind: checks.Kind, num_successors: int) -> int:
     """Check one block, write it from state `first` on, and return its number of states."""
     states, actions, outcomes = found.probability.shape
     if not isinstance(block, tuple | list) or len(block) != 3:
@@ -150,7 +174,7 @@ def _put(found: OutcomeTables, block: Any, first: int, kind: checks.Kind) -> int
             f"states left, but has shape {tuple(p.shape)}. Check `num_states`, `num_actions` and `num_outcomes`."
         )
     reward = checks.outcome_rewards("reward", block[2], p, kind, (None, None))
-    successor = checks.successors("successor", block[1], p.shape, p.device, (None, None), num_states=states)
+    successor = checks.successors("successor", block[1], p.shape, p.device, (None, None), num_states=num_successors)
     here, width = slice(first, first + len(p)), p.shape[2]
     found.probability[here, :, :width] = checks.normalised("probability", p, (None, None), given=block[0])
     found.successor[here, :, :width] = successor

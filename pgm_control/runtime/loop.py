@@ -50,6 +50,7 @@ class Loop(Generic[S]):
         callbacks: Sequence[Callable[[Any], bool | None]] = (),
         save: Callable[[], object] | None = None,
         save_every: int = 1,
+        interrupted: Callable[[], bool] | None = None,
     ) -> None:
         """Start the clock.
 
@@ -65,6 +66,7 @@ class Loop(Generic[S]):
             save: called before the next step whenever the number of steps has passed a multiple of `save_every`. At
                 the end the caller saves its own result.
             save_every: a number of steps.
+            interrupted: asked after every step whether to end here, in place of Ctrl-C.
 
         Raises:
             InvalidArgument: if `progress` or one of `callbacks` is not a function.
@@ -75,11 +77,11 @@ class Loop(Generic[S]):
         self.steps, self.status, self.over = begin, at_limit, begin >= self._limit
         self._progress, self._callbacks = progress, functions("callbacks", callbacks)
         self._save, self._save_every = save, save_every
-        self._stack = ExitStack()
+        self._asked, self._stack = interrupted, ExitStack()
 
     def __enter__(self) -> "Loop[S]":
         """Defer Ctrl-C until the current step has finished."""
-        self._interrupted = self._stack.enter_context(deferred_interrupt())
+        self._interrupted = self._asked or self._stack.enter_context(deferred_interrupt())
         return self
 
     def __exit__(self, *_: object) -> None:

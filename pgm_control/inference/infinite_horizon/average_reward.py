@@ -27,7 +27,7 @@ from ...runtime.progress import Progress, silent
 from ...runtime.status import Status
 from ...trajectories.blocks import MarkovModel
 from .believed import believed_dynamics, believed_start, reward_per_step
-from .bellman import Change
+from .operators.share import Change
 from .problem import InfiniteHorizonProblem, limits, optimal_policy
 
 LAZY = 0.75  # share of each update that is taken: below 1, so that periodic problems converge too
@@ -199,7 +199,7 @@ def average_reward(
         alive = torch.ones_like(h, dtype=torch.bool) if bellman.tables.dead is None else ~bellman.tables.dead
     first = h[alive][0] if bool(alive.any()) else 0.0
     bias = torch.where(alive, h - first, -torch.inf)
-    policy = optimal_policy(q, problem)
+    policy = optimal_policy(q, problem.prior, problem.temperature)
     return AverageReward(
         0.5 * (lower + upper), lower, upper, bias, policy, loop.steps, loop.status, model, Optimism.of(optimism)
     )

@@ -1,8 +1,8 @@
 """The fixed point of a Bellman operator, by any of the methods, with a certified error bound."""
 
 import math
-from pathlib import Path
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -11,11 +11,11 @@ from torch import Tensor
 from ...runtime.loop import Loop
 from ...runtime.progress import Progress, silent
 from ...runtime.status import Status
-from .bellman import Change
-from .certificate import Certificate, span_certificate, sup_norm_certificate
 from .checkpoint import SweepCheckpoint
 from .methods import METHODS, MethodName, method_of
-from .problem import InfiniteHorizonProblem
+from .operators.bellman import Bellman
+from .operators.certificate import Certificate, span_certificate, sup_norm_certificate
+from .operators.share import Change
 
 Stopping = Literal["span", "sup_norm"]
 
@@ -42,6 +42,30 @@ class ValueStatus(Status):
     )
 
 
+@runtime_checkable
+class HasBellman(Protocol):
+    """A problem, or a share of its states, with its Bellman operator."""
+
+    @property
+    def num_states(self) -> int:
+        """The number of states."""
+        ...
+
+    @property
+    def num_actions(self) -> int:
+        """The number of actions."""
+        ...
+
+    @property
+    def discount(self) -> float:
+        """γ."""
+        ...
+
+    def bellman(self, num_threads: int | None = None) -> Bellman:
+        """The operator."""
+        ...
+
+
 class FixedPoint(NamedTuple):
     """The values, their error bound and how they were found; the fields are those of `ValueIteration`."""
 
@@ -55,7 +79,7 @@ class FixedPoint(NamedTuple):
 
 
 def fixed_point(
-    problem: InfiniteHorizonProblem,
+    problem: HasBellman,
     begin: Float[Tensor, " state"],
     tolerance: float,
     max_sweeps: int,
@@ -64,21 +88,23 @@ def fixed_point(
     stopping: Stopping = "span",
     num_threads: int | None = None,
     progress: Progress = silent,
-    checkpoint: str | Path | None = None,
-    checkpoint_every: int = 100,
+    save: Callable[[SweepCheckpoint], object] | None = None,
+    save_every: int = 100,
     past: SweepCheckpoint | None = None,
+    interrupted: Callable[[], bool] | None = None,
 ) -> FixedPoint:
     """Iterate until no value is further from the fixed point than the tolerance.
 
     Args:
         problem: the problem that defines the operator.
         begin: the initial values, finite.
+        save: called with the state every `save_every` iterations and at the end, however it ends.
         past: the checkpoint of an earlier run of the same problem and method, from which to continue.
-        tolerance, max_sweeps, method, stopping, num_threads, progress, checkpoint, checkpoint_every: as in
-            `value_iteration`, already checked.
+        interrupted: what says, after each iteration, whether to end here; default: Ctrl-C.
+        tolerance, max_sweeps, method, stopping, num_threads, progress: as in `value_iteration`, already checked.
     """
     history, seconds = [], 0.0
-    phase, state = method_of(method, problem), {"v": begin.clone(), "sweeps": torch.tensor(0.0)}
+    phase, state = method_of(method, problem.discount), {"v": begin.clone(), "sweeps": torch.tensor(0.0)}
     if past is not None:
         state = {name: each.to(begin.device, copy=True) for name, each in past.state.items()}
         history, seconds = past.history.tolist(), past.seconds
@@ -87,13 +113,10 @@ def fixed_point(
     def now() -> SweepCheckpoint:
         return SweepCheckpoint(step.state(), phase, torch.tensor(history, dtype=torch.float64), loop.seconds)
 
-    def save() -> None:
-        if checkpoint is not None:
-            now().save(checkpoint, problem.description(method))
-
     loop = Loop(
         ValueStatus.out_of_steps, begin=len(history), seconds=seconds,
-        progress=progress, save=save, save_every=checkpoint_every,
+        progress=progress, save=None if save is None else lambda: save(now()), save_every=save_every,
+        interrupted=interrupted,
     )  # fmt: skip
     best = begin
     with problem.bellman(num_threads) as bellman, loop:
@@ -116,8 +139,8 @@ def fixed_point(
             if ending is not ValueStatus.converged:
                 step.go_on(found.shift)
         last = now()
-        if checkpoint is not None:
-            last.save(checkpoint, problem.description(method))
+        if save is not None:
+            save(last)
         status = loop.status
         if status is ValueStatus.not_finite:
             best = begin
@@ -129,7 +152,7 @@ def fixed_point(
     if bellman.tables.dead is not None:
         v[bellman.tables.dead] = -torch.inf
     if status is ValueStatus.not_finite:
-        v, q = begin, begin[:, None].expand_as(q).clone()
+        v, q = begin, begin[: problem.num_states, None].expand_as(q).clone()
     elif status is ValueStatus.converged and found.bound > tolerance:
         status = ValueStatus.out_of_digits
     bound = found.bound if status is not ValueStatus.not_finite else math.inf

@@ -21,9 +21,9 @@ from ...kernels.backend import sweeps_for
 from ...runtime.loop import Loop
 from ...runtime.progress import Progress, silent
 from ...trajectories.blocks import MarkovModel, require_model
-from . import sweeps as torch_sweeps
 from .average_reward import LAZY, GainStatus
 from .believed import believed_dynamics, believed_start, reward_per_step
+from .operators import sweeps as torch_sweeps
 from .problem import InfiniteHorizonProblem, limits, optimal_policy
 
 
@@ -222,7 +222,7 @@ def _posterior(model: MarkovModel, by_state: Tensor, error_bound: float, max_swe
                 break
             h += tau * torch.log1p(LAZY * torch.expm1(step))  # a share of each step of z, as LAZY is of h
     bias = torch.where(dead, -torch.inf, h)
-    return _Posterior(bias, optimal_policy(q, problem), residual)
+    return _Posterior(bias, optimal_policy(q, problem.prior, problem.temperature), residual)
 
 
 def _edges(problem: InfiniteHorizonProblem) -> tuple[Tensor, Tensor]:

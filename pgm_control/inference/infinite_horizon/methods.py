@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from ...runtime.checkpoint_checks import Check, fields, tensor
-from .bellman import Bellman, Change
-from .problem import InfiniteHorizonProblem
+from .operators.bellman import Bellman
+from .operators.share import Change
 
 MethodName = Literal["auto", "value_iteration", "gauss_seidel", "modified_policy_iteration", "anderson"]
 State = dict[str, Tensor]
@@ -271,8 +271,8 @@ def check_of_state(phase: str, num_states: int, optimism: float) -> Check:
     return fields(checks)
 
 
-def method_of(method: MethodName, problem: InfiniteHorizonProblem) -> str:
+def method_of(method: MethodName, discount: float) -> str:
     """The method to use. "auto" is modified policy iteration, or value iteration without a discount."""
     if method != "auto":
         return method
-    return "modified_policy_iteration" if problem.discount < 1 else "value_iteration"
+    return "modified_policy_iteration" if discount < 1 else "value_iteration"

@@ -10,10 +10,10 @@ Sources:
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...errors import InvalidArgument
@@ -26,6 +26,8 @@ from ...runtime.progress import Progress, require_progress, silent
 from ...runtime.status import Status
 from ...trajectories.blocks import MarkovModel
 from .fixed_point import FixedPoint, ValueStatus, fixed_point
+from .operators.bellman import Bellman
+from .operators.dead_ends import HasOutcomes
 from .problem import InfiniteHorizonProblem, limits
 
 _DENSE = 600  # states up to which a dense linear solve is faster than sweeps
@@ -92,13 +94,9 @@ def policy_evaluation(
     mdp = problem.mdp
     chain = chain_of(problem, _policy("policy", policy, mdp))
     found = chain_values(chain, tolerance, max_sweeps, num_threads, progress)
-    q = torch.empty(mdp.num_states, mdp.num_actions, dtype=torch.float64, device=found.v.device)
-    everything = torch.full((1, mdp.num_actions), 1.0 / mdp.num_actions, dtype=q.dtype, device=q.device)
-    lost = found.v == -torch.inf
+    everything = torch.full((1, mdp.num_actions), 1.0 / mdp.num_actions, dtype=torch.float64, device=found.v.device)
     with replace(problem, temperature=0.0, prior=everything).bellman(num_threads) as bellman:
-        bellman.sweep(torch.where(lost, torch.zeros_like(found.v), found.v), torch.empty_like(found.v), q=q)
-    if bool(lost.any()):
-        q[((mdp.probability > 0) & lost[mdp.successor]).any(-1)] = -torch.inf
+        q = action_values(bellman, mdp, found.v)
     return PolicyValue(found.v, q, found.error_bound, found.num_sweeps, found.status)
 
 
@@ -262,18 +260,53 @@ def chain_of(
         dynamics: q(k|s, a); default: those of the problem.
         initial: q(s_0); default: that of the problem.
     """
-    mdp, states = problem.mdp, problem.num_states
-    reward = mdp.reward.double()
-    if problem.temperature > 0:
-        price = torch.where(policy > 0, policy.log() - problem.prior.log(), torch.zeros_like(policy))
-        reward = reward - problem.temperature * price[..., None]
-    dynamics = mdp.probability.double() if dynamics is None else dynamics
-    joint = (policy[..., None] * dynamics).reshape(states, 1, -1)
-    return TabularMDP(
-        mdp.initial.double() if initial is None else initial,
-        joint / joint.sum(-1, keepdim=True), mdp.successor.reshape(states, 1, -1),
-        torch.where(joint > 0, reward.reshape(states, 1, -1), torch.zeros_like(joint)), 1, problem.discount,
-    )  # fmt: skip
+    mdp = problem.mdp
+    p = mdp.probability.double() if dynamics is None else dynamics
+    found = chain_tables(ChainTables(p, mdp.successor, mdp.reward.double()), policy, problem.prior, problem.temperature)
+    return TabularMDP(mdp.initial.double() if initial is None else initial, *found, 1, problem.discount)
+
+
+class ChainTables(NamedTuple):
+    """Tables of outcomes."""
+
+    probability: Float[Tensor, "state action outcome"]
+    successor: Int[Tensor, "state action outcome"]
+    reward: Float[Tensor, "state action outcome"]
+
+
+def chain_tables(
+    tables: ChainTables,
+    policy: Float[Tensor, "state action"],
+    prior: Float[Tensor, "state_or_one action"],
+    temperature: float,
+) -> ChainTables:
+    r"""The tables whose one action is to follow the policy: outcomes (a, k) with reward $r - \tau \log \pi/\rho$."""
+    p, successor, reward = tables
+    states = len(p)
+    if temperature > 0:
+        price = torch.where(policy > 0, policy.log() - prior.log(), torch.zeros_like(policy))
+        reward = reward - temperature * price[..., None]
+    joint = (policy[..., None] * p).reshape(states, 1, -1)
+    paid = torch.where(joint > 0, reward.expand_as(p).reshape(states, 1, -1), torch.zeros_like(joint))
+    return ChainTables(joint / joint.sum(-1, keepdim=True), successor.reshape(states, 1, -1), paid)
+
+
+def action_values(
+    bellman: Bellman, tables: HasOutcomes, v: Float[Tensor, " successor"]
+) -> Float[Tensor, "state action"]:
+    r"""$Q(s, a) = \sum_k p(k)\,(r + \gamma V(s'))$, −inf where a successor of value −inf is possible.
+
+    Args:
+        bellman: the operator at temperature 0 and β = 0 that allows every action.
+        tables: its tables.
+        v: the values of all successors.
+    """
+    lost = v == -torch.inf
+    q = torch.empty(bellman.num_states, bellman.num_actions, dtype=torch.float64, device=v.device)
+    bellman.sweep(torch.where(lost, torch.zeros_like(v), v), torch.empty_like(v), q=q)
+    if bool(lost.any()):
+        q[((tables.probability > 0) & lost[tables.successor]).any(-1)] = -torch.inf
+    return q
 
 
 def _policy(name: str, value: Any, mdp: TabularMDP) -> Float[Tensor, "state action"]:

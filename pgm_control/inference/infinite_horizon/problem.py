@@ -16,9 +16,9 @@ from ...problems.mdp import TabularMDP
 from ...runtime.arguments import positive, whole
 from ...runtime.array_like import ArrayLike
 from ...trajectories.blocks import MarkovModel, require_model
-from .bellman import Bellman
 from .checkpoint import digest
-from .tables import Form
+from .operators.bellman import Bellman
+from .operators.share import ALL_STATES, Form
 
 ROWS = 1 << 13  # states whose policy, or dynamics, are computed at once
 
@@ -58,16 +58,8 @@ class InfiniteHorizonProblem:
         require_model(model)
         mdp, temperature = model.mdp, model.temperature
         discount = mdp.discount if discount is None else discount
-        beta = replace(Optimism.of(optimism), initial=0.0).at(temperature)  # the start does not matter here
-        dynamics, _, survival = beta.numbers("a problem without a horizon")
-        if survival != 0 and discount < 1:
-            raise InvalidArgument(
-                f"`optimism` of survival must be 0 without a horizon, but is {survival:g}: for a guide that may "
-                "change its survival the discount does not make the operator a contraction, and its values need not "
-                "converge. Clamp survival, use freed_survival(model), or use infer(model, optimism) with a horizon."
-            )
-        mean = is_mean(dynamics, unit(temperature), torch.float64)
-        return cls(mdp, temperature, 0.0 if mean else dynamics, discount, _rows(model.action_prior))
+        optimism = optimism_of_dynamics(optimism, temperature, discount)
+        return cls(mdp, temperature, optimism, discount, _rows(model.action_prior))
 
     @property
     def num_states(self) -> int:
@@ -90,7 +82,9 @@ class InfiniteHorizonProblem:
             InvalidArgument: if `num_threads` is not a positive whole number.
         """
         num_threads = torch.get_num_threads() if num_threads is None else whole("num_threads", num_threads)
-        return Bellman(self.mdp, self.temperature, self.optimism, self.discount, self.prior, num_threads, form)
+        return Bellman(
+            self.mdp, self.temperature, self.optimism, self.discount, self.prior, num_threads, ALL_STATES, form
+        )
 
     def value(self, name: str, value: ArrayLike | None) -> Float[Tensor, " state"]:
         """The initial values, with 0 in place of None or −inf.
@@ -120,19 +114,38 @@ class InfiniteHorizonProblem:
         }
 
 
-def optimal_policy(q: Float[Tensor, "state action"], problem: InfiniteHorizonProblem) -> Float[Tensor, "state action"]:
+def optimism_of_dynamics(optimism: Any, temperature: float, discount: float) -> float:
+    """β of the dynamics, where survival is clamped; exactly 0 where rewards are averaged.
+
+    Raises:
+        InvalidArgument: if it is no optimism, or frees survival.
+    """
+    beta = replace(Optimism.of(optimism), initial=0.0).at(temperature)  # the start does not matter here
+    dynamics, _, survival = beta.numbers("a problem without a horizon")
+    if survival != 0 and discount < 1:
+        raise InvalidArgument(
+            f"`optimism` of survival must be 0 without a horizon, but is {survival:g}: for a guide that may "
+            "change its survival the discount does not make the operator a contraction, and its values need not "
+            "converge. Clamp survival, use freed_survival(model), or use infer(model, optimism) with a horizon."
+        )
+    return 0.0 if is_mean(dynamics, unit(temperature), torch.float64) else dynamics
+
+
+def optimal_policy(
+    q: Float[Tensor, "state action"], prior: Float[Tensor, "state_or_one action"], temperature: float
+) -> Float[Tensor, "state action"]:
     """The policy that attains the soft maximum, computed in blocks of states."""
     policy = torch.empty_like(q)
     for first in range(0, len(q), ROWS):
-        x, weight = q[first : first + ROWS], problem.prior[first : first + ROWS]
-        if len(problem.prior) == 1:
-            weight = problem.prior
+        x, weight = q[first : first + ROWS], prior[first : first + ROWS]
+        if len(prior) == 1:
+            weight = prior
         best = x.amax(-1, keepdim=True)
         here = policy[first : first + ROWS]
-        if problem.temperature == 0:
+        if temperature == 0:
             torch.eq(x, best, out=here)
         else:
-            torch.sub(x, best, out=here).div_(problem.temperature).exp_()
+            torch.sub(x, best, out=here).div_(temperature).exp_()
         here.mul_(weight)
         own = weight / weight.sum(-1, keepdim=True)
         here.copy_(torch.where(best > -torch.inf, here / here.sum(-1, keepdim=True), own))

@@ -20,7 +20,7 @@ from ...problems.mdp import TabularMDP
 from ...runtime.arguments import shown
 from ...runtime.memory import require_room
 from ...trajectories.blocks import MarkovModel, require_model
-from . import sweeps as torch_sweeps
+from .operators import sweeps as torch_sweeps
 
 
 def stationary_elbo(

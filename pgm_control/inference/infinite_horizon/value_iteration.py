@@ -199,15 +199,16 @@ def value_iteration(
     if initial_value is not None and resume is not None:
         raise InvalidArgument("`initial_value` and `resume` exclude each other: a resumed run has its own values.")
     begin = problem.value("initial_value", initial_value)
+    save = None if checkpoint is None else lambda now: now.save(checkpoint, problem.description(method))
     found = fixed_point(
         problem, begin, tolerance, max_sweeps, method=method, stopping=stopping, num_threads=num_threads,
-        progress=progress, checkpoint=checkpoint, checkpoint_every=every,
+        progress=progress, save=save, save_every=every,
         past=None if resume is None else _past(resume, problem, method),
     )  # fmt: skip
     return ValueIteration(
         v=found.v,
         q=found.q,
-        policy=optimal_policy(found.q, problem),
+        policy=optimal_policy(found.q, problem.prior, problem.temperature),
         error_bound=found.error_bound,
         num_sweeps=found.num_sweeps,
         status=found.status,
@@ -227,7 +228,7 @@ def _past(resume: ValueIteration | str | Path, problem: InfiniteHorizonProblem, 
         where, (past, about) = str(resume), SweepCheckpoint.load(resume)
     same = "Pass the same arguments, or its values as `initial_value` to start from them."
     require_same(where, about, problem.description(method), same)
-    require(where, "this method", past.phase, being_one_of(method_of(method, problem)), REMEDY)
+    require(where, "this method", past.phase, being_one_of(method_of(method, problem.discount)), REMEDY)
     require(where, "this problem", past.state, check_of_state(past.phase, problem.num_states, problem.optimism), REMEDY)
     return past
 

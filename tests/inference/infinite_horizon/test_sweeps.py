@@ -12,12 +12,11 @@ from problems import endless, random_mdp, thinned
 from strategies import laws, mdp_of, optimisms, problems
 
 from pgm_control import TabularMDP, value_iteration
-from pgm_control.inference.infinite_horizon import bellman as bellman_module
-from pgm_control.inference.infinite_horizon.bellman import Change
-from pgm_control.inference.infinite_horizon.certificate import span_certificate, sup_norm_certificate
 from pgm_control.inference.infinite_horizon.methods import Anderson
+from pgm_control.inference.infinite_horizon.operators import bellman as bellman_module
+from pgm_control.inference.infinite_horizon.operators.certificate import span_certificate, sup_norm_certificate
+from pgm_control.inference.infinite_horizon.operators.share import Change, best_form
 from pgm_control.inference.infinite_horizon.problem import InfiniteHorizonProblem
-from pgm_control.inference.infinite_horizon.tables import best_form
 
 needs_numba = pytest.mark.skipif(importlib.util.find_spec("numba") is None, reason="needs the extra `fast`")
 FORMS = ("padded", "rows", "dense")

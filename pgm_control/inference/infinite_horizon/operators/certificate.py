@@ -10,7 +10,7 @@ Sources:
 import math
 from typing import NamedTuple
 
-from .bellman import Change
+from .share import Change
 
 
 class Certificate(NamedTuple):

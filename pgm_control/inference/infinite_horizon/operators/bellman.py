@@ -1,50 +1,26 @@
 """The Bellman operator of a problem without a horizon, and a bound on its rounding error."""
 
-import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 import torch
 from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from ...chance.log_space import log_mass
-from ...chance.risk import unit
-from ...kernels.backend import sweeps_for
-from ...kernels.bundles import Chain, SweepNumbers, SweepTables, SweepValues
-from ...problems.mdp import TabularMDP
+from ....chance.log_space import log_mass
+from ....chance.risk import unit
+from ....kernels.backend import sweeps_for
+from ....kernels.bundles import Chain, SweepNumbers, SweepTables, SweepValues
 from . import sweeps as torch_sweeps
-from .tables import Form, tables
+from .share import Change, Form, HasOutcomes, Share
+from .tables import tables
 
 _ALONE = 1 << 17  # outcomes per thread from which starting it pays, some 0.1 ms of work
 _UNROLLED = 1 << 16  # outcomes from which it pays to compile the loop for the given number of outcomes per row
 _BEFORE = 4  # states that a Gauss–Seidel sweep updates together
 _LONGEST = 32  # the longest row of weights for which a loop is compiled
-
-
-class Change(NamedTuple):
-    """The smallest and the largest change of a value in one sweep, in reward units, and whether none is nan or +inf."""
-
-    least: float
-    largest: float
-    whole: bool
-
-    @property
-    def span(self) -> float:
-        """The largest minus the smallest change; 0 if all states are dead ends."""
-        return max(self.largest - self.least, 0.0) if self.least < math.inf else 0.0
-
-    @property
-    def middle(self) -> float:
-        """The midpoint of the smallest and the largest change; 0 if all states are dead ends."""
-        return 0.5 * (self.largest + self.least) if self.least < math.inf else 0.0
-
-    @property
-    def size(self) -> float:
-        """The supremum norm of the change; 0 if all states are dead ends."""
-        return max(-self.least, self.largest) if self.least < math.inf else 0.0
 
 
 @final
@@ -57,23 +33,30 @@ class Bellman:
 
     def __init__(
         self,
-        mdp: TabularMDP,
+        mdp: HasOutcomes,
         temperature: float,
         optimism: float,
         discount: float,
         prior: Float[Tensor, "state_or_one action"],
-        num_threads: int = 1,
+        num_threads: int,
+        share: Share,
         form: Form | None = None,
     ) -> None:
-        """Prepare the tables. The arguments must have been checked."""
+        """Prepare the tables. The arguments must have been checked.
+
+        With a `share` of the states, vectors have the values of its successors in other shares after its own, and a
+        sweep reads these and receives them anew.
+        """
+        self._share = share
         self._log_mass = log_mass(prior)
         self._counts = bool(self._log_mass.any())
+        (self._largest_mass,) = share.largest(float(self._log_mass.max()))
         prior = prior / self._log_mass.exp()[:, None] if self._counts else prior
-        self.tables = found = tables(mdp, prior, optimism, form)
+        self.tables = found = tables(mdp, prior, optimism, share, form)
         compiled = sweeps_for(mdp.probability) if found.form != "dense" else None  # torch computes matrix products
         self.kernels: Any = compiled or torch_sweeps
         self.compiled = compiled is not None
-        self.num_states, self.num_actions = mdp.num_states, mdp.num_actions
+        self.num_states, self.num_actions, _ = mdp.probability.shape
         self.temperature, self.optimism, self.discount = temperature, optimism, discount
         size = found.probability.numel()
         self.num_threads = max(1, min(num_threads, size // _ALONE)) if self.compiled else 1
@@ -112,7 +95,8 @@ class Bellman:
         values = SweepValues(v, out, square if q is None else q, nothing if choice is None else choice)
         given = self._read, self._numbers, self._given(values), self._given((self._bonus,))[0]
         block = self.kernels.BLOCK
-        return self._together(lambda first, last: self.kernels.sweep(*given, first, last, block, False))
+        change = self._together(lambda first, last: self.kernels.sweep(*given, first, last, block, False))
+        return self._share.finish(out, change)
 
     def sweep_in_place(self, v: Float[Tensor, " state"], backwards: bool) -> Change:
         """Run a Gauss–Seidel sweep on one thread: later states use the new values of earlier ones."""
@@ -190,7 +174,7 @@ class Bellman:
         that they correct (L lies between the smallest and the largest of them), unless forbidden outcomes take
         probability away.
         """
-        size = self.tables.largest_reward + float(v.abs().max()) + self.temperature * float(self._log_mass.max())
+        size = self.tables.largest_reward + self._share.size(v) + self.temperature * self._largest_mass
         if self.tables.loses_mass:
             size += 745.0 * self._scale**-1 if self._scale > 0 else 0.0  # log of the smallest float64
             size += self.temperature * 745.0

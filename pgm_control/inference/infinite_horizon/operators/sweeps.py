@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from ...chance.operators import certainty_equivalent
-from ...kernels.bundles import Chain, SweepNumbers, SweepTables, SweepValues
-from ...kernels.components import best_reachable as best_reachable
-from ...kernels.components import strong_components as strong_components
+from ....chance.operators import certainty_equivalent
+from ....kernels.bundles import Chain, SweepNumbers, SweepTables, SweepValues
+from ....kernels.components import best_reachable as best_reachable
+from ....kernels.components import strong_components as strong_components
 
 BLOCK = 1 << 14  # limits the memory of a block
 

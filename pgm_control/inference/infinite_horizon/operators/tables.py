@@ -1,18 +1,17 @@
 """The tables that a sweep reads, in the form that suits their size and branching, with dead ends removed."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, final
+from typing import Any, final
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
-from ...kernels.backend import sweeps_for
-from ...problems.dense import dense_of_outcomes
-from ...problems.mdp import TabularMDP
+from ....kernels.backend import sweeps_for
+from ....problems.dense import dense_of_outcomes
 from . import sweeps as torch_sweeps
+from .share import Form, HasOutcomes, Share
 
-Form = Literal["padded", "rows", "dense"]
 _ROUNDING = 1e-12  # by which the sums of rows of float64 may differ from 1
 
 
@@ -49,27 +48,12 @@ class Tables:
     loses_mass: bool
 
 
-def best_form(mdp: TabularMDP, optimism: float, compiled: bool, possible: int) -> Form:
-    """The form by rule: dense if β = 0 and a row has enough outcomes; otherwise rows if over half is padding.
-
-    A matrix product reads every state. A gather reads only the possible ones, but takes about twice as long for each in
-    compiled loops and ten times as long in torch. "Enough" is therefore a half or a tenth of all states.
-
-    Args:
-        mdp: the problem.
-        optimism: β.
-        compiled: whether the gathers are compiled loops.
-        possible: the number of outcomes of positive probability.
-    """
-    states, _, outcomes = mdp.probability.shape
-    enough = 2 * outcomes >= states if compiled else 10 * outcomes >= states
-    if optimism == 0 and states >= 32 and enough:
-        return "dense"
-    return "rows" if 2 * possible < mdp.probability.numel() else "padded"
-
-
 def tables(
-    mdp: TabularMDP, prior: Float[Tensor, "state_or_one action"], optimism: float, form: Form | None = None
+    mdp: HasOutcomes,
+    prior: Float[Tensor, "state_or_one action"],
+    optimism: float,
+    share: Share,
+    form: Form | None = None,
 ) -> Tables:
     """Prepare an MDP for sweeps with optimism β.
 
@@ -78,7 +62,8 @@ def tables(
             become 32-bit integers.
         prior: ρ(a|s), or one row for all states.
         optimism: β; if it is 0, rewards are averaged over the outcomes.
-        form: the form of the dynamics; default: that of `best_form`.
+        share: which of the states these are, and what is agreed with the processes that hold the others.
+        form: the form of the dynamics; default: that of the share.
     """
     kernels: Any = sweeps_for(mdp.probability) or torch_sweeps
     compiled = kernels is not torch_sweeps
@@ -88,11 +73,12 @@ def tables(
     pay = reward[..., 0].double() if one else torch.empty(states, actions, dtype=torch.float64, device=p.device)
     flat = p.reshape(-1), (reward[..., 0] if one else reward).reshape(-1), pay
     slack, largest, possible, forbidden = kernels.survey(*(t.numpy() for t in flat) if compiled else flat)
+    slack, largest, forbidden = share.largest(float(slack), float(largest), float(forbidden))
     if one and slack > _ROUNDING:
         pay = pay * p.sum(-1, dtype=torch.float64)
-    form = form or best_form(mdp, optimism, compiled, possible)
+    form = form or share.form(mdp, optimism, compiled, int(possible))
     allowed = (prior > 0).expand(states, actions)
-    lost = dead_ends(mdp, allowed, optimist=optimism > 0) if forbidden else None
+    lost = share.dead_ends(mdp, allowed, optimism > 0) if forbidden else None
     banned = ~allowed if lost is None else ~allowed | lost.action
     some_banned = bool(banned.any())
     if some_banned:
@@ -114,79 +100,16 @@ def tables(
         kept = p > 0
         counts = kept.reshape(-1, outcomes).sum(-1)
         rows = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
-        longest = int(counts.max())
+        longest = int(share.largest(float(counts.max()))[0])
         p, successor = p[kept], successor[kept]
         reward = reward[kept] if len(reward) else reward
     dead = None if lost is None or not bool(lost.state.any()) else lost.state
     return Tables(form, p, successor, reward, pay, rows, longest, prior, dead, slack, largest, lost is not None)
 
 
-def _dense(mdp: TabularMDP) -> Tensor:
+def _dense(mdp: HasOutcomes) -> Tensor:
     states, actions, outcomes = mdp.probability.shape
     everything = torch.arange(states, device=mdp.successor.device)
     if outcomes == states and bool((mdp.successor == everything).all()):
         return mdp.probability.detach().double().reshape(states * actions, states)
     return dense_of_outcomes(mdp.probability.detach().double(), mdp.successor, states).flatten(0, 1)
-
-
-class DeadEnds(NamedTuple):
-    """States and actions of value −inf, from which a forbidden outcome cannot be avoided.
-
-    Attributes:
-        state: the states in which every allowed action is lost.
-        action: the actions after which a forbidden outcome can (β ≤ 0) or must (β > 0) follow, at once or later.
-    """
-
-    state: Bool[Tensor, " state"]
-    action: Bool[Tensor, "state action"]
-
-
-def dead_ends(mdp: TabularMDP, allowed: Bool[Tensor, "state action"], optimist: bool) -> DeadEnds | None:
-    """Propagate the forbidden outcomes backwards until nothing changes, one layer of states at a time.
-
-    Args:
-        mdp: the problem; outcomes of reward −inf are forbidden.
-        allowed: actions of positive prior.
-        optimist: whether β > 0. Then an action is lost only if every possible outcome is; otherwise if any one is.
-
-    Returns:
-        The lost states and actions, or None if nothing is forbidden.
-    """
-    forbidden = (mdp.reward == -torch.inf).flatten()
-    if not bool(forbidden.any()):
-        return None
-    states, actions, outcomes = mdp.probability.shape
-    possible = (mdp.probability > 0).flatten()
-    order = mdp.successor.flatten()[possible].argsort()
-    sorted_outcomes = possible.nonzero()[:, 0][order]  # the possible outcomes, sorted by successor
-    arrivals = torch.searchsorted(
-        mdp.successor.flatten()[sorted_outcomes].contiguous(), torch.arange(states + 1, device=sorted_outcomes.device)
-    )
-    left = possible.reshape(states * actions, outcomes).sum(-1)  # outcomes that are not lost yet
-    if not optimist:
-        left = torch.ones_like(left)
-    lost_outcome = torch.zeros_like(forbidden)
-    lost_action, lost_state = torch.zeros_like(left, dtype=torch.bool), allowed.sum(-1) == 0
-    open_actions = allowed.sum(-1)
-    found = (forbidden & possible).nonzero()[:, 0]
-    while len(found):
-        found = found[~lost_outcome[found]]
-        lost_outcome[found] = True
-        rows = torch.div(found, outcomes, rounding_mode="floor")
-        left.index_add_(0, rows, -torch.ones_like(rows))
-        rows = rows.unique()
-        rows = rows[(left[rows] <= 0) & ~lost_action[rows]]
-        lost_action[rows] = True
-        rows = rows[allowed.flatten()[rows]]
-        owners = torch.div(rows, actions, rounding_mode="floor")
-        open_actions.index_add_(0, owners, -torch.ones_like(owners))
-        owners = owners.unique()
-        owners = owners[(open_actions[owners] <= 0) & ~lost_state[owners]]
-        lost_state[owners] = True
-        first, last = arrivals[owners], arrivals[owners + 1]
-        spans = last - first
-        ahead = torch.arange(int(spans.sum()), device=sorted_outcomes.device) - (
-            spans.cumsum(0) - spans
-        ).repeat_interleave(spans)
-        found = sorted_outcomes[first.repeat_interleave(spans) + ahead]
-    return DeadEnds(lost_state, lost_action.reshape(states, actions))

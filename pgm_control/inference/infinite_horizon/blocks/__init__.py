@@ -1,0 +1,1 @@
+"""Value iteration over blocks of states, each in a process of its own."""

@@ -1,0 +1,63 @@
+"""Blocks in the threads of one process: the same code as over several, without a network."""
+
+import threading
+from collections.abc import Callable
+from typing import final
+
+from ....runtime.interrupt import deferred_interrupt
+from ....runtime.progress import Progress, silent
+from .job import BlockJob
+from .links import LinkBroken, Threads
+from .solving import BlockFacts, HeldBlock, solved_block
+
+
+def solved_in_threads(job: BlockJob, progress: Progress) -> tuple[list[HeldBlock], list[BlockFacts]]:
+    """Solve all blocks, the first on the calling thread. Ctrl-C ends the run after the current sweep.
+
+    Raises:
+        InvalidArgument, InvalidProblem, InvalidCheckpoint: what the first block that fails raises.
+    """
+    size = len(job.cut.bounds) - 1
+    meeting = Threads(size)
+    workers = [_Worker(job, rank, meeting) for rank in range(1, size)]
+    for each in workers:
+        each.start()
+    first = _Worker(job, 0, meeting)
+    try:
+        with deferred_interrupt() as interrupted:
+            first.solve(progress, interrupted)
+    except BaseException:
+        meeting.leave()
+        raise
+    finally:
+        for each in workers:
+            each.join()
+    every = [first, *workers]
+    failures = [each.failure for each in every if each.failure is not None]
+    for failure in sorted(failures, key=lambda each: isinstance(each, LinkBroken)):
+        raise failure
+    found = [each.found for each in every if each.found is not None]
+    return [held for held, _ in found], [facts for _, facts in found]
+
+
+@final
+class _Worker(threading.Thread):
+    """The thread of one block."""
+
+    def __init__(self, job: BlockJob, rank: int, meeting: Threads) -> None:
+        super().__init__(daemon=True)
+        self._job, self._rank, self._meeting = job, rank, meeting
+        self.found: tuple[HeldBlock, BlockFacts] | None = None
+        self.failure: Exception | None = None
+
+    def run(self) -> None:
+        """Solve the block without a word."""
+        self.solve(silent, lambda: False)
+
+    def solve(self, progress: Progress, wants_to_end: Callable[[], bool]) -> None:
+        """Solve the block, and keep its failure."""
+        try:
+            self.found = solved_block(self._job, self._meeting.link(self._rank), progress, wants_to_end)
+        except Exception as failure:
+            self.failure = failure
+            self._meeting.leave()

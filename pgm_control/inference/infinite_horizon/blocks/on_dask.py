@@ -1,0 +1,285 @@
+"""Blocks on the workers of a Dask cluster: Dask places and watches one long task a block; values travel by gloo.
+
+Dask never starts such a task again by itself: it would come to a meeting that is over. Where a worker is lost, the
+others notice that their link is broken, all tasks end, and the driver starts all of them again at a new meeting.
+
+Sources:
+    M. Rocklin, Dask: parallel computation with blocked algorithms and task scheduling. Proceedings of the 14th Python
+        in Science Conference, 2015. https://distributed.dask.org
+"""
+
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple, final
+
+from jaxtyping import Int
+from torch import Tensor
+
+from ....errors import InvalidArgument, MissingExtra, WorkersLost
+from ....runtime.arguments import shown
+from ....runtime.interrupt import deferred_interrupt
+from ....runtime.progress import Progress
+from . import on_worker
+from .held import What
+from .job import BlockJob
+from .links import LinkBroken
+from .solving import BlockFacts
+
+_PAUSE = 0.05  # seconds between two looks at the tasks
+_LOOK = 1.0  # seconds between two looks at the workers
+
+
+class Worker(NamedTuple):
+    """A worker: its name stays if it is started again, its address does not."""
+
+    name: str
+    address: str
+
+
+@final
+class Cluster:
+    """A Dask cluster as its client sees it."""
+
+    def __init__(self, client: Any) -> None:
+        """Keep the client."""
+        self.client = client
+
+    @classmethod
+    def of(cls, client: Any) -> "Cluster":
+        """The cluster of a client.
+
+        Raises:
+            MissingExtra: if dask is not installed.
+            InvalidArgument: if it is no `distributed.Client`, or has no workers.
+        """
+        try:
+            import distributed  # an extra
+        except ImportError as problem:
+            raise MissingExtra(
+                "`client` needs dask, which is missing: pip install 'pgm-control[cluster]'. Without it leave `client` "
+                "out: the blocks are then threads of this process."
+            ) from problem
+        if not isinstance(client, distributed.Client) or client.asynchronous:
+            raise InvalidArgument(
+                f"`client` must be a distributed.Client that is not asynchronous, but is {shown(client)}. Make one by "
+                "Client('tcp://address-of-the-scheduler:8786')."
+            )
+        found = cls(client)
+        if not found.workers():
+            raise InvalidArgument("`client` must have workers, but has none. Start some, or wait for them.")
+        return found
+
+    def workers(self) -> list[Worker]:
+        """The workers, by name."""
+        found = self.client.scheduler_info(n_workers=-1)["workers"]
+        return sorted(Worker(str(about["name"]), address) for address, about in found.items())
+
+    def submit(self, worker: Worker, work: Callable[..., Any], *given: Any) -> Any:
+        """The future of a call on one worker, which is never repeated."""
+        key = f"{work.__name__}-{uuid.uuid4().hex}"
+        return self.client.submit(
+            work, *given, workers=[worker.address], allow_other_workers=False, retries=0, pure=False, key=key
+        )
+
+    def call(self, worker: Worker, timeout: float, work: Callable[..., Any], *given: Any) -> Any:
+        """The result of a call on one worker.
+
+        Raises:
+            WorkersLost: if the worker does not answer in time, or is gone.
+        """
+        import distributed
+
+        future = self.submit(worker, work, *given)
+        try:
+            return future.result(timeout=timeout)
+        except (
+            TimeoutError,
+            distributed.TimeoutError,
+            distributed.KilledWorker,
+            distributed.CancelledError,
+        ) as problem:
+            future.cancel()
+            raise WorkersLost(f"Worker {worker.name} at {worker.address} does not answer, or is gone.") from problem
+
+
+@final
+class HeldOnDask:
+    """Results on the workers of a cluster."""
+
+    def __init__(self, cluster: Cluster, run: str, workers: list[Worker], timeout: float) -> None:
+        """Keep where the blocks are."""
+        self._cluster, self._run, self._workers, self._timeout = cluster, run, workers, timeout
+
+    def read(self, what: What, rank: int, states: Int[Tensor, " some"]) -> Tensor:
+        """Ask the worker of the block."""
+        return self._asked(rank, on_worker.read, what, states)
+
+    def save(self, folder: Path) -> None:
+        """Let each worker write its files, side by side."""
+        futures = [
+            self._cluster.submit(worker, on_worker.save, self._run, rank, str(folder))
+            for rank, worker in enumerate(self._workers)
+        ]
+        for rank, (future, worker) in enumerate(zip(futures, self._workers, strict=True)):
+            try:
+                future.result()
+            except Exception as problem:
+                raise self._lost(rank, worker) from problem
+
+    def close(self) -> None:
+        """Let the workers forget the blocks."""
+        here = set(self._cluster.workers())
+        for worker in self._workers:
+            if worker in here:
+                with suppress(WorkersLost):
+                    self._cluster.call(worker, self._timeout, on_worker.forget, self._run)
+
+    def _asked(self, rank: int, work: Callable[..., Any], *given: Any) -> Any:
+        worker = self._workers[rank]
+        if worker not in self._cluster.workers():
+            raise self._lost(rank, worker)
+        try:
+            return self._cluster.call(worker, self._timeout, work, self._run, rank, *given)
+        except on_worker.NotHere as problem:
+            raise self._lost(rank, worker) from problem
+
+    def _lost(self, rank: int, worker: Worker) -> WorkersLost:
+        return WorkersLost(
+            f"The values of block {rank} are lost: worker {worker.name} at {worker.address}, which held them, is gone or "
+            "was started again, or they were freed. Save results in a folder, or run again with the same `folder`."
+        )
+
+
+def solved_on_dask(
+    job: BlockJob, cluster: Cluster, progress: Progress, timeout: float, patience: float, max_restarts: int
+) -> tuple[HeldOnDask, list[BlockFacts], int]:
+    """Solve all blocks, starting again where a worker was lost.
+
+    Args:
+        job: the problem.
+        cluster: the cluster.
+        progress: called a few times a second.
+        timeout: after which a silent process counts as lost, in seconds.
+        patience: how long to wait for workers, in seconds.
+        max_restarts: how often to start again.
+
+    Returns:
+        Where the values are, what each block says, and how often the processes were started again.
+
+    Raises:
+        WorkersLost: if workers do not come back, or are lost too often.
+    """
+    size, restarts = len(job.cut.bounds) - 1, 0
+    workers = cluster.workers()[:size]
+    with deferred_interrupt() as interrupted:
+        while True:
+            run = uuid.uuid4().hex
+            try:
+                return (
+                    HeldOnDask(cluster, run, workers, timeout),
+                    _tried(job, cluster, workers, run, progress, timeout, interrupted),
+                    restarts,
+                )
+            except (LinkBroken, WorkersLost) as problem:
+                restarts += 1
+                if restarts > max_restarts:
+                    raise WorkersLost(
+                        f"Workers were lost {restarts} times, which is more than `max_restarts`: {problem} "
+                        f"{'Run again with the same `folder` to go on.' if job.folder else 'Give a `folder`.'}"
+                    ) from problem
+            workers = _back(cluster, workers, run, timeout, patience)
+
+
+def _tried(
+    job: BlockJob,
+    cluster: Cluster,
+    workers: list[Worker],
+    run: str,
+    progress: Progress,
+    timeout: float,
+    interrupted: Callable[[], bool],
+) -> list[BlockFacts]:
+    """One run of all tasks, to their end or to the first loss."""
+    meeting = cluster.call(workers[0], timeout, on_worker.meet, run, len(workers))
+    topic = f"pgm_control-{run}"
+    cluster.client.subscribe_topic(topic, lambda event: _shown(progress, event))
+    futures = [
+        cluster.submit(worker, on_worker.work, job, rank, meeting, run, timeout, topic)
+        for rank, worker in enumerate(workers)
+    ]
+    asked, looked = False, time.monotonic()
+    try:
+        while not all(future.status == "finished" for future in futures):
+            time.sleep(_PAUSE)
+            if any(future.status in ("error", "lost", "cancelled") for future in futures):
+                raise _reason(futures)
+            if time.monotonic() > looked + _LOOK:
+                looked = time.monotonic()
+                gone = set(workers) - set(cluster.workers())
+                if gone:
+                    raise WorkersLost(f"worker {sorted(gone)[0].name} is gone.")
+            if interrupted() and not asked:
+                asked = True
+                cluster.submit(workers[0], on_worker.end, run).result(timeout=timeout)
+        return [future.result() for future in futures]
+    except BaseException:
+        cluster.client.cancel(futures, force=True)
+        raise
+    finally:
+        with suppress(Exception):
+            cluster.client.unsubscribe_topic(topic)
+
+
+def _shown(progress: Progress, event: tuple[Any, Mapping[str, Any]]) -> None:
+    _, said = event
+    progress(said["step"], said["metrics"])
+
+
+def _reason(futures: list[Any]) -> Exception:
+    """The error of the user's own functions if there is one, or of a broken link."""
+    import distributed
+
+    lost = LinkBroken, distributed.KilledWorker, distributed.CancelledError
+    end = time.monotonic() + _LOOK
+    found: list[Exception] = []
+    while time.monotonic() < end:  # the block that failed and those that lost it report at about the same time
+        found = [future.exception() for future in futures if future.status == "error"]
+        for each in found:
+            if not isinstance(each, lost):
+                return each
+        time.sleep(_PAUSE)
+    return LinkBroken(f"{found[0] if found else 'a worker is gone'}.")
+
+
+def _back(cluster: Cluster, before: list[Worker], run: str, timeout: float, patience: float) -> list[Worker]:
+    """As many workers as before that answer and have nothing to do; a block keeps the worker of the same name.
+
+    Raises:
+        WorkersLost: if there are not enough in time.
+    """
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        here = {worker.name: worker for worker in cluster.workers() if _is_free(cluster, worker, run, timeout)}
+        spare = [here[name] for name in sorted(set(here) - {worker.name for worker in before})]
+        found = [here.get(worker.name) or (spare.pop(0) if spare else None) for worker in before]
+        ready = [worker for worker in found if worker is not None]
+        if len(ready) == len(before):
+            return ready
+        time.sleep(_LOOK)
+    raise WorkersLost(
+        f"`client` has fewer than {len(before)} workers that answer, after {patience:g} s, `patience`. Start the lost "
+        "ones again, and run again with the same `folder` to go on."
+    )
+
+
+def _is_free(cluster: Cluster, worker: Worker, run: str, timeout: float) -> bool:
+    """Whether a worker answers and its task of this run has ended; a silent one with a nanny is started again."""
+    try:
+        return cluster.call(worker, timeout, on_worker.is_free, run)
+    except WorkersLost:
+        with suppress(Exception):
+            cluster.client.restart_workers([worker.address], timeout=timeout)
+        return False

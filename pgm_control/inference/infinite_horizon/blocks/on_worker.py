@@ -1,0 +1,123 @@
+"""What runs on a worker of a cluster: the meeting point, the task of a block, and reading its result."""
+
+import threading
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+from jaxtyping import Int
+from torch import Tensor
+
+from .held import What, read_block, save_block
+from .job import BlockJob
+from .links import GlooLink, LinkBroken
+from .solving import BlockFacts, HeldBlock, solved_block
+
+Meeting = tuple[str, int]  # the address and the port of the store
+_APART = 0.2  # seconds between two reports, and between two looks at whether the task is still wanted
+_STORES: dict[str, Any] = {}
+_HELD: dict[tuple[str, int], HeldBlock] = {}
+_ENDS: dict[str, threading.Event] = {}
+_BUSY: dict[str, int] = {}
+_LOCK = threading.Lock()
+
+
+class NotHere(KeyError):
+    """The block is not in this process."""
+
+
+def meet(run: str, size: int) -> Meeting:
+    """Open the store at which the processes of a run meet, and return where it is."""
+    host = _host()
+    store = dist.TCPStore(host, 0, None, is_master=True, wait_for_workers=False)
+    _STORES.clear()  # of earlier runs
+    _STORES[run] = store
+    return host, store.port
+
+
+def work(job: BlockJob, rank: int, meeting: Meeting, run: str, timeout: float, topic: str) -> BlockFacts:
+    """Solve one block and keep its result here."""
+    from distributed import get_worker, secede
+
+    worker = get_worker()
+    key = worker.get_current_task()
+    ended = _ENDS.setdefault(run, threading.Event())
+    with _LOCK:
+        _BUSY[run] = _BUSY.get(run, 0) + 1
+    secede()  # the worker can answer others meanwhile
+    looked = shown = time.monotonic()
+
+    def wants_to_end() -> bool:
+        nonlocal looked
+        if time.monotonic() > looked + _APART:
+            looked = time.monotonic()
+            task = worker.state.tasks.get(key)
+            if task is None or task.state not in ("executing", "long-running"):  # nobody waits for it any more
+                ended.set()
+        return ended.is_set()
+
+    def progress(step: int, metrics: Mapping[str, float]) -> None:
+        nonlocal shown
+        if rank == 0 and time.monotonic() > shown + _APART:
+            shown = time.monotonic()
+            worker.log_event(topic, {"step": step, "metrics": {name: float(each) for name, each in metrics.items()}})
+
+    try:
+        link = GlooLink(rank, len(job.cut.bounds) - 1, _store(meeting, timeout), _host(), timeout)
+        held, facts = solved_block(job, link, progress, wants_to_end)
+        _HELD[run, rank] = held
+        return facts
+    finally:
+        with _LOCK:
+            _BUSY[run] -= 1
+
+
+def end(run: str) -> None:
+    """Let the processes of a run end after the current sweep."""
+    _ENDS.setdefault(run, threading.Event()).set()
+
+
+def is_free(run: str) -> bool:
+    """Whether no task of a run is left here; its results are freed."""
+    forget(run)
+    return _BUSY.get(run, 0) == 0
+
+
+def read(run: str, rank: int, what: What, states: Int[Tensor, " some"]) -> Tensor:
+    """Values, values of actions, or policies of states of a block that lies here."""
+    return read_block(_block(run, rank), what, states)
+
+
+def save(run: str, rank: int, folder: str) -> None:
+    """Write the files of a block that lies here."""
+    save_block(_block(run, rank), Path(folder))
+
+
+def forget(run: str) -> None:
+    """Free the results of a run."""
+    for key in [each for each in _HELD if each[0] == run]:
+        del _HELD[key]
+
+
+def _block(run: str, rank: int) -> HeldBlock:
+    try:
+        return _HELD[run, rank]
+    except KeyError:
+        raise NotHere(run, rank) from None
+
+
+def _store(meeting: Meeting, timeout: float) -> Any:
+    try:
+        return dist.TCPStore(*meeting, None, is_master=False, timeout=timedelta(seconds=timeout))
+    except (RuntimeError, dist.DistError) as problem:
+        raise LinkBroken(f"nobody meets at {meeting[0]}:{meeting[1]}: {problem}") from problem
+
+
+def _host() -> str:
+    """The address at which the other workers reach this one."""
+    from distributed import get_worker
+
+    return get_worker().address.split("://")[-1].rsplit(":", 1)[0].strip("[]")

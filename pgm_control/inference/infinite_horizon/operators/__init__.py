@@ -1,0 +1,1 @@
+"""The Bellman operator: its tables, its sweeps, and what one sweep certifies."""
