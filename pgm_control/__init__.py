@@ -214,6 +214,9 @@ if TYPE_CHECKING:
     from .inference.infinite_horizon.policy_evaluation import stationary_distribution as stationary_distribution
     from .inference.infinite_horizon.policy_evaluation import StationaryDistribution as StationaryDistribution
     from .inference.infinite_horizon.policy_evaluation import DistributionStatus as DistributionStatus
+    from .inference.infinite_horizon.blocks.value_iteration import value_iteration_blocks as value_iteration_blocks
+    from .inference.infinite_horizon.blocks.value_iteration import policy_evaluation_blocks as policy_evaluation_blocks
+    from .inference.infinite_horizon.blocks.values import BlockValues as BlockValues
     from .inference.infinite_horizon.average_reward import average_reward as average_reward
     from .inference.infinite_horizon.average_reward import AverageReward as AverageReward
     from .inference.infinite_horizon.average_reward import GainStatus as GainStatus
@@ -335,6 +338,7 @@ if TYPE_CHECKING:
     from .errors import EnvironmentFailure as EnvironmentFailure
     from .errors import LearningDiverged as LearningDiverged
     from .errors import OptimismBreakdown as OptimismBreakdown
+    from .errors import WorkersLost as WorkersLost
     from .errors import LawBroken as LawBroken
     from .errors import MissingExtra as MissingExtra
 

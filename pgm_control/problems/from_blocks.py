@@ -155,7 +155,7 @@ def _repeats(block: Any, num_outcomes: int) -> bool:
         and len(block) == 3
         and checks.is_broadcast(block[2])
         and block[2].shape[-1] == num_outcomes
-        and bool((torch.as_tensor(block[0]) > 0).all())
+        and bool(((block[0] if isinstance(block[0], Tensor) else np.asarray(block[0])) > 0).all())
     )
 
 

@@ -155,6 +155,13 @@ learner = cache(lambda: learners.SAC(lake(), **small))
 learned = cache(lambda: learner().learn(10))
 
 
+def ring(start: int, stop: int) -> tuple[np.ndarray, ...]:
+    """The tables of states on a ring of four: each action goes to one side, and slips to the other."""
+    states = np.arange(start, stop)[:, None, None]
+    successor = (states + np.array([[1, -1], [-1, 1]])) % 4
+    return np.broadcast_to([0.9, 0.1], successor.shape), successor, np.broadcast_to(states == 2, successor.shape) * 1.0
+
+
 def tables() -> dict[str, Any]:
     """The arguments of `TabularMDP`, as arrays of numpy."""
     names = ("initial", "probability", "successor", "reward")
@@ -357,6 +364,35 @@ add(
     "policy_evaluation",
     lambda: {"model": TabularModel(mdp().replace(discount=0.5)), "policy": prior(), "max_sweeps": 50},
     skipped="num_threads",
+)
+add(
+    "value_iteration_blocks",
+    lambda: {
+        "block": ring,
+        "num_states": 4,
+        "num_actions": 2,
+        "num_outcomes": 2,
+        "temperature": 0.5,
+        "optimism": 1.0,
+        "discount": 0.5,
+        "action_prior": np.array([0.5, 0.5]),
+        "num_blocks": 2,
+        "max_sweeps": 50,
+    },
+)
+add(
+    "policy_evaluation_blocks",
+    lambda: {
+        "block": ring,
+        "num_states": 4,
+        "num_actions": 2,
+        "num_outcomes": 2,
+        "policy": lambda start, stop: np.full((stop - start, 2), 0.5),
+        "temperature": 0.5,
+        "discount": 0.5,
+        "num_blocks": 2,
+        "max_sweeps": 50,
+    },
 )
 add("stationary_distribution", lambda: {"model": model(), "policy": prior(), "max_sweeps": 50})
 add("average_reward", lambda: {"model": model(), "optimism": 1.0, "max_sweeps": 50}, skipped="num_threads")

@@ -13,6 +13,7 @@ RESULTS = (  # results and types, which a user does not make
     "Remembered EnvironmentCheck Process ClampedProcess MarkovProcess MarkovGuide MemoryGuide Blocks Occupancy "
     "Trajectories Trajectory SoftValues Posterior FreedSurvival SurvivalStatus HistoryOptimum Ladder Rung "
     "Debiased ValueIteration ValueStatus PolicyValue StationaryDistribution DistributionStatus AverageReward "
+    "BlockValues "
     "GainStatus GrowthRate Fit FitStep FitStatus MarkovLoss MarkovELBO ToGoELBO silent Status SMC Evaluation "
     "SampledScorecard SampledScore ContinuousGuide LearnedDynamics DynamicsStatus HasMembers HasPolicy "
     "Estimate EstimatedScore Scorecard Score Ledger Frontier FrontierPoint CriticalOptimism ReturnDistribution "

@@ -29,13 +29,16 @@ class ValueStatus(Status):
         "discount is 1."
     )
     out_of_steps = (
-        "`max_sweeps` was reached. Continue with value_iteration(…, max_sweeps=more, resume=this result), or try "
-        'method="anderson". With discount 1 the values may have no limit.'
+        "`max_sweeps` was reached. Continue with more: value_iteration takes resume=this result and may be faster with "
+        'method="anderson", value_iteration_blocks takes the same folder. With discount 1 the values may have no limit.'
     )
     out_of_digits = (
         "Rounding alone exceeds the tolerance: more sweeps cannot help. Raise the tolerance, or scale the rewards down."
     )
-    interrupted = "Interrupted by Ctrl-C. Nothing is lost: continue with value_iteration(…, resume=this result)."
+    interrupted = (
+        "Interrupted by Ctrl-C. Nothing is lost: value_iteration goes on with resume=this result, and "
+        "value_iteration_blocks with the same folder."
+    )
     not_finite = (
         "Values exceeded the range of float64. The result holds the initial values, with the action prior as the "
         "policy. Scale the rewards down or raise the temperature."

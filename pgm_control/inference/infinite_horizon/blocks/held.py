@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from ....errors import InvalidCheckpoint
+from ....errors import InvalidArgument, InvalidCheckpoint
 from ....runtime.files import write_whole
 from .cut import Cut
 from .solving import HeldBlock
@@ -56,8 +56,31 @@ class HeldHere:
             save_block(block, folder)
 
     def close(self) -> None:
-        """Free the blocks."""
-        self._blocks = []
+        """Nothing else holds the blocks."""
+
+
+@final
+class Freed:
+    """Results that were freed."""
+
+    def read(self, what: What, rank: int, states: Int[Tensor, " some"]) -> Tensor:
+        """Refuse.
+
+        Raises:
+            InvalidArgument: always.
+        """
+        raise InvalidArgument("The values were freed: the result is closed. Ask before `close()`, or save them.")
+
+    def save(self, folder: Path) -> None:
+        """Refuse.
+
+        Raises:
+            InvalidArgument: always.
+        """
+        raise InvalidArgument("The values were freed: the result is closed. Save them before `close()`.")
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 @final
@@ -80,12 +103,11 @@ class HeldInFolder:
     def save(self, folder: Path) -> None:
         """Copy the files."""
         for rank, files in enumerate(self._files):
-            for what, table in files.items():
-                write_table(folder / file_name(what, self._cut.bounds[rank]), table)
+            for what in WHAT:
+                write_table(folder / file_name(what, self._cut.bounds[rank]), files[what])
 
     def close(self) -> None:
-        """Close the files."""
-        self._files = []
+        """Nothing else holds the files."""
 
     def _mapped(self, what: What, rank: int) -> np.ndarray:
         start, stop = self._cut.bounds[rank : rank + 2]

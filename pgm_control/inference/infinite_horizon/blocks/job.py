@@ -3,19 +3,25 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Literal, final, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ....errors import InvalidArgument
+from ....errors import InvalidArgument, InvalidProblem
+from ....problems import checks
 from ....problems.checks import Kind, normalised, table
 from ....problems.feasible import feasible
+from ....runtime.arguments import function, one_of, shown, whole, whole_number
+from ....runtime.files import folder_of
+from ....runtime.moving import is_floating
 from ..fixed_point import Stopping
+from ..problem import limits, optimism_of_dynamics
 from .cut import BlockTables, Cut, Tables
 
 Rows = Callable[[int, int], Any]
+_MOST = 2**31 - 1
 
 
 @final
@@ -53,6 +59,62 @@ class BlockJob:
     num_threads: int
     folder: Path | None
     save_every: int
+
+    @classmethod
+    def checked(
+        cls,
+        *,
+        num_states: Any,
+        num_blocks: Any,
+        most_blocks: int | None,
+        optimism: Any,
+        action_prior: Any,
+        policy: Any,
+        initial_value: Any,
+        folder: Any,
+        **given: Any,
+    ) -> "BlockJob":
+        """The job with these arguments, of which each that is not listed is checked by itself.
+
+        Args:
+            num_states: S.
+            num_blocks: the number of blocks, or None for as many as there are processes.
+            most_blocks: the number of processes; None if there may be any number.
+            optimism, action_prior, policy, initial_value, folder: as for `value_iteration_blocks`.
+            given: the others.
+
+        Raises:
+            InvalidArgument, InvalidProblem: if one is invalid; the message names it and the remedy.
+        """
+        states = _size("num_states", num_states)
+        temperature = checks.temperature("temperature", given.pop("temperature"), torch.float64)
+        discount = checks.discount("discount", given.pop("discount"))
+        tolerance, max_sweeps = limits(given.pop("tolerance"), given.pop("max_sweeps"))
+        actions = _size("num_actions", given.pop("num_actions"))
+        dtype, stopping = given.pop("dtype"), given.pop("stopping")
+        if not is_floating(dtype):
+            raise InvalidProblem(f"`dtype` must be torch.float64 or torch.float32, but is {shown(dtype)}.")
+        one_of("stopping", stopping, get_args(Stopping))
+        return cls(
+            block=function("block", given.pop("block")),
+            cut=Cut.even(states, _blocks(num_blocks, states, most_blocks)),
+            num_actions=actions,
+            num_outcomes=_size("num_outcomes", given.pop("num_outcomes")),
+            dtype=dtype,
+            temperature=temperature,
+            optimism=optimism_of_dynamics(optimism, temperature, discount),
+            discount=discount,
+            action_prior=_prior(action_prior, actions),
+            policy=None if policy is None else function("policy", policy),
+            initial_value=None if initial_value is None else function("initial_value", initial_value),
+            tolerance=tolerance,
+            max_sweeps=max_sweeps,
+            stopping=stopping,
+            num_threads=whole("num_threads", given.pop("num_threads")),
+            folder=None if folder is None else folder_of(folder, "folder").resolve(),
+            save_every=whole("save_every", given.pop("save_every")),
+            **given,
+        )
 
     def span(self, rank: int) -> tuple[int, int]:
         """The first state of a block, and the first of the next."""
@@ -108,3 +170,34 @@ class BlockJob:
                 f"({start}, {stop}) has shape {tuple(found.shape)} and largest entry {float(found.max()):g}."
             )
         return torch.where(found > -torch.inf, found, 0.0)
+
+
+def _size(name: str, value: Any) -> int:
+    size = whole_number(value)
+    if size is None or not 0 < size <= _MOST:
+        raise InvalidProblem(f"`{name}` must be a whole number from 1 to 2^31 − 1, but is {shown(value)}.")
+    return size
+
+
+def _blocks(num_blocks: Any, num_states: int, most: int | None) -> int:
+    blocks = min(most or 1, num_states) if num_blocks is None else whole("num_blocks", num_blocks)
+    if blocks > num_states:
+        raise InvalidArgument(f"`num_blocks` must be at most the {num_states} states, but is {blocks}.")
+    if most is not None and blocks > most:
+        raise InvalidArgument(f"`num_blocks` must be at most the {most} workers of `client`, but is {blocks}.")
+    return blocks
+
+
+def _prior(value: Any, num_actions: int) -> Rows | Float[Tensor, " action"] | Literal["count"] | None:
+    if value is None or callable(value):
+        return value
+    if isinstance(value, str):
+        if value == "count":
+            return "count"
+        raise InvalidArgument(
+            f'`action_prior` must be a row of probabilities, a function that returns rows, "count" or None, but is '
+            f"{shown(value)}."
+        )
+    row = table("action_prior", value, {1: "action"}, Kind(torch.float64, torch.device("cpu")), InvalidArgument)
+    checks.shape("action_prior", row, (num_actions,), "one probability an action")
+    return normalised("action_prior", row, (None,), InvalidArgument, given=value)

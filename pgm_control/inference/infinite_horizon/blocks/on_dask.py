@@ -8,9 +8,10 @@ Sources:
         in Science Conference, 2015. https://distributed.dask.org
 """
 
+import queue
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, final
@@ -92,15 +93,11 @@ class Cluster:
         """
         import distributed
 
+        lost = TimeoutError, distributed.TimeoutError, distributed.KilledWorker, distributed.CancelledError
         future = self.submit(worker, work, *given)
         try:
             return future.result(timeout=timeout)
-        except (
-            TimeoutError,
-            distributed.TimeoutError,
-            distributed.KilledWorker,
-            distributed.CancelledError,
-        ) as problem:
+        except lost as problem:
             future.cancel()
             raise WorkersLost(f"Worker {worker.name} at {worker.address} does not answer, or is gone.") from problem
 
@@ -148,8 +145,8 @@ class HeldOnDask:
 
     def _lost(self, rank: int, worker: Worker) -> WorkersLost:
         return WorkersLost(
-            f"The values of block {rank} are lost: worker {worker.name} at {worker.address}, which held them, is gone or "
-            "was started again, or they were freed. Save results in a folder, or run again with the same `folder`."
+            f"The values of block {rank} are lost: worker {worker.name} at {worker.address}, which held them, is gone "
+            "or was started again, or they were freed. Save results in a folder, or run again with the same `folder`."
         )
 
 
@@ -205,7 +202,8 @@ def _tried(
     """One run of all tasks, to their end or to the first loss."""
     meeting = cluster.call(workers[0], timeout, on_worker.meet, run, len(workers))
     topic = f"pgm_control-{run}"
-    cluster.client.subscribe_topic(topic, lambda event: _shown(progress, event))
+    events: queue.SimpleQueue[Any] = queue.SimpleQueue()  # filled by a thread of the client
+    cluster.client.subscribe_topic(topic, events.put)
     futures = [
         cluster.submit(worker, on_worker.work, job, rank, meeting, run, timeout, topic)
         for rank, worker in enumerate(workers)
@@ -214,6 +212,9 @@ def _tried(
     try:
         while not all(future.status == "finished" for future in futures):
             time.sleep(_PAUSE)
+            while not events.empty():
+                _, said = events.get()
+                progress(said["step"], said["metrics"])
             if any(future.status in ("error", "lost", "cancelled") for future in futures):
                 raise _reason(futures)
             if time.monotonic() > looked + _LOOK:
@@ -231,11 +232,6 @@ def _tried(
     finally:
         with suppress(Exception):
             cluster.client.unsubscribe_topic(topic)
-
-
-def _shown(progress: Progress, event: tuple[Any, Mapping[str, Any]]) -> None:
-    _, said = event
-    progress(said["step"], said["metrics"])
 
 
 def _reason(futures: list[Any]) -> Exception:

@@ -7,9 +7,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import torch.distributed as dist
 from jaxtyping import Int
 from torch import Tensor
+from torch.distributed import DistError, TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
 from .held import What, read_block, save_block
 from .job import BlockJob
@@ -17,7 +17,7 @@ from .links import GlooLink, LinkBroken
 from .solving import BlockFacts, HeldBlock, solved_block
 
 Meeting = tuple[str, int]  # the address and the port of the store
-_APART = 0.2  # seconds between two reports, and between two looks at whether the task is still wanted
+_APART = 0.1  # seconds between two reports, and between two looks at whether the task is still wanted
 _STORES: dict[str, Any] = {}
 _HELD: dict[tuple[str, int], HeldBlock] = {}
 _ENDS: dict[str, threading.Event] = {}
@@ -32,8 +32,7 @@ class NotHere(KeyError):
 def meet(run: str, size: int) -> Meeting:
     """Open the store at which the processes of a run meet, and return where it is."""
     host = _host()
-    store = dist.TCPStore(host, 0, None, is_master=True, wait_for_workers=False)
-    _STORES.clear()  # of earlier runs
+    store = TCPStore(host, 0, None, is_master=True, wait_for_workers=False)
     _STORES[run] = store
     return host, store.port
 
@@ -97,7 +96,8 @@ def save(run: str, rank: int, folder: str) -> None:
 
 
 def forget(run: str) -> None:
-    """Free the results of a run."""
+    """Free the results of a run, and close its meeting point."""
+    _STORES.pop(run, None)
     for key in [each for each in _HELD if each[0] == run]:
         del _HELD[key]
 
@@ -111,8 +111,8 @@ def _block(run: str, rank: int) -> HeldBlock:
 
 def _store(meeting: Meeting, timeout: float) -> Any:
     try:
-        return dist.TCPStore(*meeting, None, is_master=False, timeout=timedelta(seconds=timeout))
-    except (RuntimeError, dist.DistError) as problem:
+        return TCPStore(*meeting, None, is_master=False, timeout=timedelta(seconds=timeout))
+    except (RuntimeError, DistError) as problem:
         raise LinkBroken(f"nobody meets at {meeting[0]}:{meeting[1]}: {problem}") from problem
 
 

@@ -1,31 +1,31 @@
-"""Value iteration, and the evaluation of policies, over blocks of states that may lie on several machines."""
+"""Value iteration, and the evaluation of policies, over blocks of states that may lie on several machines.
+
+Sources:
+    [bertsekas1989] D. P. Bertsekas and J. N. Tsitsiklis, Parallel and Distributed Computation: Numerical Methods.
+        Prentice-Hall, 1989.
+    [macqueen1966] J. MacQueen, A modified dynamic programming method for Markovian decision problems. Journal of
+        Mathematical Analysis and Applications 14(1):38–43, 1966.
+    [porteus1971] E. L. Porteus, Some bounds for discounted sequential decision processes. Management Science
+        18(1):7–11, 1971.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from ....chance.optimism import OptimismLike
-from ....errors import InvalidArgument, InvalidProblem
-from ....problems import checks
-from ....runtime.arguments import function, one_of, positive, shown, whole, whole_number
+from ....runtime.arguments import function, positive, whole
 from ....runtime.array_like import ArrayLike
-from ....runtime.files import folder_of
-from ....runtime.moving import is_floating
 from ....runtime.progress import Progress, require_progress, silent
 from ..fixed_point import Stopping
-from ..problem import limits, optimism_of_dynamics
-from .cut import Cut
 from .held import HeldHere
 from .in_threads import solved_in_threads
-from .job import BlockJob, Rows
+from .job import BlockJob
 from .on_dask import Cluster, solved_on_dask
 from .values import BlockValues, block_values
 
-_MOST = 2**31 - 1
 Prior = ArrayLike | Callable[[int, int], Any] | Literal["count"] | None
 
 
@@ -77,8 +77,8 @@ def value_iteration_blocks(
         optimism: β of the dynamics, as for `value_iteration`.
         discount: γ, at most 1; at 1 there is no certificate.
         tolerance: the largest allowed distance of a value from the fixed point, in reward units.
-        action_prior: ρ(a|s): one row of A probabilities for all states; a function such as `block` that returns rows; or
-            "count", 1 for each action with an outcome that is not forbidden. Actions of probability 0 are masked.
+        action_prior: ρ(a|s): one row of A probabilities for all states; a function such as `block` that returns rows;
+            or "count", 1 for each action with an outcome that is not forbidden. Actions of probability 0 are masked.
             Default: uniform.
         client: a `distributed.Client`, whose workers hold one block each; default: threads of this process.
         num_blocks: the number of blocks; default: the number of workers, or 1.
@@ -87,8 +87,8 @@ def value_iteration_blocks(
         initial_value: a function such as `block` that returns V of states, in reward units; default: zeros.
         num_threads: the number of threads of each block.
         progress: called after every sweep of the first block; with a client, a few times a second.
-        folder: a folder in which each block keeps its last two states. The same call with the same folder continues, bit
-            for bit, and so does a run that has lost a worker. Without one, a lost worker means a start from the
+        folder: a folder in which each block keeps its last two states. The same call with the same folder continues,
+            bit for bit, and so does a run that has lost a worker. Without one, a lost worker means a start from the
             beginning. With several machines, all must reach it.
         save_every: the interval between these, in sweeps.
         timeout: after which a process that does not answer counts as lost, in seconds.
@@ -121,7 +121,16 @@ def value_iteration_blocks(
         >>> found = value_iteration_blocks(ring, 1000, 2, 2, temperature=0.1, optimism=0.0, discount=0.9, num_blocks=3)
         >>> found.value([500, 499]), found.num_ghosts  # each block reads two states of others
     """
-    return _solved(locals())
+    cluster = _cluster(client)
+    most = None if cluster is None else len(cluster.workers())
+    job = BlockJob.checked(
+        block=block, num_states=num_states, num_actions=num_actions, num_outcomes=num_outcomes, dtype=dtype,
+        temperature=temperature, optimism=optimism, discount=discount, action_prior=action_prior, policy=None,
+        initial_value=initial_value, num_blocks=num_blocks, most_blocks=most,
+        tolerance=tolerance, max_sweeps=max_sweeps, stopping=stopping, num_threads=num_threads,
+        folder=folder, save_every=save_every,
+    )  # fmt: skip
+    return _solved(job, cluster, progress, timeout, patience, max_restarts)
 
 
 def policy_evaluation_blocks(
@@ -176,76 +185,30 @@ def policy_evaluation_blocks(
         >>> on = lambda start, stop: np.tile([1.0, 0.0], (stop - start, 1))
         >>> policy_evaluation_blocks(line, 100, 2, 1, on, temperature=0.0, discount=0.9).value([0, 99])
     """
-    return _solved({**locals(), "optimism": 0.0, "stopping": "span", "initial_value": None})
+    cluster = _cluster(client)
+    most = None if cluster is None else len(cluster.workers())
+    job = BlockJob.checked(
+        block=block, num_states=num_states, num_actions=num_actions, num_outcomes=num_outcomes, dtype=dtype,
+        temperature=temperature, optimism=0.0, discount=discount, action_prior=action_prior,
+        policy=function("policy", policy), initial_value=None, num_blocks=num_blocks, most_blocks=most,
+        tolerance=tolerance, max_sweeps=max_sweeps, stopping="span", num_threads=num_threads,
+        folder=folder, save_every=save_every,
+    )  # fmt: skip
+    return _solved(job, cluster, progress, timeout, patience, max_restarts)
 
 
-def _solved(given: dict[str, Any]) -> BlockValues:
-    require_progress(given["progress"])
-    cluster = None if given["client"] is None else Cluster.of(given["client"])
-    job = _job(given, 1 if cluster is None else len(cluster.workers()))
+def _cluster(client: Any) -> Cluster | None:
+    return None if client is None else Cluster.of(client)
+
+
+def _solved(
+    job: BlockJob, cluster: Cluster | None, progress: Progress, timeout: float, patience: float, max_restarts: int
+) -> BlockValues:
+    require_progress(progress)
+    waits = positive("timeout", timeout), positive("patience", patience)
+    restarts = whole("max_restarts", max_restarts, 0)
     if cluster is None:
-        held, facts = solved_in_threads(job, given["progress"])
+        held, facts = solved_in_threads(job, progress)
         return block_values(facts, job.cut.bounds, HeldHere(held), 0)
-    waits = positive("timeout", given["timeout"]), positive("patience", given["patience"])
-    restarts = whole("max_restarts", given["max_restarts"], 0)
-    found, facts, restarted = solved_on_dask(job, cluster, given["progress"], *waits, restarts)
+    found, facts, restarted = solved_on_dask(job, cluster, progress, *waits, restarts)
     return block_values(facts, job.cut.bounds, found, restarted)
-
-
-def _job(given: dict[str, Any], most: int) -> BlockJob:
-    """The checked arguments."""
-    states, actions, outcomes = (_size(name, given[name]) for name in ("num_states", "num_actions", "num_outcomes"))
-    if not is_floating(given["dtype"]):
-        raise InvalidProblem(f"`dtype` must be torch.float64 or torch.float32, but is {shown(given['dtype'])}.")
-    one_of("stopping", given["stopping"], get_args(Stopping))
-    temperature = checks.temperature("temperature", given["temperature"], torch.float64)
-    discount = checks.discount("discount", given["discount"])
-    tolerance, max_sweeps = limits(given["tolerance"], given["max_sweeps"])
-    blocks = most if given["num_blocks"] is None else whole("num_blocks", given["num_blocks"])
-    if blocks > states:
-        raise InvalidArgument(f"`num_blocks` must be at most the {states} states, but is {blocks}.")
-    if given["client"] is not None and blocks > most:
-        raise InvalidArgument(
-            f"`num_blocks` must be at most the {most} workers of `client`, but is {blocks}. Add some."
-        )
-    folder = None if given["folder"] is None else folder_of(given["folder"], "folder").resolve()
-    start = given["initial_value"]
-    return BlockJob(
-        block=function("block", given["block"]),
-        cut=Cut.even(states, blocks),
-        num_actions=actions,
-        num_outcomes=outcomes,
-        dtype=given["dtype"],
-        temperature=temperature,
-        optimism=optimism_of_dynamics(given["optimism"], temperature, discount),
-        discount=discount,
-        action_prior=_prior(given["action_prior"], actions),
-        policy=function("policy", given["policy"]) if "policy" in given else None,
-        initial_value=None if start is None else function("initial_value", start),
-        tolerance=tolerance,
-        max_sweeps=max_sweeps,
-        stopping=given["stopping"],
-        num_threads=whole("num_threads", given["num_threads"]),
-        folder=folder,
-        save_every=whole("save_every", given["save_every"]),
-    )
-
-
-def _size(name: str, value: Any) -> int:
-    size = whole_number(value)
-    if size is None or not 0 < size <= _MOST:
-        raise InvalidProblem(f"`{name}` must be a whole number from 1 to 2^31 − 1, but is {shown(value)}.")
-    return size
-
-
-def _prior(value: Any, num_actions: int) -> Rows | Float[Tensor, " action"] | Literal["count"] | None:
-    if value is None or value == "count" if isinstance(value, str | None) else callable(value):
-        return value
-    if isinstance(value, str):
-        raise InvalidArgument(
-            f'`action_prior` must be a row of probabilities, a function that returns rows, "count" or None, but is '
-            f"{shown(value)}."
-        )
-    row = checks.table("action_prior", value, {1: "action"}, checks.Kind(torch.float64, torch.device("cpu")))
-    checks.shape("action_prior", row, (num_actions,), "one probability an action")
-    return checks.normalised("action_prior", row, (None,), InvalidArgument, given=value)

@@ -18,7 +18,7 @@ from ....runtime.array_like import ArrayLike
 from ....runtime.files import folder_of
 from ..fixed_point import ValueStatus
 from .cut import Cut
-from .held import FACTS, Held, HeldInFolder, What, save_facts
+from .held import FACTS, Freed, Held, HeldInFolder, What, save_facts
 from .solving import BlockFacts
 
 
@@ -101,6 +101,7 @@ class BlockValues:
     def close(self) -> None:
         """Free the memory of the processes that hold the values; they cannot be asked for any more."""
         self._held.close()
+        object.__setattr__(self, "_held", Freed())
 
     def __enter__(self) -> "BlockValues":
         """Return the result."""

@@ -1,0 +1,223 @@
+"""Blocks over processes: the numbers of one machine bit for bit, also when processes are killed or silent."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from block_problems import Garnet, maskings
+
+from pgm_control import (
+    InvalidArgument,
+    InvalidProblem,
+    ValueStatus,
+    WorkersLost,
+    policy_evaluation_blocks,
+    value_iteration_blocks,
+)
+
+distributed = pytest.importorskip("distributed")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # sockets of dask
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed"),
+]
+LONG = (0.5, 1.0, 0.97, 1e-9)  # nearly a thousand sweeps by the supremum norm
+TABLES = Garnet(20_000, 2, 3)
+
+
+@pytest.fixture(scope="module")
+def client():
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit=0) as cluster,
+        cluster.get_client() as client,
+    ):
+        yield client
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return value_iteration_blocks(TABLES, *TABLES.shape, *LONG, stopping="sup_norm")
+
+
+def processes(client):
+    """The process of each worker, by its name."""
+    addresses = {about["name"]: address for address, about in client.scheduler_info(n_workers=-1)["workers"].items()}
+    pids = client.run(os.getpid)
+    return {name: pids[address] for name, address in addresses.items()}
+
+
+def at_some_step(act, first=1):
+    """A progress function that acts once, when it is called after `first` sweeps."""
+    done = []
+
+    def progress(step, metrics):
+        if not done and step >= first:
+            done.append(step)
+            act()
+
+    return progress, done
+
+
+def assert_same(found, one):
+    states = range(one.num_states)
+    assert torch.equal(found.value(states), one.value(states))
+    assert torch.equal(found.action_value(states), one.action_value(states))
+    assert (found.error_bound, found.num_sweeps, found.status) == (one.error_bound, one.num_sweeps, one.status)
+    assert torch.equal(found.span_history, one.span_history)
+
+
+@pytest.mark.parametrize(("temperature", "optimism"), [(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.5, -0.7)])
+def test_two_processes_are_one_machine(client, temperature, optimism):
+    problem = Garnet(1500, forbidden=0.02)
+    common = (*problem.shape, temperature, optimism, 0.95, 1e-8)
+    one = value_iteration_blocks(problem, *common, action_prior=maskings(4))
+    with value_iteration_blocks(problem, *common, action_prior=maskings(4), client=client) as found:
+        assert found.bounds == (0, 750, 1500)
+        assert sum(found.num_sent) == 8 * sum(found.num_ghosts) > 0
+        assert_same(found, one)
+        assert torch.equal(found.policy([1499, 0]), one.policy([1499, 0]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("problem", [Garnet(50_000, forbidden=0.02), Garnet(50_000)], ids=str)
+@pytest.mark.parametrize(("temperature", "optimism"), [(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.5, -0.7)])
+def test_two_processes_with_large_blocks(client, problem, temperature, optimism):
+    common = (*problem.shape, temperature, optimism, 0.99, 1e-6)
+    one = value_iteration_blocks(problem, *common)
+    with value_iteration_blocks(problem, *common, client=client) as found:
+        assert_same(found, one)
+
+
+def test_a_policy_over_two_processes(client):
+    problem, policy = Garnet(500), maskings(4)
+    one = policy_evaluation_blocks(problem, *problem.shape, policy, 0.5, 0.95, 1e-9)
+    with policy_evaluation_blocks(problem, *problem.shape, policy, 0.5, 0.95, 1e-9, client=client) as found:
+        assert_same(found, one)
+        assert torch.equal(found.policy([3]), torch.as_tensor(policy(3, 4)))
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_killed_worker_changes_nothing(client, whole, tmp_path, rank):
+    kill, done = at_some_step(lambda: os.kill(processes(client)[rank], signal.SIGKILL), 50)
+    with value_iteration_blocks(
+        TABLES, *TABLES.shape, *LONG, stopping="sup_norm", client=client, folder=tmp_path, save_every=50, progress=kill
+    ) as found:
+        assert done
+        assert found.num_restarts >= 1
+        assert_same(found, whole)
+
+
+def test_without_a_folder_it_begins_again(client, whole):
+    kill, done = at_some_step(lambda: os.kill(processes(client)[1], signal.SIGKILL), 50)
+    with value_iteration_blocks(
+        TABLES, *TABLES.shape, *LONG, stopping="sup_norm", client=client, progress=kill
+    ) as found:
+        assert done
+        assert found.num_restarts >= 1
+        assert_same(found, whole)
+
+
+def test_a_silent_worker_is_started_again(client, whole, tmp_path):
+    stop, done = at_some_step(lambda: os.kill(processes(client)[1], signal.SIGSTOP), 50)
+    with value_iteration_blocks(
+        TABLES, *TABLES.shape, *LONG, stopping="sup_norm", client=client, folder=tmp_path, save_every=50, timeout=3.0,
+        progress=stop,
+    ) as found:  # fmt: skip
+        assert done
+        assert found.num_restarts >= 1
+        assert_same(found, whole)
+
+
+def test_too_many_losses_are_an_error_that_says_how_to_go_on(client, whole, tmp_path):
+    kill, done = at_some_step(lambda: os.kill(processes(client)[0], signal.SIGKILL), 50)
+    given = {"stopping": "sup_norm", "client": client, "folder": tmp_path, "save_every": 50}
+    with pytest.raises(WorkersLost, match="Run again with the same `folder` to go on"):
+        value_iteration_blocks(TABLES, *TABLES.shape, *LONG, **given, progress=kill, max_restarts=0)
+    assert done
+    client.wait_for_workers(2, timeout=60)
+    with value_iteration_blocks(TABLES, *TABLES.shape, *LONG, **given) as found:
+        assert found.num_restarts == 0
+        assert_same(found, whole)
+
+
+def test_ctrl_c_ends_all_processes_after_a_sweep(client, whole, tmp_path):
+    stop, done = at_some_step(lambda: os.kill(os.getpid(), signal.SIGINT), 50)
+    given = {"stopping": "sup_norm", "client": client, "folder": tmp_path, "save_every": 50}
+    with value_iteration_blocks(TABLES, *TABLES.shape, *LONG, **given, progress=stop) as cut:
+        assert done
+        assert cut.status is ValueStatus.interrupted
+        assert 50 < cut.num_sweeps < whole.num_sweeps
+        assert cut.value([5]).isfinite().all()
+    with value_iteration_blocks(TABLES, *TABLES.shape, *LONG, **given) as found:
+        assert_same(found, whole)
+
+
+def test_values_on_a_worker_that_was_killed_are_said_to_be_lost(client, tmp_path):
+    with value_iteration_blocks(TABLES, *TABLES.shape, 0.5, 1.0, 0.9, client=client) as found:
+        kept = found.value([0, 19_999])
+        found.save(tmp_path)
+        os.kill(processes(client)[1], signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                found.value([19_999])
+            except WorkersLost as problem:
+                assert "The values of block 1 are lost" in str(problem)  # noqa: PT017
+                break
+            time.sleep(0.2)
+        else:
+            pytest.fail("values of a dead process were given")
+        assert torch.equal(found.value([0]), kept[:1])
+    client.wait_for_workers(2, timeout=60)
+    assert torch.equal(type(found).load(tmp_path).value([0, 19_999]), kept)
+
+
+def test_errors_of_the_user_are_raised_as_they_are(client):
+    def broken(start, stop):
+        p, successor, reward = TABLES(start, stop)
+        return p, successor + (20_000 if start >= 10_000 else 0), reward
+
+    with pytest.raises(InvalidProblem, match=r"must be a state, 0 to 19999.*begins with state 10000"):
+        value_iteration_blocks(broken, *TABLES.shape, *LONG, client=client)
+    with pytest.raises(ZeroDivisionError):
+        value_iteration_blocks(lambda start, stop: 1 / 0, *TABLES.shape, *LONG, client=client)
+    with pytest.raises(InvalidArgument, match="`num_blocks` must be at most the 2 workers"):
+        value_iteration_blocks(TABLES, *TABLES.shape, *LONG, client=client, num_blocks=3)
+
+
+@pytest.mark.wrong_types
+def test_clients_that_are_none():
+    for client in (5, "tcp://127.0.0.1:1", object()):
+        with pytest.raises(InvalidArgument, match=r"`client` must be a distributed.Client"):
+            value_iteration_blocks(TABLES, *TABLES.shape, *LONG, client=client)
+
+
+def test_processes_that_were_started_by_hand(tmp_path):
+    """The how-to page: a scheduler and two workers from shells."""
+    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", "0", "--dashboard-address", ":0"]
+    file = tmp_path / "scheduler.json"
+    started = [subprocess.Popen([*dask, "--scheduler-file", str(file)], stderr=subprocess.DEVNULL)]
+    try:
+        work = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(file), "--nthreads", "1"]
+        for name in ("left", "right"):
+            started.append(
+                subprocess.Popen(
+                    [*work, "--name", name, "--no-nanny", "--dashboard-address", ":0"], stderr=subprocess.DEVNULL
+                )
+            )
+        with distributed.Client(scheduler_file=str(file), timeout=60) as client:
+            client.wait_for_workers(2, timeout=60)
+            problem = Garnet(300)
+            one = value_iteration_blocks(problem, *problem.shape, 0.5, 0.0, 0.9, num_blocks=2)
+            with value_iteration_blocks(problem, *problem.shape, 0.5, 0.0, 0.9, client=client) as found:
+                assert_same(found, one)
+                assert np.isfinite(found.error_bound)
+    finally:
+        for each in started:
+            each.kill()
+            each.wait()
