@@ -1,8 +1,4 @@
-"""Links between the processes that hold the blocks of a problem: each sends values to the others, and reduces numbers.
-
-Sources:
-    Gloo, the collective communication library of torch: https://github.com/pytorch/gloo
-"""
+"""Links between the processes of blocks: each sends values to the others, and numbers are reduced over all."""
 
 import threading
 from collections.abc import Callable, Sequence

@@ -2,10 +2,6 @@
 
 Dask never starts such a task again by itself: it would come to a meeting that is over. Where a worker is lost, the
 others notice that their link is broken, all tasks end, and the driver starts all of them again at a new meeting.
-
-Sources:
-    M. Rocklin, Dask: parallel computation with blocked algorithms and task scheduling. Proceedings of the 14th Python
-        in Science Conference, 2015. https://distributed.dask.org
 """
 
 import queue

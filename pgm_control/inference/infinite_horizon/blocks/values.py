@@ -41,6 +41,7 @@ class BlockValues:
         num_ghosts: for each block, the number of states of others whose values it reads.
         num_sent: for each block, the number of bytes that it sends to others in a sweep, 8 for each value.
         num_restarts: how often the processes were started again, since one was lost.
+        held: where the values lie.
     """
 
     error_bound: float
@@ -53,7 +54,7 @@ class BlockValues:
     num_ghosts: tuple[int, ...]
     num_sent: tuple[int, ...]
     num_restarts: int
-    _held: Held
+    held: Held
 
     def value(self, states: ArrayLike) -> Float[Tensor, " some"]:
         """V(s) of these states, in reward units; −inf where a forbidden outcome cannot be avoided.
@@ -79,7 +80,7 @@ class BlockValues:
         """
         path = folder_of(folder, "folder")
         path.mkdir(parents=True, exist_ok=True)
-        self._held.save(path.resolve())
+        self.held.save(path.resolve())
         save_facts(path, self._facts())
 
     @classmethod
@@ -96,12 +97,12 @@ class BlockValues:
             raise InvalidCheckpoint(
                 f"{path / FACTS} cannot be read as a saved result: {problem}. Save it again."
             ) from None
-        return cls(**facts, _held=HeldInFolder(path, Cut(facts["bounds"])))
+        return cls(**facts, held=HeldInFolder(path, Cut(facts["bounds"])))
 
     def close(self) -> None:
         """Free the memory of the processes that hold the values; they cannot be asked for any more."""
-        self._held.close()
-        object.__setattr__(self, "_held", Freed())
+        self.held.close()
+        object.__setattr__(self, "held", Freed())
 
     def __enter__(self) -> "BlockValues":
         """Return the result."""
@@ -129,15 +130,15 @@ class BlockValues:
         parts, order = [], []
         for rank in owners.unique().tolist():
             here = (owners == rank).nonzero()[:, 0]
-            parts.append(self._held.read(what, rank, given[here]))
+            parts.append(self.held.read(what, rank, given[here]))
             order.append(here)
         if not parts:
-            return self._held.read(what, 0, given)
+            return self.held.read(what, 0, given)
         found = torch.cat(parts)
         return found[torch.cat(order).argsort()]
 
     def _facts(self) -> dict[str, Any]:
-        plain = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.name != "_held"}
+        plain = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.name != "held"}
         return {**plain, "status": self.status.name, "span_history": self.span_history.tolist()}
 
 
@@ -155,7 +156,7 @@ def block_values(facts: list[BlockFacts], bounds: tuple[int, ...], held: Held, n
         num_ghosts=tuple(each.num_ghosts for each in facts),
         num_sent=tuple(each.num_sent for each in facts),
         num_restarts=num_restarts,
-        _held=held,
+        held=held,
     )
 
 
