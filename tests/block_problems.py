@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pgm_control import BlockValues, policy_evaluation_blocks, value_iteration_blocks
+
 CHUNK = 4096
 
 
@@ -92,3 +94,15 @@ def maskings(num_actions, seed=0):
         return np.concatenate(parts)
 
     return rows
+
+
+def solved(problem, *numbers, **more) -> BlockValues:
+    """`value_iteration_blocks` of a problem with a shape: temperature, optimism, discount, tolerance."""
+    states, actions, outcomes = problem.shape
+    return value_iteration_blocks(problem, states, actions, outcomes, *numbers, **more)
+
+
+def evaluated(problem, *numbers, **more) -> BlockValues:
+    """`policy_evaluation_blocks` of a problem with a shape: policy, temperature, discount, tolerance."""
+    states, actions, outcomes = problem.shape
+    return policy_evaluation_blocks(problem, states, actions, outcomes, *numbers, **more)

@@ -1,6 +1,7 @@
 """Value iteration over blocks of states on worker processes: overhead, kills, memory limits, and what a sweep costs.
 
 python -m tests.benchmarks.state_blocks overhead   # a sweep beside a task graph and beside actors, interleaved
+python -m tests.benchmarks.state_blocks equal      # against one machine, bit for bit, for every cut
 python -m tests.benchmarks.state_blocks kills      # --kills 50: SIGKILL at random sweeps
 python -m tests.benchmarks.state_blocks memory     # four million states, more than one worker may hold
 python -m tests.benchmarks.state_blocks cost       # seconds and bytes of a sweep, for the model of the how-to page
@@ -8,6 +9,7 @@ python -m tests.benchmarks.state_blocks hosts      # two network namespaces as h
 """
 
 import argparse
+import itertools
 import math
 import os
 import random
@@ -24,12 +26,12 @@ from typing import Any
 import distributed
 import torch
 
-from pgm_control import WorkersLost, value_iteration_blocks
+from pgm_control import TabularModel, WorkersLost, mdp_from_blocks, value_iteration, value_iteration_blocks
 from pgm_control.inference.infinite_horizon.blocks.cut import Cut, block_tables
 from pgm_control.inference.infinite_horizon.blocks.solving import BlockProblem
 from pgm_control.inference.infinite_horizon.operators.share import ALL_STATES
 
-from ..block_problems import Garnet, Grid
+from ..block_problems import Garnet, Grid, maskings
 
 NUMBERS = (0.0, 0.0, 0.99)  # τ, β, γ
 _HELD: dict[int, Any] = {}
@@ -42,10 +44,41 @@ def cluster(workers: int, memory: str | int = 0) -> Any:
     )
 
 
+def equal() -> None:
+    """Values, sweeps and bound of one machine, for 1, 2, 3 and 5 blocks in threads and for 2 in processes."""
+    pairs = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.5, -0.7))
+    problems = Garnet(50_000), Garnet(50_000, forbidden=0.02), Grid(220)
+    done = same = 0
+    with cluster(2) as here, here.get_client() as client:
+        for problem, (temperature, optimism), masked in itertools.product(problems, pairs, (False, True)):
+            prior = maskings(problem.num_actions) if masked else None
+            rows = None if prior is None else prior(0, problem.num_states)
+            mdp = mdp_from_blocks([problem(0, problem.num_states)], *problem.shape, horizon=1, discount=0.99)
+            model = TabularModel(mdp, temperature, action_prior=rows)
+            one = value_iteration(model, optimism, 1e-6, method="value_iteration")
+            for blocks, where in ((1, None), (2, None), (3, None), (5, None), (2, client)):
+                given = (*problem.shape, temperature, optimism, 0.99, 1e-6)
+                with value_iteration_blocks(
+                    problem, *given, num_blocks=blocks, client=where, action_prior=prior
+                ) as found:
+                    done += 1
+                    same += (
+                        torch.equal(found.value(range(problem.num_states)), one.v)
+                        and (found.num_sweeps, found.error_bound) == (one.num_sweeps, one.error_bound)
+                        and sum(found.num_sent) == 8 * sum(found.num_ghosts)
+                    )
+            print(
+                f"{problem!s:.60} τ = {temperature}, β = {optimism}, masked {masked}: {one.num_sweeps} sweeps",
+                flush=True,
+            )
+    print(f"{done} runs, {same} equal bit for bit")
+
+
 def make(problem: Any, cut: Cut, rank: int) -> int:
     """Prepare the operator of a block in the process of a worker."""
     torch.set_num_threads(1)
-    made = block_tables(problem, cut, rank, *problem.shape[1:], torch.float64)
+    _, actions, outcomes = problem.shape
+    made = block_tables(problem, cut, rank, actions, outcomes, torch.float64)
     every = torch.full((1, problem.num_actions), 1.0 / problem.num_actions, dtype=torch.float64)
     _HELD[rank] = BlockProblem(made, every, *NUMBERS, ALL_STATES).bellman(), made.ghosts
     return rank
@@ -203,11 +236,11 @@ def cost() -> None:
         rows = []
         for problem in (Garnet(1000), Garnet(10_000), Garnet(50_000), Garnet(200_000), Grid(100), Grid(300), Grid(700)):
             given = (*problem.shape, *NUMBERS, 1e-300)
-            best = math.inf
+            best, sent = math.inf, 0
             for _ in range(3):
                 with value_iteration_blocks(problem, *given, client=client, max_sweeps=300) as found:
-                    best = min(best, found.seconds / found.num_sweeps)
-            many, sent = math.prod(problem.shape), max(found.num_sent)
+                    best, sent = min(best, found.seconds / found.num_sweeps), max(found.num_sent)
+            many = math.prod(problem.shape)
             rows.append((many / 2, sent, best))
             print(f"  {problem!s:.40} {many:9} {sent // 8:7} {1e6 * best:9.0f}")
         design = torch.tensor([[many, 1.0, sent] for many, sent, _ in rows], dtype=torch.float64)
@@ -265,7 +298,7 @@ def hosts() -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["overhead", "kills", "memory", "cost", "hosts"])
+    parser.add_argument("what", choices=["overhead", "equal", "kills", "memory", "cost", "hosts"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--states", type=int, default=4_000_000)
@@ -276,5 +309,6 @@ if __name__ == "__main__":
         "kills": lambda: kills(given.kills),
         "memory": lambda: memory(given.states),
         "cost": cost,
+        "equal": equal,
         "hosts": hosts,
     }[given.what]()

@@ -254,7 +254,9 @@ def _back(cluster: Cluster, before: list[Worker], run: str, timeout: float, pati
     """
     end = time.monotonic() + patience
     while time.monotonic() < end:
-        here = {worker.name: worker for worker in cluster.workers() if _is_free(cluster, worker, run, timeout)}
+        here = {
+            worker.name: worker for worker in cluster.workers() if _is_free(cluster, worker, run, timeout, patience)
+        }
         spare = [here[name] for name in sorted(set(here) - {worker.name for worker in before})]
         found = [here.get(worker.name) or (spare.pop(0) if spare else None) for worker in before]
         ready = [worker for worker in found if worker is not None]
@@ -267,11 +269,11 @@ def _back(cluster: Cluster, before: list[Worker], run: str, timeout: float, pati
     )
 
 
-def _is_free(cluster: Cluster, worker: Worker, run: str, timeout: float) -> bool:
+def _is_free(cluster: Cluster, worker: Worker, run: str, timeout: float, patience: float) -> bool:
     """Whether a worker answers and its task of this run has ended; a silent one with a nanny is started again."""
     try:
         return cluster.call(worker, timeout, on_worker.is_free, run)
     except WorkersLost:
         with suppress(Exception):
-            cluster.client.restart_workers([worker.address], timeout=timeout)
+            cluster.client.restart_workers([worker.address], timeout=patience)
         return False

@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from block_problems import Garnet, Grid, maskings
+from block_problems import Garnet, Grid, evaluated, maskings, solved
 from hypothesis import given
 from hypothesis import strategies as st
 from oracles_infinite import bellman as by_definition
@@ -33,11 +33,11 @@ from pgm_control.inference.infinite_horizon.blocks.links import LinkBroken, Thre
 PAIRS = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.5, -0.7))  # (τ, β)
 
 
-def one_machine(problem, temperature, optimism, discount=0.95, tolerance=1e-8, prior=None, dtype=torch.float64):
-    states = problem.num_states
-    mdp = mdp_from_blocks([problem(0, states)], *problem.shape, horizon=1, discount=discount, dtype=dtype)
+def one_machine(problem, temperature, optimism, discount=0.95, tolerance=1e-8, prior=None, dtype=torch.float64, **more):
+    states, actions, outcomes = problem.shape
+    mdp = mdp_from_blocks([problem(0, states)], states, actions, outcomes, horizon=1, discount=discount, dtype=dtype)
     model = TabularModel(mdp, temperature, action_prior=prior)
-    return value_iteration(model, optimism, tolerance, method="value_iteration")
+    return value_iteration(model, optimism, tolerance, method="value_iteration", **more)
 
 
 def same(found, one):
@@ -55,7 +55,7 @@ def same(found, one):
 def test_blocks_are_one_machine_bit_for_bit(problem, temperature, optimism):
     one = one_machine(problem, temperature, optimism)
     for blocks in (1, 2, 3, 5):
-        found = value_iteration_blocks(problem, *problem.shape, temperature, optimism, 0.95, 1e-8, num_blocks=blocks)
+        found = solved(problem, temperature, optimism, 0.95, 1e-8, num_blocks=blocks)
         same(found, one)
         assert sum(found.num_sent) == 8 * sum(found.num_ghosts)
 
@@ -65,13 +65,14 @@ def test_blocks_are_one_machine_bit_for_bit(problem, temperature, optimism):
 @pytest.mark.parametrize("problem", [Garnet(50_000), Garnet(50_000, forbidden=0.02), Grid(220)], ids=str)
 @pytest.mark.parametrize("masked", [False, True])
 def test_large_blocks_are_one_machine_bit_for_bit(problem, temperature, optimism, masked):
+    """Some sweeps of each; `python -m tests.benchmarks.state_blocks equal` makes all."""
     prior = maskings(problem.num_actions) if masked else None
     rows = None if prior is None else prior(0, problem.num_states)
-    one = one_machine(problem, temperature, optimism, 0.99, 1e-6, rows)
-    for blocks in (1, 2, 3, 5):
-        found = value_iteration_blocks(
-            problem, *problem.shape, temperature, optimism, 0.99, 1e-6, num_blocks=blocks, action_prior=prior
-        )
+    one = one_machine(problem, temperature, optimism, 0.99, 1e-6, rows, max_sweeps=20)
+    for blocks in (2, 5):
+        found = solved(problem, temperature, optimism, 0.99, 1e-6,
+            num_blocks=blocks, action_prior=prior, max_sweeps=20,
+        )  # fmt: skip
         same(found, one)
 
 
@@ -89,15 +90,16 @@ def test_any_cut_of_any_problem(states, blocks, pair, forbidden, masked, padded,
     problem = Garnet(max(states, 31), 3, 2, seed, forbidden, padded)  # fewer than half of the states: never dense
     prior = maskings(3, seed) if masked else None
     rows = None if prior is None else prior(0, problem.num_states)
-    one = one_machine(problem, *pair, 0.9, 1e-9, rows)
+    temperature, optimism = pair
+    one = one_machine(problem, temperature, optimism, 0.9, 1e-9, rows)
     cut = min(blocks, problem.num_states)
-    same(value_iteration_blocks(problem, *problem.shape, *pair, 0.9, 1e-9, num_blocks=cut, action_prior=prior), one)
+    same(solved(problem, *pair, 0.9, 1e-9, num_blocks=cut, action_prior=prior), one)
 
 
 def test_the_fixed_point_by_definition():
     problem = Garnet(40, 3, 4, forbidden=0.1)
     p, successor, reward = problem(0, 40)
-    found = value_iteration_blocks(problem, *problem.shape, 0.3, -0.5, 0.9, 1e-10, num_blocks=3)
+    found = solved(problem, 0.3, -0.5, 0.9, 1e-10, num_blocks=3)
     v = found.value(range(40)).numpy()
     _, again = by_definition(p, successor, reward, np.full((40, 3), 1 / 3), 0.3, -0.5, 0.9, v)
     assert np.allclose(again.astype(float), v, atol=1e-9, rtol=0)
@@ -107,12 +109,12 @@ def test_the_fixed_point_by_definition():
 def test_float32_tables_and_a_prior_that_counts():
     problem = Garnet(500, 4, 3, forbidden=0.05)
     one = one_machine(problem, 0.5, 0.0, dtype=torch.float32)
-    same(value_iteration_blocks(problem, *problem.shape, 0.5, 0.0, 0.95, 1e-8, num_blocks=3, dtype=torch.float32), one)
+    same(solved(problem, 0.5, 0.0, 0.95, 1e-8, num_blocks=3, dtype=torch.float32), one)
     one = one_machine(problem, 0.5, 1.0, prior="count")
-    same(value_iteration_blocks(problem, *problem.shape, 0.5, 1.0, 0.95, 1e-8, num_blocks=3, action_prior="count"), one)
+    same(solved(problem, 0.5, 1.0, 0.95, 1e-8, num_blocks=3, action_prior="count"), one)
     row = [0.7, 0.0, 0.2, 0.1]
     one = one_machine(problem, 0.5, 1.0, prior=np.tile(row, (500, 1)))
-    same(value_iteration_blocks(problem, *problem.shape, 0.5, 1.0, 0.95, 1e-8, num_blocks=3, action_prior=row), one)
+    same(solved(problem, 0.5, 1.0, 0.95, 1e-8, num_blocks=3, action_prior=row), one)
 
 
 def test_dead_ends_go_from_block_to_block():
@@ -136,9 +138,9 @@ def test_dead_ends_go_from_block_to_block():
 def test_a_policy_has_the_value_of_one_machine(temperature):
     problem = Garnet(2000, forbidden=0.0)
     policy = maskings(4)
-    mdp = mdp_from_blocks([problem(0, 2000)], *problem.shape, horizon=1, discount=0.95)
+    mdp = mdp_from_blocks([problem(0, 2000)], 2000, 4, 5, horizon=1, discount=0.95)
     one = policy_evaluation(TabularModel(mdp, temperature), policy(0, 2000), 1e-10)
-    found = policy_evaluation_blocks(problem, *problem.shape, policy, temperature, 0.95, 1e-10, num_blocks=3)
+    found = evaluated(problem, policy, temperature, 0.95, 1e-10, num_blocks=3)
     assert (found.value(range(2000)) - one.v).abs().max() < 3e-10
     assert (found.action_value(range(2000)) - one.q).abs().max() < 3e-10
     assert torch.equal(found.policy([7, 5]), torch.as_tensor(policy(0, 2000))[[7, 5]])
@@ -146,16 +148,16 @@ def test_a_policy_has_the_value_of_one_machine(temperature):
 
 def test_a_policy_that_can_be_lost_is_lost():
     garnet = Garnet(300, 2, 2, forbidden=0.1)
-    shape, policy = garnet.shape, maskings(2)
+    policy = maskings(2)
 
     def problem(start, stop):  # nothing is forbidden in the first half, which is never left
         p, successor, reward = garnet(start, stop)
         safe = (np.arange(start, stop) < 150)[:, None, None]
         return p, np.where(safe, successor % 150, successor), np.where(safe, 1.0, reward)
 
-    mdp = mdp_from_blocks([problem(0, 300)], *shape, horizon=1, discount=0.9)
+    mdp = mdp_from_blocks([problem(0, 300)], 300, 2, 2, horizon=1, discount=0.9)
     one = policy_evaluation(TabularModel(mdp, 0.0), policy(0, 300), 1e-9)
-    found = policy_evaluation_blocks(problem, *shape, policy, 0.0, 0.9, 1e-9, num_blocks=4)
+    found = policy_evaluation_blocks(problem, 300, 2, 2, policy, 0.0, 0.9, 1e-9, num_blocks=4)
     assert torch.equal(found.value(range(300)) == -torch.inf, one.v == -torch.inf)
     assert torch.equal(found.action_value(range(300)) == -torch.inf, one.q == -torch.inf)
     assert bool((one.v == -torch.inf).any())
@@ -169,13 +171,11 @@ def slow(progress_steps):
 
 def test_ctrl_c_ends_and_the_folder_goes_on_bit_for_bit(tmp_path):
     problem, common = Garnet(600), (0.5, 1.0, 0.99, 1e-9)
-    whole = value_iteration_blocks(problem, *problem.shape, *common, num_blocks=3)
-    cut = value_iteration_blocks(
-        problem, *problem.shape, *common, num_blocks=3, folder=tmp_path, save_every=7, progress=slow(45)
-    )
+    whole = solved(problem, *common, num_blocks=3)
+    cut = solved(problem, *common, num_blocks=3, folder=tmp_path, save_every=7, progress=slow(45))
     assert cut.status is ValueStatus.interrupted
     assert cut.num_sweeps == 47  # all agree in the sweep after, and one more certifies
-    found = value_iteration_blocks(problem, *problem.shape, *common, num_blocks=3, folder=tmp_path, save_every=7)
+    found = solved(problem, *common, num_blocks=3, folder=tmp_path, save_every=7)
     assert torch.equal(found.value(range(600)), whole.value(range(600)))
     assert (found.num_sweeps, found.error_bound) == (whole.num_sweeps, whole.error_bound)
     assert torch.equal(found.span_history, whole.span_history)
@@ -183,39 +183,37 @@ def test_ctrl_c_ends_and_the_folder_goes_on_bit_for_bit(tmp_path):
 
 def test_blocks_saved_at_different_sweeps_go_on_from_the_last_that_all_have(tmp_path):
     problem, common = Garnet(600), (0.5, 1.0, 0.99, 1e-9)
-    whole = value_iteration_blocks(problem, *problem.shape, *common, num_blocks=3)
+    whole = solved(problem, *common, num_blocks=3)
     for sweeps in (20, 27):
-        value_iteration_blocks(
-            problem, *problem.shape, *common, num_blocks=3, folder=tmp_path, save_every=1000, max_sweeps=sweeps
-        )
+        solved(problem, *common, num_blocks=3, folder=tmp_path, save_every=1000, max_sweeps=sweeps)
     newest = sorted(tmp_path.glob("block_0_200_*.pt"), key=os.path.getmtime)[-1]
     newest.unlink()  # the first block died before it saved
-    found = value_iteration_blocks(problem, *problem.shape, *common, num_blocks=3, folder=tmp_path)
+    found = solved(problem, *common, num_blocks=3, folder=tmp_path)
     assert torch.equal(found.value(range(600)), whole.value(range(600)))
     assert found.num_sweeps == whole.num_sweeps
     for path in tmp_path.glob("block_200_400_*.pt"):
         path.unlink()  # a block without any file: its values are zeros, the others go on from theirs
-    again = value_iteration_blocks(problem, *problem.shape, *common, num_blocks=3, folder=tmp_path)
+    again = solved(problem, *common, num_blocks=3, folder=tmp_path)
     assert (again.value(range(600)) - whole.value(range(600))).abs().max() <= 2e-9
     assert again.status is ValueStatus.converged
 
 
 def test_a_folder_of_another_problem_is_refused(tmp_path):
     common = (0.5, 1.0, 0.9, 1e-6)
-    value_iteration_blocks(Garnet(60), *Garnet(60).shape, *common, num_blocks=2, folder=tmp_path)
+    solved(Garnet(60), *common, num_blocks=2, folder=tmp_path)
     with pytest.raises(InvalidCheckpoint, match="belongs to another run: its problem was"):
-        value_iteration_blocks(Garnet(60, seed=1), *Garnet(60).shape, *common, num_blocks=2, folder=tmp_path)
+        solved(Garnet(60, seed=1), *common, num_blocks=2, folder=tmp_path)
     with pytest.raises(InvalidCheckpoint, match="its temperature was"):
-        value_iteration_blocks(Garnet(60), *Garnet(60).shape, 0.4, 1.0, 0.9, num_blocks=2, folder=tmp_path)
+        solved(Garnet(60), 0.4, 1.0, 0.9, num_blocks=2, folder=tmp_path)
     path = next(tmp_path.glob("*.pt"))
     path.write_bytes(path.read_bytes()[:-7])
     with pytest.raises(InvalidCheckpoint, match="not a whole checkpoint"):
-        value_iteration_blocks(Garnet(60), *Garnet(60).shape, *common, num_blocks=2, folder=tmp_path)
+        solved(Garnet(60), *common, num_blocks=2, folder=tmp_path)
 
 
 def test_results_are_saved_and_loaded(tmp_path):
     problem = Garnet(100)
-    found = value_iteration_blocks(problem, *problem.shape, 0.5, 1.0, 0.9, num_blocks=3)
+    found = solved(problem, 0.5, 1.0, 0.9, num_blocks=3)
     found.save(tmp_path)
     loaded = BlockValues.load(tmp_path)
     for read in ("value", "action_value", "policy"):
@@ -237,7 +235,7 @@ def test_results_are_saved_and_loaded(tmp_path):
 
 def test_reading_states():
     problem = Garnet(50)
-    with value_iteration_blocks(problem, *problem.shape, 0.5, 1.0, 0.9, num_blocks=4) as found:
+    with solved(problem, 0.5, 1.0, 0.9, num_blocks=4) as found:
         every = found.value(range(50))
         assert torch.equal(found.value([49, 3, 3, 20]), every[[49, 3, 3, 20]])
         assert found.value(np.zeros(0, dtype=int)).shape == (0,)
@@ -265,35 +263,30 @@ def test_bad_tables_name_their_block():
         return p, successor, reward
 
     with pytest.raises(InvalidProblem, match=r"`probability\[20, 1\]` must sum to 1.*begins with state 50"):
-        value_iteration_blocks(broken, *problem.shape, 0.5, 1.0, 0.9, num_blocks=2)
+        solved(broken, 0.5, 1.0, 0.9, num_blocks=2)
     for wrong, said in (
         (lambda a, b: problem(a, b)[:2], "must return"),
         (lambda a, b: problem(0, 100), "has 100 states. Return 50"),
         (lambda a, b: None, "must return"),
     ):
         with pytest.raises(InvalidProblem, match=said):
-            value_iteration_blocks(wrong, *problem.shape, 0.5, 1.0, 0.9, num_blocks=2)
+            solved(wrong, 0.5, 1.0, 0.9, num_blocks=2)
     with pytest.raises(ZeroDivisionError):
-        value_iteration_blocks(lambda a, b: 1 / 0, *problem.shape, 0.5, 1.0, 0.9, num_blocks=2)
+        value_iteration_blocks(lambda a, b: 1 / 0, 100, 4, 5, 0.5, 1.0, 0.9, num_blocks=2)
     with pytest.raises(InvalidArgument, match="Its state 0 is state 50"):
-        value_iteration_blocks(
-            problem, *problem.shape, 0.5, 1.0, 0.9, num_blocks=2,
+        solved(problem, 0.5, 1.0, 0.9, num_blocks=2,
             action_prior=lambda a, b: np.full((b - a, 4), 0.25 if a == 0 else 0.3),
         )  # fmt: skip
     with pytest.raises(InvalidArgument, match="`num_blocks` must be at most the 100 states"):
-        value_iteration_blocks(problem, *problem.shape, 0.5, 1.0, 0.9, num_blocks=101)
+        solved(problem, 0.5, 1.0, 0.9, num_blocks=101)
 
 
 def test_initial_values_are_a_start_and_not_the_answer():
     problem = Garnet(100)
-    one = value_iteration_blocks(problem, *problem.shape, 0.5, 1.0, 0.9, 1e-9, num_blocks=2)
-    from_far = value_iteration_blocks(
-        problem, *problem.shape, 0.5, 1.0, 0.9, 1e-9, num_blocks=2, initial_value=lambda a, b: np.full(b - a, 1e4)
-    )
+    one = solved(problem, 0.5, 1.0, 0.9, 1e-9, num_blocks=2)
+    from_far = solved(problem, 0.5, 1.0, 0.9, 1e-9, num_blocks=2, initial_value=lambda a, b: np.full(b - a, 1e4))
     assert (one.value(range(100)) - from_far.value(range(100))).abs().max() <= 2e-9
-    near = value_iteration_blocks(
-        problem, *problem.shape, 0.5, 1.0, 0.9, 1e-9, num_blocks=2, initial_value=lambda a, b: one.value(range(a, b))
-    )
+    near = solved(problem, 0.5, 1.0, 0.9, 1e-9, num_blocks=2, initial_value=lambda a, b: one.value(range(a, b)))
     assert near.num_sweeps < one.num_sweeps / 3
 
 

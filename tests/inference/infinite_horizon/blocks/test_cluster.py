@@ -9,14 +9,13 @@ import time
 import numpy as np
 import pytest
 import torch
-from block_problems import Garnet, maskings
+from block_problems import Garnet, evaluated, maskings, solved
 
 from pgm_control import (
     InvalidArgument,
     InvalidProblem,
     ValueStatus,
     WorkersLost,
-    policy_evaluation_blocks,
     value_iteration_blocks,
 )
 
@@ -41,7 +40,7 @@ def client():
 
 @pytest.fixture(scope="module")
 def whole():
-    return value_iteration_blocks(TABLES, *TABLES.shape, *LONG, stopping="sup_norm")
+    return solved(TABLES, *LONG, stopping="sup_norm")
 
 
 def processes(client):
@@ -74,7 +73,7 @@ def assert_same(found, one):
 @pytest.mark.parametrize(("temperature", "optimism"), [(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.5, -0.7)])
 def test_two_processes_are_one_machine(client, temperature, optimism):
     problem = Garnet(1500, forbidden=0.02)
-    common = (*problem.shape, temperature, optimism, 0.95, 1e-8)
+    common = (temperature, optimism, 0.95, 1e-8)
     one = value_iteration_blocks(problem, *common, action_prior=maskings(4))
     with value_iteration_blocks(problem, *common, action_prior=maskings(4), client=client) as found:
         assert found.bounds == (0, 750, 1500)
@@ -87,16 +86,16 @@ def test_two_processes_are_one_machine(client, temperature, optimism):
 @pytest.mark.parametrize("problem", [Garnet(50_000, forbidden=0.02), Garnet(50_000)], ids=str)
 @pytest.mark.parametrize(("temperature", "optimism"), [(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.5, -0.7)])
 def test_two_processes_with_large_blocks(client, problem, temperature, optimism):
-    common = (*problem.shape, temperature, optimism, 0.99, 1e-6)
-    one = value_iteration_blocks(problem, *common)
-    with value_iteration_blocks(problem, *common, client=client) as found:
+    common = (temperature, optimism, 0.99, 1e-6)
+    one = value_iteration_blocks(problem, *common, max_sweeps=20)
+    with value_iteration_blocks(problem, *common, client=client, max_sweeps=20) as found:
         assert_same(found, one)
 
 
 def test_a_policy_over_two_processes(client):
     problem, policy = Garnet(500), maskings(4)
-    one = policy_evaluation_blocks(problem, *problem.shape, policy, 0.5, 0.95, 1e-9)
-    with policy_evaluation_blocks(problem, *problem.shape, policy, 0.5, 0.95, 1e-9, client=client) as found:
+    one = evaluated(problem, policy, 0.5, 0.95, 1e-9)
+    with evaluated(problem, policy, 0.5, 0.95, 1e-9, client=client) as found:
         assert_same(found, one)
         assert torch.equal(found.policy([3]), torch.as_tensor(policy(3, 4)))
 
@@ -104,8 +103,8 @@ def test_a_policy_over_two_processes(client):
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_killed_worker_changes_nothing(client, whole, tmp_path, rank):
     kill, done = at_some_step(lambda: os.kill(processes(client)[rank], signal.SIGKILL), 50)
-    with value_iteration_blocks(
-        TABLES, *TABLES.shape, *LONG, stopping="sup_norm", client=client, folder=tmp_path, save_every=50, progress=kill
+    with solved(
+        TABLES, *LONG, stopping="sup_norm", client=client, folder=tmp_path, save_every=50, progress=kill
     ) as found:
         assert done
         assert found.num_restarts >= 1
@@ -114,9 +113,7 @@ def test_a_killed_worker_changes_nothing(client, whole, tmp_path, rank):
 
 def test_without_a_folder_it_begins_again(client, whole):
     kill, done = at_some_step(lambda: os.kill(processes(client)[1], signal.SIGKILL), 50)
-    with value_iteration_blocks(
-        TABLES, *TABLES.shape, *LONG, stopping="sup_norm", client=client, progress=kill
-    ) as found:
+    with solved(TABLES, *LONG, stopping="sup_norm", client=client, progress=kill) as found:
         assert done
         assert found.num_restarts >= 1
         assert_same(found, whole)
@@ -124,8 +121,7 @@ def test_without_a_folder_it_begins_again(client, whole):
 
 def test_a_silent_worker_is_started_again(client, whole, tmp_path):
     stop, done = at_some_step(lambda: os.kill(processes(client)[1], signal.SIGSTOP), 50)
-    with value_iteration_blocks(
-        TABLES, *TABLES.shape, *LONG, stopping="sup_norm", client=client, folder=tmp_path, save_every=50, timeout=3.0,
+    with solved(TABLES, *LONG, stopping="sup_norm", client=client, folder=tmp_path, save_every=50, timeout=3.0,
         progress=stop,
     ) as found:  # fmt: skip
         assert done
@@ -137,10 +133,10 @@ def test_too_many_losses_are_an_error_that_says_how_to_go_on(client, whole, tmp_
     kill, done = at_some_step(lambda: os.kill(processes(client)[0], signal.SIGKILL), 50)
     given = {"stopping": "sup_norm", "client": client, "folder": tmp_path, "save_every": 50}
     with pytest.raises(WorkersLost, match="Run again with the same `folder` to go on"):
-        value_iteration_blocks(TABLES, *TABLES.shape, *LONG, **given, progress=kill, max_restarts=0)
+        solved(TABLES, *LONG, **given, progress=kill, max_restarts=0)
     assert done
     client.wait_for_workers(2, timeout=60)
-    with value_iteration_blocks(TABLES, *TABLES.shape, *LONG, **given) as found:
+    with solved(TABLES, *LONG, **given) as found:
         assert found.num_restarts == 0
         assert_same(found, whole)
 
@@ -148,17 +144,17 @@ def test_too_many_losses_are_an_error_that_says_how_to_go_on(client, whole, tmp_
 def test_ctrl_c_ends_all_processes_after_a_sweep(client, whole, tmp_path):
     stop, done = at_some_step(lambda: os.kill(os.getpid(), signal.SIGINT), 50)
     given = {"stopping": "sup_norm", "client": client, "folder": tmp_path, "save_every": 50}
-    with value_iteration_blocks(TABLES, *TABLES.shape, *LONG, **given, progress=stop) as cut:
+    with solved(TABLES, *LONG, **given, progress=stop) as cut:
         assert done
         assert cut.status is ValueStatus.interrupted
         assert 50 < cut.num_sweeps < whole.num_sweeps
         assert cut.value([5]).isfinite().all()
-    with value_iteration_blocks(TABLES, *TABLES.shape, *LONG, **given) as found:
+    with solved(TABLES, *LONG, **given) as found:
         assert_same(found, whole)
 
 
 def test_values_on_a_worker_that_was_killed_are_said_to_be_lost(client, tmp_path):
-    with value_iteration_blocks(TABLES, *TABLES.shape, 0.5, 1.0, 0.9, client=client) as found:
+    with solved(TABLES, 0.5, 1.0, 0.9, client=client) as found:
         kept = found.value([0, 19_999])
         found.save(tmp_path)
         os.kill(processes(client)[1], signal.SIGKILL)
@@ -183,18 +179,18 @@ def test_errors_of_the_user_are_raised_as_they_are(client):
         return p, successor + (20_000 if start >= 10_000 else 0), reward
 
     with pytest.raises(InvalidProblem, match=r"must be a state, 0 to 19999.*begins with state 10000"):
-        value_iteration_blocks(broken, *TABLES.shape, *LONG, client=client)
+        solved(broken, *LONG, client=client)
     with pytest.raises(ZeroDivisionError):
         value_iteration_blocks(lambda start, stop: 1 / 0, *TABLES.shape, *LONG, client=client)
     with pytest.raises(InvalidArgument, match="`num_blocks` must be at most the 2 workers"):
-        value_iteration_blocks(TABLES, *TABLES.shape, *LONG, client=client, num_blocks=3)
+        solved(TABLES, *LONG, client=client, num_blocks=3)
 
 
 @pytest.mark.wrong_types
 def test_clients_that_are_none():
     for client in (5, "tcp://127.0.0.1:1", object()):
         with pytest.raises(InvalidArgument, match=r"`client` must be a distributed.Client"):
-            value_iteration_blocks(TABLES, *TABLES.shape, *LONG, client=client)
+            solved(TABLES, *LONG, client=client)
 
 
 def test_processes_that_were_started_by_hand(tmp_path):
@@ -213,8 +209,8 @@ def test_processes_that_were_started_by_hand(tmp_path):
         with distributed.Client(scheduler_file=str(file), timeout=60) as client:
             client.wait_for_workers(2, timeout=60)
             problem = Garnet(300)
-            one = value_iteration_blocks(problem, *problem.shape, 0.5, 0.0, 0.9, num_blocks=2)
-            with value_iteration_blocks(problem, *problem.shape, 0.5, 0.0, 0.9, client=client) as found:
+            one = solved(problem, 0.5, 0.0, 0.9, num_blocks=2)
+            with solved(problem, 0.5, 0.0, 0.9, client=client) as found:
                 assert_same(found, one)
                 assert np.isfinite(found.error_bound)
     finally:
