@@ -74,8 +74,8 @@ def assert_same(found, one):
 def test_two_processes_are_one_machine(client, temperature, optimism):
     problem = Garnet(1500, forbidden=0.02)
     common = (temperature, optimism, 0.95, 1e-8)
-    one = value_iteration_blocks(problem, *common, action_prior=maskings(4))
-    with value_iteration_blocks(problem, *common, action_prior=maskings(4), client=client) as found:
+    one = solved(problem, *common, action_prior=maskings(4))
+    with solved(problem, *common, action_prior=maskings(4), client=client) as found:
         assert found.bounds == (0, 750, 1500)
         assert sum(found.num_sent) == 8 * sum(found.num_ghosts) > 0
         assert_same(found, one)
@@ -87,8 +87,8 @@ def test_two_processes_are_one_machine(client, temperature, optimism):
 @pytest.mark.parametrize(("temperature", "optimism"), [(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.5, -0.7)])
 def test_two_processes_with_large_blocks(client, problem, temperature, optimism):
     common = (temperature, optimism, 0.99, 1e-6)
-    one = value_iteration_blocks(problem, *common, max_sweeps=20)
-    with value_iteration_blocks(problem, *common, client=client, max_sweeps=20) as found:
+    one = solved(problem, *common, max_sweeps=20)
+    with solved(problem, *common, client=client, max_sweeps=20) as found:
         assert_same(found, one)
 
 
