@@ -80,6 +80,7 @@ class BlockValues:
         """
         path = folder_of(folder, "folder")
         path.mkdir(parents=True, exist_ok=True)
+        (path / FACTS).unlink(missing_ok=True)  # written last: without it the folder cannot be loaded
         self.held.save(path.resolve())
         save_facts(path, self._facts())
 
