@@ -263,14 +263,14 @@ def test_bad_tables_name_their_block():
         return p, successor, reward
 
     with pytest.raises(InvalidProblem, match=r"`probability\[20, 1\]` must sum to 1.*begins with state 50"):
-        solved(broken, 0.5, 1.0, 0.9, num_blocks=2)
+        value_iteration_blocks(broken, 100, 4, 5, 0.5, 1.0, 0.9, num_blocks=2)
     for wrong, said in (
         (lambda a, b: problem(a, b)[:2], "must return"),
         (lambda a, b: problem(0, 100), "has 100 states. Return 50"),
         (lambda a, b: None, "must return"),
     ):
         with pytest.raises(InvalidProblem, match=said):
-            solved(wrong, 0.5, 1.0, 0.9, num_blocks=2)
+            value_iteration_blocks(wrong, 100, 4, 5, 0.5, 1.0, 0.9, num_blocks=2)
     with pytest.raises(ZeroDivisionError):
         value_iteration_blocks(lambda a, b: 1 / 0, 100, 4, 5, 0.5, 1.0, 0.9, num_blocks=2)
     with pytest.raises(InvalidArgument, match="Its state 0 is state 50"):

@@ -179,9 +179,9 @@ def test_errors_of_the_user_are_raised_as_they_are(client):
         return p, successor + (20_000 if start >= 10_000 else 0), reward
 
     with pytest.raises(InvalidProblem, match=r"must be a state, 0 to 19999.*begins with state 10000"):
-        solved(broken, *LONG, client=client)
+        value_iteration_blocks(broken, 20_000, 2, 3, 0.5, 1.0, 0.9, client=client)
     with pytest.raises(ZeroDivisionError):
-        value_iteration_blocks(lambda start, stop: 1 / 0, *TABLES.shape, *LONG, client=client)
+        value_iteration_blocks(lambda start, stop: 1 / 0, 20_000, 2, 3, 0.5, 1.0, 0.9, client=client)
     with pytest.raises(InvalidArgument, match="`num_blocks` must be at most the 2 workers"):
         solved(TABLES, *LONG, client=client, num_blocks=3)
 
