@@ -27,6 +27,7 @@ from .solving import BlockFacts
 
 _PAUSE = 0.05  # seconds between two looks at the tasks
 _LOOK = 1.0  # seconds between two looks at the workers
+_HEARTBEATS = 5.0  # seconds in which a worker sends some
 
 
 class Worker(NamedTuple):
@@ -73,6 +74,13 @@ class Cluster:
         """The workers, by name."""
         found = self.client.scheduler_info(n_workers=-1)["workers"]
         return sorted(Worker(str(about["name"]), address) for address, about in found.items())
+
+    def silent(self, seconds: float) -> list[Worker]:
+        """The workers from which the scheduler has heard nothing for this time."""
+        found = self.client.scheduler_info(n_workers=-1)["workers"]
+        now = self.client.run_on_scheduler(time.time)
+        late = [(str(about["name"]), address) for address, about in found.items() if about["last_seen"] < now - seconds]
+        return [Worker(*each) for each in late]
 
     def submit(self, worker: Worker, work: Callable[..., Any], *given: Any) -> Any:
         """The future of a call on one worker, which is never repeated."""
@@ -173,7 +181,7 @@ def solved_on_dask(
             try:
                 return (
                     HeldOnDask(cluster, run, workers, timeout),
-                    _tried(job, cluster, workers, run, progress, timeout, interrupted),
+                    _tried(job, cluster, workers, run, progress, timeout, patience, interrupted),
                     restarts,
                 )
             except (LinkBroken, WorkersLost) as problem:
@@ -193,10 +201,11 @@ def _tried(
     run: str,
     progress: Progress,
     timeout: float,
+    patience: float,
     interrupted: Callable[[], bool],
 ) -> list[BlockFacts]:
     """One run of all tasks, to their end or to the first loss."""
-    meeting = cluster.call(workers[0], timeout, on_worker.meet, run, len(workers))
+    meeting = cluster.call(workers[0], patience, on_worker.meet, run, len(workers))
     topic = f"pgm_control-{run}"
     events: queue.SimpleQueue[Any] = queue.SimpleQueue()  # filled by a thread of the client
     cluster.client.subscribe_topic(topic, events.put)
@@ -220,7 +229,7 @@ def _tried(
                     raise WorkersLost(f"worker {sorted(gone)[0].name} is gone.")
             if interrupted() and not asked:
                 asked = True
-                cluster.submit(workers[0], on_worker.end, run).result(timeout=timeout)
+                cluster.submit(workers[0], on_worker.end, run).result(timeout=patience)
         return [future.result() for future in futures]
     except BaseException:
         cluster.client.cancel(futures, force=True)
@@ -249,31 +258,31 @@ def _reason(futures: list[Any]) -> Exception:
 def _back(cluster: Cluster, before: list[Worker], run: str, timeout: float, patience: float) -> list[Worker]:
     """As many workers as before that answer and have nothing to do; a block keeps the worker of the same name.
 
+    A worker that does not even send heartbeats is started again by its nanny, if it has one.
+
     Raises:
         WorkersLost: if there are not enough in time.
     """
-    end = time.monotonic() + patience
+    end, asked, free = time.monotonic() + patience, {}, set[Worker]()
     while time.monotonic() < end:
-        here = {
-            worker.name: worker for worker in cluster.workers() if _is_free(cluster, worker, run, timeout, patience)
-        }
-        spare = [here[name] for name in sorted(set(here) - {worker.name for worker in before})]
-        found = [here.get(worker.name) or (spare.pop(0) if spare else None) for worker in before]
+        here = cluster.workers()
+        for worker in here:
+            future = asked.setdefault(worker, None) or cluster.submit(worker, on_worker.is_free, run)
+            asked[worker] = future if future.status == "pending" else None
+            if future.status == "finished" and future.result():
+                free.add(worker)
+        by_name = {worker.name: worker for worker in here if worker in free}
+        spare = [by_name[name] for name in sorted(set(by_name) - {worker.name for worker in before})]
+        found = [by_name.get(worker.name) or (spare.pop(0) if spare else None) for worker in before]
         ready = [worker for worker in found if worker is not None]
         if len(ready) == len(before):
             return ready
-        time.sleep(_LOOK)
+        silent = [worker.address for worker in cluster.silent(max(timeout, _HEARTBEATS)) if worker not in free]
+        if silent:
+            with suppress(Exception):
+                cluster.client.restart_workers(silent, timeout=patience)
+        time.sleep(4 * _PAUSE)
     raise WorkersLost(
         f"`client` has fewer than {len(before)} workers that answer, after {patience:g} s, `patience`. Start the lost "
         "ones again, and run again with the same `folder` to go on."
     )
-
-
-def _is_free(cluster: Cluster, worker: Worker, run: str, timeout: float, patience: float) -> bool:
-    """Whether a worker answers and its task of this run has ended; a silent one with a nanny is started again."""
-    try:
-        return cluster.call(worker, timeout, on_worker.is_free, run)
-    except WorkersLost:
-        with suppress(Exception):
-            cluster.client.restart_workers([worker.address], timeout=patience)
-        return False

@@ -100,6 +100,7 @@ def test_a_policy_over_two_processes(client):
         assert torch.equal(found.policy([3]), torch.as_tensor(policy(3, 4)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_killed_worker_changes_nothing(client, whole, tmp_path, rank):
     kill, done = at_some_step(lambda: os.kill(processes(client)[rank], signal.SIGKILL), 50)
@@ -111,6 +112,7 @@ def test_a_killed_worker_changes_nothing(client, whole, tmp_path, rank):
         assert_same(found, whole)
 
 
+@pytest.mark.slow
 def test_without_a_folder_it_begins_again(client, whole):
     kill, done = at_some_step(lambda: os.kill(processes(client)[1], signal.SIGKILL), 50)
     with solved(TABLES, *LONG, stopping="sup_norm", client=client, progress=kill) as found:
@@ -119,6 +121,7 @@ def test_without_a_folder_it_begins_again(client, whole):
         assert_same(found, whole)
 
 
+@pytest.mark.slow
 def test_a_silent_worker_is_started_again(client, whole, tmp_path):
     stop, done = at_some_step(lambda: os.kill(processes(client)[1], signal.SIGSTOP), 50)
     with solved(TABLES, *LONG, stopping="sup_norm", client=client, folder=tmp_path, save_every=50, timeout=3.0,
@@ -129,6 +132,7 @@ def test_a_silent_worker_is_started_again(client, whole, tmp_path):
         assert_same(found, whole)
 
 
+@pytest.mark.slow
 def test_too_many_losses_are_an_error_that_says_how_to_go_on(client, whole, tmp_path):
     kill, done = at_some_step(lambda: os.kill(processes(client)[0], signal.SIGKILL), 50)
     given = {"stopping": "sup_norm", "client": client, "folder": tmp_path, "save_every": 50}
@@ -141,6 +145,7 @@ def test_too_many_losses_are_an_error_that_says_how_to_go_on(client, whole, tmp_
         assert_same(found, whole)
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_all_processes_after_a_sweep(client, whole, tmp_path):
     stop, done = at_some_step(lambda: os.kill(os.getpid(), signal.SIGINT), 50)
     given = {"stopping": "sup_norm", "client": client, "folder": tmp_path, "save_every": 50}
@@ -153,6 +158,7 @@ def test_ctrl_c_ends_all_processes_after_a_sweep(client, whole, tmp_path):
         assert_same(found, whole)
 
 
+@pytest.mark.slow
 def test_values_on_a_worker_that_was_killed_are_said_to_be_lost(client, tmp_path):
     with solved(TABLES, 0.5, 1.0, 0.9, client=client) as found:
         kept = found.value([0, 19_999])
