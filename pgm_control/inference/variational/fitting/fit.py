@@ -10,6 +10,7 @@ Sources:
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -19,6 +20,7 @@ from pyro.optim import PyroOptim
 from ....errors import InvalidArgument, InvalidCheckpoint, InvalidGuide
 from ....programs.own_parameters import own_parameters
 from ....programs.replay import require_fittable
+from ....runtime.alone.thread import alone
 from ....runtime.arguments import fraction, number, one_of, shown, whole
 from ....runtime.files import path_of
 from ....runtime.loop import Loop
@@ -124,6 +126,8 @@ def fit(
             model, or cannot run to make its parameters.
         InvalidCheckpoint: if `resume` cannot be read, or belongs to another model, guide, method, loss or optimiser.
         OptimismBreakdown: if natural gradients find the objective of a Gaussian guide unbounded at its optimism.
+        UsedByAnotherThread: if another thread of this process fits or learns, because Pyro's handlers and parameters
+            are one for all threads; but not for exact answers and natural gradients of tables, which do not use Pyro.
 
     References:
         [minka2005], [khan2017]
@@ -142,7 +146,7 @@ def fit(
         if checkpoint is not None:
             now().save(checkpoint)
 
-    with own_randomness, own_parameters(guide):
+    with _turn(method, model, guide), own_randomness, own_parameters(guide):
         known = blocks if resume is None else None
         way = _way(method, model, guide, loss, optim, step_size, num_steps, known)
         learned = together(guide, model, loss)
@@ -185,6 +189,12 @@ def fit(
     exact, history = _exactly(model, guide), good.elbo_history
     again = None if way.remeasured is None else way.remeasured()
     return Fit(guide, history, exact, loop.status, len(history), good.seconds, good, way.objective_name, again)
+
+
+def _turn(method: object, model: object, guide: object) -> AbstractContextManager[None]:
+    """The context of a fit that uses Pyro, which only one thread can, or of one that does not."""
+    has_tables = isinstance(model, MarkovModel) and isinstance(guide, HasBlocks)
+    return nullcontext() if has_tables and method in ("exact", "natural_gradient") else alone("fit")
 
 
 def _way(
