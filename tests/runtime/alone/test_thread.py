@@ -166,7 +166,7 @@ def test_exact_answers_of_four_threads_are_those_of_one_bit_for_bit():
         soft = soft_values(model, torch.tensor([0.0, 0.5, 1.0]), reward=reward)
         (slope,) = torch.autograd.grad(soft.objective.sum(), reward)
         found = infer(model, 0.0)
-        long = value_iteration(model.mdp, 0.5, discount=0.9)
+        long = value_iteration(TabularModel(model.mdp.replace(discount=0.9), 0.5), 0.5)
         guide = FreeGuide(model)
         history = fit(model, guide, method="natural_gradient", num_steps=2).elbo_history
         scores = evaluate(model, guide)
