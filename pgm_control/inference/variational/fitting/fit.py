@@ -9,6 +9,7 @@ Sources:
 """
 
 import math
+from array import array
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -135,7 +136,7 @@ def fit(
     blocks = _check_pair(model, guide, loss)
     num_steps, checkpoint_every = whole("num_steps", num_steps), whole("checkpoint_every", checkpoint_every)
     tolerance = _check(guide, checkpoint, tolerance, seed, resume)
-    elbo: list[float] = []
+    elbo = array("d")  # a list would take 32 bytes a step more
     seconds = 0.0
     own_randomness = seeded(seed) if resume is None else torch.random.fork_rng(devices=[])
 
@@ -156,7 +157,7 @@ def fit(
             past.require(about, learned, way.optim, "`resume`" if isinstance(resume, Fit) else resume)
             _restore(past, model, guide, learned, way.optim)
             torch.set_rng_state(past.random)
-            elbo, seconds = past.elbo_history.tolist(), past.seconds
+            elbo, seconds = array("d", past.elbo_history.tolist()), past.seconds
         loop = Loop(
             FitStatus.out_of_steps, limit=num_steps, begin=len(elbo), seconds=seconds,
             progress=progress, callbacks=callbacks, save=save, save_every=checkpoint_every,
