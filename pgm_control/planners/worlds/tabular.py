@@ -30,7 +30,7 @@ class TabularWorld:
         """Take the tables.
 
         Raises:
-            InvalidArgument: if the tables are not on the CPU, the temperature depends on time or is 0, or with a discount.
+            InvalidArgument: if tables are not on the CPU, the temperature depends on time or is 0, or with a discount.
         """
         mdp, tau = model.mdp, model.temperature
         require_cpu(mdp.initial)

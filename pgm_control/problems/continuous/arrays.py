@@ -57,8 +57,8 @@ def no_truth_values(name: str, value: Any, error: Refusal = InvalidProblem) -> T
     found = numbers(name, value, error, keeps_graph=True)
     if found.device.type != "cpu":
         raise error(
-            f"`{name}` must lie on the CPU, but lies on {found.device}: continuous problems are computed there. Pass it "
-            "as `.cpu()`."
+            f"`{name}` must lie on the CPU, but lies on {found.device}: continuous problems are computed there. Pass "
+            "`.cpu()` of it."
         )
     if found.dtype == torch.bool or (not isinstance(value, Tensor) and np.asarray(value).dtype.kind == "b"):
         raise error(f"`{name}` must hold numbers, but holds truth values.")
