@@ -35,9 +35,8 @@ class _Mode(TorchFunctionMode):
         marks = [self.of(each) for each in tensors]
         if func in READS and marks[0] == PRETENDED:
             return PRETENDED if func == Tensor.device.__get__ else False
-        if func in NUMPY and marks[0] == PRETENDED:
-            if not kwargs.get("force"):
-                raise Mixed("numpy() of a tensor on the device")
+        if func in NUMPY and marks[0] == PRETENDED and not kwargs.get("force"):
+            raise Mixed("numpy() of a tensor on the device")
         if func in (torch.device, torch._C._nn._parse_to):
             found = func(*args, **kwargs)
             return (PRETENDED, *found[1:]) if PRETENDED in marks else found

@@ -93,7 +93,7 @@ def fitted(minutes, loss):
 
 
 def learned(steps, kind):
-    """Learn for a number of steps with small networks and a small memory of transitions, which is full after a while."""
+    """Learn for a number of steps with small networks and a memory of transitions that is soon full."""
     common = {"capacity": CAPACITY, "batch_size": 32, "hidden": (16,), "discount": 0.95, "seed": 0}
     learner, log = kind("pgm_control/RiskyPath-v0", temperature=1.0, **common), Log(steps // POINTS, by_time=False)
     learner.learn(steps, log_every=log.distance, callbacks=[lambda seen: log.note(seen.step)])

@@ -24,7 +24,7 @@ class Row(NamedTuple):
     Attributes:
         name: what is computed.
         cpu: the calls on the CPU, by name; each returns a tensor of results. The first is what a user gets there.
-        device: the call on the device; None where the library computes on the CPU only.
+        device: the call on the device.
         tolerance: the largest difference of results, relative to the largest of them.
         again: whether calls change what they compute, such as a step of learning, so that only the first ones are
             compared.
@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
     name: str
     cpu: dict[str, Callable[[], Tensor]]
-    device: Callable[[], Tensor] | None
+    device: Callable[[], Tensor]
     tolerance: float
     again: bool = False
     note: str = ""
