@@ -11,7 +11,7 @@ from typing import Any, final
 import numba
 from numba.core.event import Event, Listener, register
 
-from .cache import LoopCache, when_waiting
+from .cached.loop_cache import LoopCache, when_waiting
 
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 # Python calls the entries only. What unpacks the arguments of a call takes a quarter of the time of compiling.

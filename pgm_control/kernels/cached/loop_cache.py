@@ -19,9 +19,9 @@ from numba.core.caching import FunctionCache
 from numba.core.event import Event, Listener, register
 from numba.core.serialize import dumps
 
-from ..errors import InvalidArgument
-from ..runtime.alone.process import in_turn
-from ..runtime.files import write_whole
+from ...errors import InvalidArgument
+from ...runtime.alone.process import in_turn
+from ...runtime.files import write_whole
 
 _DIGEST = hashlib.sha256().digest_size
 _waits: list[Callable[[], None]] = []

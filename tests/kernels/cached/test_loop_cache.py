@@ -211,8 +211,8 @@ def test_an_interrupted_compilation_ends_the_turn(folder):
 
 
 def test_waiting_is_announced_once_and_then_compiling(folder, monkeypatch):
-    monkeypatch.setattr("pgm_control.kernels.cache._waits", [backend._waiting_begins])
-    monkeypatch.setattr("pgm_control.kernels.cache.in_turn", of_little_patience(0.1))
+    monkeypatch.setattr("pgm_control.kernels.cached.loop_cache._waits", [backend._waiting_begins])
+    monkeypatch.setattr("pgm_control.kernels.cached.loop_cache.in_turn", of_little_patience(0.1))
     monkeypatch.setattr(backend, "_waited", [])
     monkeypatch.setattr(backend, "_notices", [])
     kept, said = [], []
@@ -239,7 +239,7 @@ def test_eight_fits_with_a_cold_cache_compile_each_loop_once(tmp_path):
     code = """
         from numba.core import event
         from pgm_control import ClampedGuide, TabularModel, evaluate, fit
-        from pgm_control.kernels.cache import LoopCache
+        from pgm_control.kernels.cached.loop_cache import LoopCache
         from pgm_control.models import risky_path
 
         class Count(event.Listener):
