@@ -336,6 +336,7 @@ if TYPE_CHECKING:
     from .errors import InvalidCheckpoint as InvalidCheckpoint
     from .errors import UnsupportedEnvironment as UnsupportedEnvironment
     from .errors import EnvironmentFailure as EnvironmentFailure
+    from .errors import UsedByAnotherThread as UsedByAnotherThread
     from .errors import LearningDiverged as LearningDiverged
     from .errors import OptimismBreakdown as OptimismBreakdown
     from .errors import WorkersLost as WorkersLost

@@ -33,6 +33,10 @@ class LearningDiverged(PGMControlError, ArithmeticError):
     """A learner's networks no longer give finite numbers."""
 
 
+class UsedByAnotherThread(PGMControlError, RuntimeError):
+    """Another thread of this process runs Pyro programs, or has seeded torch's random numbers."""
+
+
 class LawBroken(PGMControlError, AssertionError):
     """`pgm_control.testing` found a model or guide that breaks a law."""
 

@@ -11,7 +11,8 @@ import pgm_control
 PACKAGE = Path(pgm_control.__file__).parent
 FLOORS = (  # from the lowest layer up; folders of one layer do not import each other
     ("errors",),
-    ("runtime", "kernels"),
+    ("runtime",),
+    ("kernels",),
     ("text", "chance", "programs"),
     ("problems",),
     ("trajectories",),

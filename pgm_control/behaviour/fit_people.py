@@ -20,6 +20,7 @@ from torch import Tensor
 from ..errors import InvalidArgument
 from ..inverse_rl.bayesian.nuts import draws_by_nuts
 from ..inverse_rl.laplace import Laplace, laplace, standard
+from ..runtime.alone.thread import alone
 from ..runtime.arguments import one_of, whole
 from ..runtime.progress import Progress, require_progress, silent
 from ..runtime.randomness import seeded
@@ -88,7 +89,7 @@ def fit_people(
     num_warmup, num_chains = whole("num_warmup", num_warmup), whole("num_chains", num_chains, 2)
     require_progress(progress)
     since = time.perf_counter()
-    with seeded(seed):
+    with alone("fit_people"), seeded(seed):
         coordinates, gaussian = approximated(program)
         each = max(4, -(-num_samples // num_chains))
         if method == "nuts":

@@ -11,9 +11,11 @@ from types import ModuleType
 from .bundles import Table
 
 _COMPILES = "Compiling the loops that this needs, each only once after an installation: 10 to 70 s on one core."
+_WAITS = "Waiting for another process that compiles the loops that this needs, each only once after an installation."
 
 # A warning is shown, also in a notebook, without any configuration of logging: the call would seem to hang.
 _notices: list[Callable[[str], None]] = [logging.getLogger("pgm_control").warning]
+_waited: list[bool] = []  # not empty once there was a notice of waiting
 
 
 def kernels_for(table: Table, steps: int) -> ModuleType | None:
@@ -37,7 +39,8 @@ def sweeps_for(table: Table) -> ModuleType | None:
 def before_compiling(say: Callable[[str], None]) -> Iterator[None]:
     """Within this context, call `say` with a notice instead of the logger "pgm_control" before a loop is compiled.
 
-    There is one notice in a process, before the first loop. Loops that are read from a cache do not count.
+    There is one notice in a process, before the first loop, and before it one if another process compiles a loop that
+    this one waits for. Loops that are read from a cache do not count.
     """
     _notices.append(say)
     try:
@@ -53,13 +56,19 @@ def _compilation_begins() -> None:
         say(_COMPILES)
 
 
+def _waiting_begins() -> None:
+    if _notices and not _waited:
+        _waited.append(True)
+        _notices[-1](_WAITS)
+
+
 @functools.cache
 def _finite_horizon() -> ModuleType | None:
     if importlib.util.find_spec("numba") is None:
         return None
     from . import compiling, finite_horizon
 
-    compiling.announce(_compilation_begins)
+    compiling.announce(_compilation_begins, _waiting_begins)
     return finite_horizon
 
 

@@ -11,6 +11,8 @@ from typing import Any, final
 import numba
 from numba.core.event import Event, Listener, register
 
+from .cached.loop_cache import LoopCache, when_waiting
+
 _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 # Python calls the entries only. What unpacks the arguments of a call takes a quarter of the time of compiling.
 _INNER: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True}
@@ -33,18 +35,17 @@ def compiled_in_any_order(function: Callable[..., Any]) -> Callable[..., Any]:
 def entry(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile as `compiled` does, and cache on disk under a name that changes with any file here or with the bundles.
 
-    Numba's cache looks only at the file of the function itself, and would keep an old copy of the functions it calls.
-    Where no folder can be written, as in a read-only installation without a home, there is no cache; a warning says so
-    once.
+    Numba looks only at the file of the function itself, and would keep an old copy of the functions it calls. Where no
+    folder can be written, as in a read-only installation without a home, there is no cache; a warning says so once.
     """
     bare = inspect.unwrap(function)
     bare.__qualname__ += f"_{_sources()}"
-    options = {**_OPTIONS, "fastmath": {"contract"}}
+    dispatcher: Any = numba.njit(**_OPTIONS, fastmath={"contract"})(bare)
     try:
-        return numba.njit(**options, cache=True)(bare)
+        dispatcher._cache = LoopCache(bare)
     except RuntimeError:  # "no locator available"
         _warn_of_no_cache()
-        return numba.njit(**options)(bare)
+    return dispatcher
 
 
 @functools.cache
@@ -63,9 +64,13 @@ def _sources() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 
 
-def announce(say: Callable[[], None]) -> None:
-    """Call `say` before any of these loops is compiled; one that is read from the cache is not announced."""
-    register("numba:compile", _Listener(say))
+def announce(compiles: Callable[[], None], waits: Callable[[], None]) -> None:
+    """Call `compiles` before any of these loops is compiled, and `waits` before waiting for a process that compiles it.
+
+    A loop that is read from the cache is not announced.
+    """
+    register("numba:compile", _Listener(compiles))
+    when_waiting(waits)
 
 
 @final

@@ -185,6 +185,7 @@ class Learner(ABC):
         Raises:
             InvalidArgument: if an argument does not fit; the message names it.
             EnvironmentFailure: if the environment fails. The learner is as it was before that step and can be saved.
+            UsedByAnotherThread: if another thread of this process learns or fits.
             LearningDiverged: if a network no longer gives finite numbers. The last checkpoint is kept.
         """
         total_steps, log_every = whole("total_steps", total_steps), whole("log_every", log_every)
@@ -199,7 +200,7 @@ class Learner(ABC):
             LearningStatus.complete, limit=total_steps, begin=self.total_steps, seconds=self.seconds,
             progress=progress, callbacks=schedule.callbacks, save=save, save_every=checkpoint_every,
         )  # fmt: skip
-        with loop, self.randomness():
+        with loop, self._randomness.drawing("learn"):
             for _ in loop:
                 before = self.total_steps
                 try:

@@ -7,6 +7,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from ..runtime.alone.thread import alone
 from ..runtime.checkpoint_checks import Check, either, generator_state, row, tensor
 from ..runtime.randomness import seeded
 
@@ -45,9 +46,13 @@ class OwnRandomness:
             self._states, self._is_drawing = generator_states(device), False
 
     @contextmanager
-    def drawing(self) -> Iterator[None]:
-        """A context in which torch's generators have this state; afterwards their former state returns."""
-        with forked(self._device):
+    def drawing(self, what: str | None = None) -> Iterator[None]:
+        """A context in which torch's generators have this state; afterwards their former state returns.
+
+        Args:
+            what: the name of a long computation, which other threads are refused to run beside.
+        """
+        with alone(what), forked(self._device):
             set_generators(self._states, self._device)
             self._is_drawing = True
             try:

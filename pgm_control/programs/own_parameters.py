@@ -10,7 +10,8 @@ from pyro import poutine
 from pyro.nn import PyroModule
 from torch.nn.parameter import is_lazy
 
-from ..errors import InvalidGuide
+from ..errors import InvalidGuide, UsedByAnotherThread
+from ..runtime.alone.thread import alone
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -46,10 +47,18 @@ def own_parameters(guide: object) -> Iterator[None]:
     if parameters and not is_in_store(guide) and not any(map(is_lazy, parameters)):
         yield
         return
+    with alone(), _free_names(guide):
+        yield
+
+
+@contextmanager
+def _free_names(guide: torch.nn.Module) -> Iterator[None]:
     store = pyro.get_param_store()
     try:
         with store.scope() as made, poutine.block():
             guide()
+    except UsedByAnotherThread:
+        raise
     except Exception as problem:  # of the user's code, or of Pyro about the user's model
         raise InvalidGuide(
             f"`guide` must run without arguments, to make its parameters, but {type(guide).__name__} raises "

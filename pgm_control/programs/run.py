@@ -14,6 +14,8 @@ from pyro.poutine.messenger import Messenger
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
+from ..runtime.alone.thread import alone
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -38,7 +40,7 @@ class Site:
     @property
     def log_probability(self) -> Tensor:
         """Its log-probability or log-factor, summed over its elements, in nats; −inf outside of the support."""
-        with pyro.validation_enabled(False):  # which raises an error there
+        with alone(), pyro.validation_enabled(False):  # which raises an error there
             found = self.distribution.log_prob(self.value)
         return torch.as_tensor(scale_and_mask(found, self.scale, self.mask)).sum()
 
@@ -63,7 +65,7 @@ def _base(distribution: Any) -> Any:
 def undisturbed() -> Iterator[None]:
     """A context at whose end torch's generators and Pyro's parameters are as before."""
     store = pyro.get_param_store()
-    with store.scope(store.get_state()), torch.random.fork_rng(devices=[]):
+    with alone(), store.scope(store.get_state()), torch.random.fork_rng(devices=[]):
         yield
 
 
@@ -78,7 +80,7 @@ def run_with(
         until: the run ends as soon as all of these sites have been reached; None: at the end of the program.
     """
     reader = _Reader(known, until)
-    with poutine.block(), reader, contextlib.suppress(_EverythingReached):
+    with alone(), poutine.block(), reader, contextlib.suppress(_EverythingReached):
         program()
     return reader.sites
 

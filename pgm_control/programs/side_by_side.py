@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from ..errors import PGMControlError
+from ..runtime.alone.thread import alone
 from ..runtime.randomness import seeded
 from .own_parameters import is_in_store, own_parameters
 
@@ -22,6 +23,7 @@ Named = dict[str, Tensor]
 Run = Callable[[Mapping[str, Tensor]], tuple[Named, Named]]
 
 
+@alone()
 @torch.no_grad()
 def side_by_side(
     run: Run, program: Callable[[], Any], count: int, seed: int | None, like: Tensor, given: Named | None = None

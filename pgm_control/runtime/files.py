@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InvalidArgument
+from .alone.process import locked_file, unlock
 from .arguments import is_encodable, shown
 
 try:
@@ -97,7 +98,7 @@ def alone_in(folder: Path, name: str = "out") -> Iterator[None]:
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = _opened(folder / _LOCK)
+        file = locked_file(folder / _LOCK)
     except (FileExistsError, NotADirectoryError, PermissionError) as problem:
         raise InvalidArgument(
             f"`{name}` must be a folder that can be written, but {str(folder)!r} is not: {problem.strerror}."
@@ -110,30 +111,10 @@ def alone_in(folder: Path, name: str = "out") -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):
-            (folder / _LOCK).unlink(missing_ok=True)
-        os.close(file)
+        unlock(folder / _LOCK, file)
         with suppress(OSError):
             for each in made:
                 each.rmdir()
-
-
-def _opened(path: Path) -> int | None:
-    """A locked file, or None if another process has locked it."""
-    while True:
-        file = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
-        try:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(file)
-            return None
-        except OSError:  # a file system without locks
-            return file
-        with suppress(OSError):
-            if os.path.samestat(os.fstat(file), os.stat(path)):
-                return file
-        os.close(file)  # its holder has removed it in the meantime
 
 
 def _remove_partial(target: Path) -> None:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 
 from ..errors import InvalidArgument
+from .alone.thread import alone
 from .arguments import shown, whole_number
 
 _BITS = 31  # of a drawn integer seed: environments may store theirs in 32 bits with a sign
@@ -59,7 +60,8 @@ def integer_of(seed: int | torch.Generator | None) -> int:
 def seeded(seed: int | torch.Generator | None, device: torch.device | str = "cpu") -> Iterator[None]:
     """Seed torch's global generators inside the context, for programs that draw from them, as Pyro programs do.
 
-    Afterwards the generators are restored. With None they are not touched, and draws inside advance them.
+    Afterwards the generators are restored. With None they are not touched, and draws inside advance them. With a seed
+    other threads wait outside; see `alone`.
 
     Args:
         seed: as in `integer_of`.
@@ -67,11 +69,17 @@ def seeded(seed: int | torch.Generator | None, device: torch.device | str = "cpu
 
     Raises:
         InvalidArgument: if `seed` is invalid.
+        UsedByAnotherThread: if another thread does not end its own use of them.
     """
     if seed is None:
         yield
         return
-    number = integer_of(seed)
+    with alone(), _seeded(integer_of(seed), device):
+        yield
+
+
+@contextmanager
+def _seeded(number: int, device: torch.device | str) -> Iterator[None]:
     if torch.device(device).type == "cuda":
         torch.cuda.init()
     if not torch.cuda.is_initialized():  # what `fork_rng` does, in a fifth of its time

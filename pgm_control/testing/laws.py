@@ -16,6 +16,7 @@ from ..inference.variational.elbo import elbo
 from ..inference.variational.latent_blocks import HasLatentBlocks
 from ..inference.variational.parameters import announced
 from ..programs.auxiliary import HasReverse, is_auxiliary, with_reverse
+from ..runtime.alone.thread import alone
 from ..trajectories.action_measure import counts_actions, evidence_name
 from ..trajectories.blocks import HasBlocks, MarkovModel
 from ..trajectories.steps import has_last_factor, is_observed
@@ -44,7 +45,7 @@ Sites = dict[str, Site]
 
 def play(program: Program, seed: int, along: Program | None = None) -> Sites:
     """The sample statements of one seeded run, in order; with `along`, those of that program on the same values."""
-    with poutine.seed(rng_seed=seed), torch.no_grad():
+    with alone(), poutine.seed(rng_seed=seed), torch.no_grad():
         trace = poutine.trace(program).get_trace()
         if along is not None:
             trace = poutine.trace(poutine.replay(along, trace=trace)).get_trace()

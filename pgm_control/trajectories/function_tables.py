@@ -17,6 +17,7 @@ from ..errors import InvalidGuide
 from ..problems.mdp import TabularMDP
 from ..programs.own_parameters import own_parameters
 from ..programs.side_by_side import announce_loop, reason
+from ..runtime.alone.thread import alone
 from ..runtime.memory import require_room
 from ..runtime.programs import require_callable
 from ..runtime.randomness import seeded
@@ -243,7 +244,7 @@ class _Reader(Messenger):
 
 def _run(guide: Callable[[], Any], mdp: TabularMDP, given: Int[Tensor, " site"]) -> Conditionals:
     """The conditionals of one run of the guide along one trajectory."""
-    with poutine.block(), _Reader(mdp, given) as reader:
+    with alone(), poutine.block(), _Reader(mdp, given) as reader:
         guide()
     require_sites(reader.found, mdp.horizon)
     steps = range(mdp.horizon)

@@ -11,10 +11,11 @@ from pyro import poutine
 from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
-from ..errors import InvalidGuide
+from ..errors import InvalidGuide, UsedByAnotherThread
 from ..problems.mdp import TabularMDP
 from ..problems.timed import at_time
 from ..programs.auxiliary import is_auxiliary, require_reverse
+from ..runtime.alone.thread import alone
 from ..runtime.programs import without_condition
 from .action_measure import log_mass
 from .blocks import Blocks, MarkovModel
@@ -50,8 +51,10 @@ def require_program(model: MarkovModel, guide: Any) -> None:
         InvalidGuide: if a site is missing, or there is another; but not if the guide cannot run.
     """
     try:
-        with poutine.block(), torch.random.fork_rng(devices=[]):
+        with alone(), poutine.block(), torch.random.fork_rng(devices=[]):
             trace = poutine.trace(guide).get_trace()
+    except UsedByAnotherThread:
+        raise
     except Exception:
         return  # its first step raises it again, and says what the guide must be
     sites = [(name, site) for name, site in trace.nodes.items() if site["type"] == "sample"]

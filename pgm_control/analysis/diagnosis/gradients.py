@@ -13,6 +13,7 @@ from pyro.infer.elbo import ELBO
 from torch import Tensor
 
 from ...inference.variational.svi_losses import ExactLoss, programs_for
+from ...runtime.alone.thread import alone
 
 
 @final
@@ -74,7 +75,7 @@ def _parameters(guide: Callable[[], Any]) -> list[Tensor]:
     """The tensors that an optimiser would update: those of a module, or of a function in Pyro's store."""
     if isinstance(guide, torch.nn.Module):
         return [each for each in guide.parameters() if each.requires_grad]
-    with poutine.block(), torch.random.fork_rng(devices=[]):
+    with alone(), poutine.block(), torch.random.fork_rng(devices=[]):
         sites: Any = poutine.trace(guide, param_only=True).get_trace().nodes
     store = dict(pyro.get_param_store().named_parameters())
     return [store[name] for name, site in sites.items() if site["type"] == "param" and name in store]
@@ -94,7 +95,7 @@ def _own_gradients(parameters: list[Tensor]) -> Iterator[None]:
 def _gradient(loss: ELBO, model: Any, guide: Any, parameters: list[Tensor]) -> Tensor:
     for parameter in parameters:
         parameter.grad = None
-    with torch.enable_grad(), poutine.block():
+    with alone(), torch.enable_grad(), poutine.block():
         loss.loss_and_grads(model, guide)  # pyright: ignore[reportAttributeAccessIssue]
     parts = [torch.zeros_like(each) if each.grad is None else each.grad for each in parameters]
     return torch.cat([part.detach().flatten().double() for part in parts])

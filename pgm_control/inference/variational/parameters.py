@@ -14,6 +14,7 @@ from pyro.nn import PyroModule
 from pyro.poutine.runtime import effectful
 from torch import Tensor
 
+from ...runtime.alone.thread import alone
 from ...runtime.checkpoint_checks import Check, Problem, anything, fields, tensor
 
 _FINITE = sys.float_info.max
@@ -79,7 +80,7 @@ def check_of_state(guide: Callable[[], Any]) -> Check:
     """
     if isinstance(guide, torch.nn.Module):
         return fields({name: _check_of(value) for name, value in state_of(guide).items()})
-    with poutine.block(), torch.random.fork_rng(devices=[]):
+    with alone(), poutine.block(), torch.random.fork_rng(devices=[]):
         trace = poutine.trace(guide, param_only=True).get_trace()  # creates what the store does not hold yet
     own = [name for name, site in trace.nodes.items() if site.get("type") == "param"]
     present = {name: _check_of(value) for name, value in parameters_of(guide).items()}
@@ -107,7 +108,7 @@ def load_state(guide: Callable[[], Any], state: dict[str, Tensor]) -> None:
     if isinstance(guide, torch.nn.Module):
         guide.load_state_dict(state)
         return
-    with poutine.block(), torch.random.fork_rng(devices=[]):
+    with alone(), poutine.block(), torch.random.fork_rng(devices=[]):
         guide()  # its pyro.param statements create what the store does not hold yet
     present = parameters_of(guide)
     if missing := set(state) - set(present):

@@ -24,6 +24,7 @@ from pyro.ops.stats import effective_sample_size, split_gelman_rubin
 from torch import Tensor
 
 from ...errors import InvalidArgument, MissingExtra
+from ...runtime.alone.thread import alone
 from ...runtime.arguments import one_of, whole
 from ...runtime.files import path_of
 from ...runtime.memory import require_room
@@ -285,7 +286,7 @@ def reward_posterior(
     _check(method, checkpoint, seed, resume)
     coordinates, since = Coordinates(program), time.perf_counter()
     if method == "nuts":
-        with seeded(seed):
+        with alone("reward_posterior"), seeded(seed):
             drawn, divergences = draws_by_nuts(
                 coordinates, -(-num_samples // num_chains), num_warmup, num_chains, progress
             )

@@ -14,7 +14,7 @@ from ...runtime.arguments import shown
 from ...runtime.randomness import seeded
 from .gaussian_proposal import GaussianProposal
 from .vectors import checked_states, deviations, observed_states
-from .world import Moved
+from .world import Moved, require_cpu
 
 _DRAWS = 512  # for the moments of an action prior that does not know its own
 
@@ -34,6 +34,7 @@ class VectorWorld:
         """Take the model, and find the sizes of its states and actions.
 
         Raises:
+            InvalidArgument: if states are not on the CPU.
             InvalidProblem: if a state or an action is no vector.
         """
         self._model, self.horizon, self.temperature = model, model.horizon, float(model.temperature)
@@ -41,6 +42,7 @@ class VectorWorld:
         with seeded(0):  # only the shapes matter
             state = model.start().expand((2,)).rsample()
             action = model.action_prior(0, state).rsample()
+        require_cpu(state)
         if state.ndim != 2 or action.ndim != 2:
             raise InvalidProblem(
                 f"`model` must have vectors as states and actions, but has shapes {tuple(state.shape[1:])} and "

@@ -12,7 +12,7 @@ from ...runtime.array_like import numbers
 from ...trajectories.blocks import MarkovModel
 from ...trajectories.steps import last_worth, prior_at, worth_at
 from .categorical_proposal import CategoricalProposal
-from .world import Moved
+from .world import Moved, require_cpu
 
 
 @final
@@ -30,9 +30,10 @@ class TabularWorld:
         """Take the tables.
 
         Raises:
-            InvalidArgument: if the temperature depends on time or is 0, or with a discount.
+            InvalidArgument: if tables are not on the CPU, the temperature depends on time or is 0, or with a discount.
         """
         mdp, tau = model.mdp, model.temperature
+        require_cpu(mdp.initial)
         if isinstance(tau, Tensor) or not tau > 0:
             raise InvalidArgument(
                 "`model` must have one positive temperature for a planner, whose plans have weights exp(r/τ), but has "

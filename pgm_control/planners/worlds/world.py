@@ -5,6 +5,21 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from jaxtyping import Float
 from torch import Tensor
 
+from ...errors import InvalidArgument
+
+
+def require_cpu(table: Tensor) -> None:
+    """Require that a model's tables, or the states that it draws, are on the CPU, where planners compute.
+
+    Raises:
+        InvalidArgument: if they are not.
+    """
+    if table.device.type != "cpu":
+        raise InvalidArgument(
+            f"`model` must lie on the CPU for a planner, which computes there, but lies on {table.device}. Pass "
+            'model.to("cpu"), or a model whose functions return tensors on the CPU.'
+        )
+
 
 class Moved(NamedTuple):
     """The states after a step, and its rewards, with the final reward in the last step, in reward units."""

@@ -52,9 +52,14 @@ def no_truth_values(name: str, value: Any, error: Refusal = InvalidProblem) -> T
     """The value as a tensor of numbers, which keeps its graph.
 
     Raises:
-        InvalidProblem: or `error`, if it holds anything else, such as truth values.
+        InvalidProblem: or `error`, if it holds anything else, such as truth values, or is not on the CPU.
     """
     found = numbers(name, value, error, keeps_graph=True)
+    if found.device.type != "cpu":
+        raise error(
+            f"`{name}` must lie on the CPU, but lies on {found.device}: continuous problems are computed there. Pass "
+            "`.cpu()` of it."
+        )
     if found.dtype == torch.bool or (not isinstance(value, Tensor) and np.asarray(value).dtype.kind == "b"):
         raise error(f"`{name}` must hold numbers, but holds truth values.")
     return found

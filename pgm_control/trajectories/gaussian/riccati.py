@@ -112,7 +112,7 @@ def prepared(model: GaussianModel, temperature: Tensor | None = None) -> Prepare
     prior = timed_prior(model)
     if prior is not None:
         G, g, U = prior
-        E = torch.cat((-G, torch.eye(m, dtype=G.dtype).expand(*G.shape[:-2], m, m)), -1)
+        E = torch.cat((-G, torch.eye(m, dtype=G.dtype, device=G.device).expand(*G.shape[:-2], m, m)), -1)
         weighted = each[..., None, None] * torch.linalg.solve(U, E)  # τ U⁻¹E
         hessian = hessian + E.mT @ weighted
         gradient = gradient - (weighted.mT @ g[..., None])[..., 0]
@@ -143,9 +143,9 @@ def backward_sweep(given: Prepared, theta: Float[Tensor, "*batch"]) -> Swept:
     steps, front = given.drift.shape[-2], given.drift.dim() - 2
     P, p, v = given.final_hessian, given.final_gradient, given.final_constant
     theta = theta.to(P.dtype).expand(v.shape)
-    eye, unit = (torch.eye(size, dtype=P.dtype) for size in (n, given.transition.shape[-1] - n))
-    reason = torch.zeros(v.shape, dtype=torch.long)
-    at = torch.full(v.shape, -1)
+    eye, unit = (torch.eye(size, dtype=P.dtype, device=P.device) for size in (n, given.transition.shape[-1] - n))
+    reason = torch.zeros(v.shape, dtype=torch.long, device=v.device)
+    at = torch.full(v.shape, -1, device=v.device)
     rows: list[tuple[Tensor, ...]] = []
     values: list[tuple[Tensor, ...]] = [(P, p, v)]
     for t in reversed(range(steps)):

@@ -139,7 +139,7 @@ def believed_noise(given: Prepared, swept: Swept, theta: Tensor) -> Float[Tensor
     L, P = given.noise_root, given.discount * swept.P[..., 1:, :, :]
     if not bool((theta != 0).any()):
         return L @ L.mT
-    M = torch.eye(L.shape[-1], dtype=L.dtype) + theta[..., None, None, None] * (L.mT @ P @ L)
+    M = torch.eye(L.shape[-1], dtype=L.dtype, device=L.device) + theta[..., None, None, None] * (L.mT @ P @ L)
     factor = torch.linalg.cholesky_ex(M).L
     half = torch.linalg.solve_triangular(factor, L.mT, upper=False)
     return half.mT @ half

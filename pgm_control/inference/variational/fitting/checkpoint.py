@@ -1,11 +1,12 @@
 """Checkpoints of fits: tensors and JSON, loadable without running code, written atomically."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from pyro.optim import PyroOptim
@@ -51,7 +52,7 @@ class Checkpoint:
         cls,
         guide: Callable[[], Any],
         optim: PyroOptim | None,
-        elbo_history: list[float],
+        elbo_history: Sequence[float],
         seconds: float,
         description: dict[str, Any],
     ) -> "Checkpoint":
@@ -64,7 +65,7 @@ class Checkpoint:
         return cls(
             _copied(state_of(guide)),
             _copied(states),
-            torch.tensor(elbo_history, dtype=torch.float64),
+            torch.from_numpy(np.array(elbo_history, dtype=np.float64)),  # torch reads number by number
             seconds,
             torch.get_rng_state(),
             description,

@@ -1,5 +1,7 @@
 """The methods of `fit` for Gaussian guides: natural gradient and exact optimum."""
 
+from collections.abc import Sequence
+
 import torch
 
 from ....errors import InvalidArgument, InvalidGuide
@@ -72,7 +74,7 @@ def gaussian_natural_gradient(model: object, guide: GaussianAssignable, step_siz
         name = f"{name} at Gaussian marginals"
     description = {"method": "natural_gradient of a Gaussian guide"}
 
-    def has_converged(history: list[float], tolerance: float) -> bool:
+    def has_converged(history: Sequence[float], tolerance: float) -> bool:
         ends = rests(history, tolerance)
         if ends:
             way.require_bounded()

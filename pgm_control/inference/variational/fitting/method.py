@@ -1,6 +1,6 @@
 """What a method of `fit` consists of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -22,13 +22,13 @@ class Method:
     """
 
     update: Callable[[], float]
-    has_converged: Callable[[list[float], float], bool]
+    has_converged: Callable[[Sequence[float], float], bool]
     description: dict[str, str]
     optim: PyroOptim | None = None
     objective_name: str = "ELBO"
     remeasured: Callable[[], float] | None = None
 
 
-def rests(history: list[float], tolerance: float) -> bool:
+def rests(history: Sequence[float], tolerance: float) -> bool:
     """True if the last step changed the ELBO by less than the tolerance."""
     return len(history) > 1 and abs(history[-1] - history[-2]) < tolerance

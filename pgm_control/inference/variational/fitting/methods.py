@@ -1,7 +1,7 @@
 """The methods of `fit`: SVI, natural gradient, expectation maximisation, exact optimum and moment projection."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -267,7 +267,7 @@ def _name(program: object) -> str:
     return getattr(program, "__name__", type(program).__name__)
 
 
-def _is_flat(history: list[float], tolerance: float) -> bool:
+def _is_flat(history: Sequence[float], tolerance: float) -> bool:
     """True if the means of the last two windows differ by less than the tolerance, with an allowance for noise."""
     if tolerance == 0 or len(history) < 2 * WINDOW:
         return False
