@@ -135,20 +135,21 @@ def digest_of(function: Callable[..., Any]) -> str:
         return ""
 
 
-def imported(spec: str, argument: str, what: str) -> Any:
+def imported(spec: str, argument: str, what: str, example: str) -> Any:
     """The object `module:name`.
 
     Args:
         spec: the name.
         argument: the argument that holds it, for the message.
         what: a word for the object in messages, such as "guide".
+        example: a name in the message, such as "my_module:MyGuide".
 
     Raises:
         InvalidArgument: if the module cannot be imported, or has no such name, with the nearest names.
     """
     module_name, _, name = spec.partition(":")
     if not module_name or not name:
-        raise InvalidArgument(f"`{argument}` must be module:name, such as my_module:my_{what}, but is {spec!r}.")
+        raise InvalidArgument(f"`{argument}` must be module:name, such as {example}, but is {spec!r}.")
     try:
         module = importlib.import_module(module_name)
     except Exception as problem:  # a foreign module can raise any exception when it is imported

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
@@ -26,8 +26,8 @@ class Store:
         """Set the path; nothing is read or written yet."""
         self.path = path
 
-    def results(self) -> dict[str, dict[str, Any]]:
-        """The results by key, the first of each; failures and lines that cannot be read are left out."""
+    def results(self, is_valid: Callable[[Mapping[str, Any]], bool] | None = None) -> dict[str, dict[str, Any]]:
+        """The valid results by key, the first of each; failures and lines that cannot be read are left out."""
         found: dict[str, dict[str, Any]] = {}
         for line in self._lines():
             try:
@@ -37,7 +37,7 @@ class Store:
             if not isinstance(entry, dict):
                 continue
             key, result = entry.get("key"), entry.get("result")
-            if isinstance(key, str) and isinstance(result, dict):
+            if isinstance(key, str) and isinstance(result, dict) and (is_valid is None or is_valid(result)):
                 found.setdefault(key, result)
         return found
 
