@@ -35,8 +35,8 @@ def main(args: Sequence[str] | None = None) -> int:
         args: the command and its arguments; default: those of the process.
 
     Returns:
-        The exit status: 0, 1 for an exercise with a wrong answer or failed jobs of a sweep, 2 for a mistake (reported in one line on standard
-        error), 130 for Ctrl-C outside of a fit.
+        The exit status: 0, 1 for an exercise with a wrong answer or a sweep with failed jobs, 2 for a mistake (reported
+        in one line on standard error), 130 for Ctrl-C outside of a fit.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -79,16 +79,15 @@ def _settings(path: Path, num_seeds: int | None) -> Any:
         raise InvalidArgument(f"`settings` must be a file of JSON, but {path} is not: {problem}") from problem
     if num_seeds is None:
         return found
-    if isinstance(found, dict):
-        entries = [found]
-    else:
-        entries = found if isinstance(found, list) else []
+    entries = found if isinstance(found, list) else [found]
     if any(isinstance(each, dict) and "seed" in each for each in entries):
         raise InvalidArgument(f"`num_seeds` cannot be given, because the settings in {path} have seeds already.")
     seeds = list(range(num_seeds))
     if isinstance(found, dict):
         return {**found, "seed": seeds}
-    return [{**each, "seed": seed} if isinstance(each, dict) else each for each in entries for seed in seeds]
+    if not isinstance(found, list):
+        return found
+    return [{**each, "seed": seed} if isinstance(each, dict) else each for each in found for seed in seeds]
 
 
 def _number(given: Any) -> int:

@@ -101,7 +101,7 @@ def on_client(call: Call, jobs: Sequence[Job], client: Any, most: int | None) ->
     distributed = require_dask()
     names = f"sweep-{uuid.uuid4().hex[:8]}"  # of no other sweep, whose end would cancel these jobs
     todo, running = iter(jobs), {}
-    finished = distributed.as_completed()
+    finished = distributed.as_completed(loop=client.loop)
 
     def start() -> None:
         for job in todo:
