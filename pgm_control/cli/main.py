@@ -188,9 +188,9 @@ def bench(
     """
     require_options(locals(), folder="out")
     from ..benchmark.bench import bench as bench_guides
+    from ..benchmark.command import command_of, next_of
     from ..guides.zoo import guide_zoo
     from ..models import zoo as entries
-    from .bench import command_of, next_of
     from .named_problem import named_problem
 
     for name in {*(models or entries())} & {*entries()}:

@@ -67,9 +67,17 @@ def sweep(
         >>> from pgm_control import TabularModel, infer, sweep
         >>> from pgm_control.models import lottery
         >>> def value(optimism, temperature):
-        ...     return {"objective": round(infer(TabularModel(lottery(), temperature), optimism).objective, 4)}
+        ...     found = infer(TabularModel(lottery(), temperature), optimism)
+        ...     return {"objective": round(found.objective, 4)}
         >>> found = sweep(value, {"optimism": [0.0, 1.0], "temperature": [1.0, 10.0]})
         >>> print(found)
+        optimism  temperature  objective
+        ────────  ───────────  ─────────
+               0            1     2.3275
+               0           10     0.1251
+               1            1     6.7142
+               1           10     0.1305
+        4 rows, 0 failed, 0 left.
     """
     name = name_of(function)
     chosen = settings_of(settings)

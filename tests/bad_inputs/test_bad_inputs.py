@@ -16,7 +16,7 @@ RESULTS = (  # results and types, which a user does not make
     "GainStatus GrowthRate Fit FitStep FitStatus MarkovLoss MarkovELBO ToGoELBO silent Status SMC Evaluation "
     "SampledScorecard SampledScore ContinuousGuide LearnedDynamics DynamicsStatus HasMembers HasPolicy "
     "Estimate EstimatedScore Scorecard Score Ledger Frontier FrontierPoint CriticalOptimism ReturnDistribution "
-    "Moments ReturnConditioned Explanation Comparison Bench BenchStatus BenchRow Drawing Rollout ArrayLike "
+    "Moments ReturnConditioned Explanation Comparison Bench BenchStatus BenchRow Sweep SweepStatus Drawing Rollout ArrayLike "
     "Progress MarkovModel HasBlocks Predictor Totals Folded zoo guide_zoo models:restaurant "
     "models:restaurant_twin models:lottery_twin guides:MixtureProcess guides:Information guides:SimulatedWorld "
     "learners:Learner learners:LearningStep learners:Learning learners:LearningStatus learners:EvaluationPoint "

@@ -44,10 +44,10 @@ from pgm_control import (
     zoo,
 )
 from pgm_control.benchmark import bench as bench_module
+from pgm_control.benchmark.command import command_of, next_of
 from pgm_control.benchmark.encoded import decoded, encoded
 from pgm_control.benchmark.lines import arrived, count, lines_of, median, spread
 from pgm_control.benchmark.rows import WITHIN, JobResult, Point, judged
-from pgm_control.cli.bench import command_of, next_of
 from pgm_control.guides import GuideEntry, MixtureELBO, MixtureGuide
 from pgm_control.models import restaurant
 from pgm_control.testing import check_guide
