@@ -57,28 +57,27 @@ def engine_of(engine: Any, jobs: Any) -> Engine:
     number = _number(jobs)
     if engine is None and number in (None, 1):
         return Engine(_one_by_one, True)
-    cores = os.cpu_count() or 1
-    many = cores if number in (None, -1) else number
+    many = os.cpu_count() or 1 if number is None or number == -1 else number
     most = None if number == -1 else number  # of a cluster: as many as it takes
-    name = "loky" if engine is None else engine
+    name = "loky" if engine is None else engine if isinstance(engine, str) else ""
     if name == "loky":
         require_loky()
-        return Engine(lambda call, todo: on_processes(call, todo, many or 1), False)
+        return Engine(lambda call, todo: on_processes(call, todo, many), False)
     if name == "threading":
-        return Engine(lambda call, todo: on_threads(call, todo, many or 1), True)
+        return Engine(lambda call, todo: on_threads(call, todo, many), True)
     if name == "dask":
         require_dask()
-        return Engine(lambda call, todo: on_current(call, todo, many or 1, most), False)
+        return Engine(lambda call, todo: on_current(call, todo, many, most), False)
     if name == "ray":
         require_ray()
-        return Engine(lambda call, todo: on_ray(call, todo, many or 1, most), False)
-    if isinstance(name, str) and name.startswith(SCHEMES):
+        return Engine(lambda call, todo: on_ray(call, todo, many, most), False)
+    if name.startswith(SCHEMES):
         require_dask()
         address = f"tcp://{name.partition('://')[2]}"
         return Engine(lambda call, todo: on_address(call, todo, address, most), False)
-    if is_client(name):
-        require_client(name)
-        return Engine(lambda call, todo: on_client(call, todo, name, most), False)
+    if is_client(engine):
+        require_client(engine)
+        return Engine(lambda call, todo: on_client(call, todo, engine, most), False)
     raise InvalidArgument(
         f"`engine` must be None, {', '.join(NAMES)}, the address of a scheduler of dask such as tcp://host:8786, or a "
         f"client of dask, but is {shown(engine)}. Other backends of joblib, such as its own for Ray, do not give "

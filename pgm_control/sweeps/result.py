@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from ..errors import InvalidArgument
-from ..runtime.arguments import shown
+from ..runtime.arguments import one_of
 from ..runtime.files import folder_of, write_whole
 from ..runtime.status import Status
 from ..text.csv_table import csv_table
@@ -75,8 +74,7 @@ class Sweep:
         Raises:
             InvalidArgument: if no row has this column.
         """
-        if name not in self.columns:
-            raise InvalidArgument(f"`name` must be one of {', '.join(self.columns)}, but is {shown(name)}.")
+        one_of("name", name, self.columns)
         return [row.get(name) for row in self.rows]
 
     def to_dict(self) -> dict[str, Any]:

@@ -475,7 +475,6 @@ add(
 add(
     "bench",
     lambda: {"models": ["restaurant"], "guides": ["free"], "num_seeds": 1, "num_steps": 1, "num_samples": 2},
-    skipped="engine",
     slow=True,
 )
 add(
