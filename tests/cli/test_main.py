@@ -67,7 +67,7 @@ def test_help_imports_nothing_slow(args):
         for option in ("NAME", "--horizon", "--temperature", "--num-steps", "--seed", "--out"):
             assert option in found.stdout
     if "bench" in args:
-        for option in ("--models", "--guides", "--guide MODULE:NAME", "--num-seeds", "--jobs", "--backend", "--out"):
+        for option in ("--models", "--guides", "--guide MODULE:NAME", "--num-seeds", "--jobs", "--engine", "--out"):
             assert option in found.stdout
 
 
