@@ -3,8 +3,8 @@
 python -m tests.benchmarks.sweeps [--engines loky dask ray] [--settings N] [--kills N] [--workers N]
 
 Each job leaves a line when it begins and one when it ends, and takes some tenths of a second. While the sweep runs,
-processes with a job that has begun are killed with SIGKILL, each after a result chosen at random, or the next one at
-which there is such a process. The scheduler and the workers of dask are processes started by hand, without a nanny, and
+processes with a job that has begun are killed with SIGKILL, each after a number of results chosen at random, by another
+thread. The scheduler and the workers of dask are processes started by hand, without a nanny, and
 a new worker is started for each that was killed. At the end the file must hold a line for each setting, with different
 keys and the values of a plain loop.
 """
@@ -18,8 +18,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,38 @@ class Workers:
             each.wait()
 
 
+class Killer(threading.Thread):
+    """A thread that kills a process with a job, at random, whenever another of these numbers of results is reached."""
+
+    def __init__(self, folder: Path, rng: random.Random, at: list[int]) -> None:
+        super().__init__(daemon=True)
+        self.folder, self.rng, self.at = folder, rng, at
+        self.dead: list[int] = []
+        self.replace: Callable[[int], None] = lambda pid: None
+
+    def run(self) -> None:
+        for results in self.at:
+            busy: list[int] = []
+            while count(self.folder / "out" / "results.jsonl") < results or not busy:
+                time.sleep(self.rng.uniform(0.0, 0.1))
+                last = dict(line.split() for line in text(self.folder / "calls.txt").splitlines())
+                busy = [int(pid) for pid, what in last.items() if what == "begun" and int(pid) not in self.dead]
+            pid = self.rng.choice(busy)
+            os.kill(pid, signal.SIGKILL)
+            self.dead.append(pid)
+            self.replace(pid)
+
+
+def text(path: Path) -> str:
+    """What a file holds; nothing if there is none yet."""
+    return path.read_text() if path.exists() else ""
+
+
+def count(path: Path) -> int:
+    """The number of lines of a file."""
+    return text(path).count("\n")
+
+
 @contextlib.contextmanager
 def started(engine: str, number: int) -> Iterator[tuple[Any, Any]]:
     """The engine of a sweep, and a function that replaces a lost worker if the engine does not."""
@@ -102,38 +135,25 @@ def started(engine: str, number: int) -> Iterator[tuple[Any, Any]]:
 
 def killed(engine: str, settings: int, kills: int, workers: int, seed: int) -> str:
     """A row of the table."""
-    rng, dead, due = random.Random(seed), [], 0
     with tempfile.TemporaryDirectory() as name, started(engine, workers) as (taken, replace):
         folder = Path(name)
-        at = set(rng.sample(range(1, 4 * settings // 5), kills))
-
-        def kill(step: int, metrics: Any) -> None:
-            nonlocal due
-            due += step in at
-            if not due:
-                return
-            time.sleep(0.05)  # until the next job has begun
-            lines = [line.split() for line in (folder / "calls.txt").read_text().splitlines()]
-            last = {int(pid): what for pid, what in lines}
-            busy = sorted(pid for pid, what in last.items() if what == "begun" and pid not in dead)
-            if busy:
-                pid = rng.choice(busy)
-                os.kill(pid, signal.SIGKILL)
-                dead.append(pid)
-                due -= 1
-                replace(pid)
-
+        killer = Killer(
+            folder, random.Random(seed), sorted(random.Random(seed).sample(range(4 * settings // 5), kills))
+        )
+        killer.replace = replace
         since = time.perf_counter()
+        killer.start()
         given = {"x": list(range(settings)), "folder": [name]}
-        found = sweep(job, given, engine=taken, jobs=workers, out=folder / "out", progress=kill)
+        found = sweep(job, given, engine=taken, jobs=workers, out=folder / "out")
         seconds = time.perf_counter() - since
+        killer.join()
         lines = [json.loads(line) for line in (folder / "out" / "results.jsonl").read_text().splitlines()]
         calls = (folder / "calls.txt").read_text().count("begun")
         right = sum(each["result"] == value(each["setting"]["x"]) for each in lines if "result" in each)
         right_rows = sum({**row, **value(row["x"])} == row for row in found.rows)
         keys = len({each["key"] for each in lines})
     assert (len(lines), keys, right, right_rows) == (settings,) * 4, (len(lines), keys, right, right_rows)
-    return f"| {engine} | {settings} | {len(dead)} | {len(lines)} | {keys} | {calls} | {seconds:.0f} |"
+    return f"| {engine} | {settings} | {len(killer.dead)} | {len(lines)} | {keys} | {calls} | {seconds:.0f} |"
 
 
 def main() -> None:
