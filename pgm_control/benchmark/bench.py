@@ -163,7 +163,7 @@ def _planned(
                 tau, chosen = models[problem.name].temperature, guide.name if by_name else guide
                 job = Job(shown, chosen, seed, tau, horizon, num_steps, num_samples, folder)
                 said = {"setting": {"model": problem.name, "guide": guide.name, "seed": seed}}
-                planned.append(SweepJob(key, said, {"job": job}, sizes[problem.name]))
+                planned.append(SweepJob(key, said, {"job": job}, float(sizes[problem.name])))
     return planned
 
 

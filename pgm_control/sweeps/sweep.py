@@ -1,6 +1,6 @@
 """Many runs of one function, on this machine or on a cluster, as one tidy table."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from .store import store_in
 
 def sweep(
     function: Callable[..., Mapping[str, Any]],
-    settings: Sequence[Mapping[str, Any]] | Mapping[str, Sequence[Any]],
+    settings: Sequence[Mapping[str, Any]] | Mapping[str, Iterable[Any]],
     *,
     engine: Any = None,
     jobs: int | None = None,

@@ -61,8 +61,7 @@ class Workers:
 
     def _start(self, kind: str, *args: str) -> "subprocess.Popen[bytes]":
         command = [sys.executable, "-m", "dask", kind, *args, "--no-dashboard"]
-        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        return subprocess.Popen(command, cwd=self.folder, **silent)
+        return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def _worker(self) -> "subprocess.Popen[bytes]":
         return self._start("worker", self.address, "--nthreads", "1", "--no-nanny")
