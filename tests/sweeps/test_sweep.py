@@ -333,6 +333,26 @@ def test_ctrl_c_between_jobs_keeps_the_finished_jobs(tmp_path, keyboard, engine)
     assert [len(calls(tmp_path, x)) for x in (1, 2)] == [1, 1]
 
 
+def test_ctrl_c_while_a_line_is_written_keeps_that_line(tmp_path, keyboard, monkeypatch):
+    whole, presses = os.fsync, [signal.SIGINT]
+
+    def pressing(file):
+        if presses:
+            signal.raise_signal(presses.pop())
+        whole(file)
+
+    monkeypatch.setattr("os.fsync", pressing)
+    found = run_jobs_of(tmp_path)
+    assert (found.status, found.column("x"), found.num_left) == (SweepStatus.interrupted, [1], 2)
+    assert [line["setting"]["x"] for line in lines_of(tmp_path / "out")] == [1]
+    assert run_jobs_of(tmp_path).num_left == 0
+    assert [len(calls(tmp_path, x)) for x in (1, 2, 3)] == [1, 1, 1]
+
+
+def run_jobs_of(folder):
+    return sweep(noted, {"x": [1, 2, 3], "folder": [str(folder)]}, out=folder / "out")
+
+
 def test_ctrl_c_in_a_job_leaves_that_job_out(keyboard):
     def pressing(x):
         if x == 2:
