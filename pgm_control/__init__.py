@@ -37,6 +37,7 @@ What a guide believes, what it earns, and why the two differ
     explain               the difference between free and clamped, in words
     compare               all of these for the free and the clamped guide, exact and fitted
     bench                 every guide on every problem
+    sweep                 any function for many settings, on this machine or a cluster, as one table
     report                a comparison on one page of HTML
     rollout               a policy in a live Gymnasium environment
 
@@ -319,6 +320,9 @@ if TYPE_CHECKING:
     from .benchmark.page import Bench as Bench
     from .benchmark.page import BenchStatus as BenchStatus
     from .benchmark.rows import BenchRow as BenchRow
+    from .sweeps.sweep import sweep as sweep
+    from .sweeps.result import Sweep as Sweep
+    from .sweeps.result import SweepStatus as SweepStatus
     from .plot.continuous.picture import picture as picture
     from .reports.report import report as report
     from .reports.explorer import explore as explore

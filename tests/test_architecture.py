@@ -14,7 +14,7 @@ FLOORS = (  # from the lowest layer up; folders of one layer do not import each 
     ("runtime",),
     ("kernels",),
     ("text", "chance", "programs"),
-    ("problems",),
+    ("problems", "sweeps"),
     ("trajectories",),
     ("inference.exact",),
     ("inference.local",),
@@ -38,7 +38,7 @@ FILES = {
 TEXTS = {name: path.read_text(encoding="utf8") for name, path in FILES.items()}
 TREES = {name: ast.parse(text) for name, text in TEXTS.items()}
 MODULES_BY_NAME = {"import_module", "__import__"}
-MAY_IMPORT_BY_NAME = {"__init__", "benchmark.guides"}  # lazy public names; a user's own `module:name`
+MAY_IMPORT_BY_NAME = {"__init__", "sweeps.functions"}  # lazy public names; a user's own `module:name`
 
 
 def taken(name, tree):

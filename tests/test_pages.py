@@ -19,9 +19,13 @@ MADE = ("api", "beside", "gallery")  # by the build, from files that have tests 
 PAGES = [path for path in sorted(DOCS.rglob("*.md")) if path.relative_to(DOCS).parts[0] not in (*MADE, "_examples")]
 TEXTS = {path.relative_to(DOCS).as_posix(): path.read_text(encoding="utf8") for path in PAGES}
 CELLS = {name for name, text in TEXTS.items() if "file_format: mystnb" in text}  # the build runs their cells
-OWN_TEST = {"howto/behaviour.md"}  # tests/behaviour/test_how_to.py
+OWN_TEST = {"howto/behaviour.md", "howto/many_runs.md"}  # tests/behaviour/test_how_to.py, tests/sweeps/test_how_to.py
 CODE = [name for name, text in TEXTS.items() if "```python\n" in text and name not in CELLS | OWN_TEST]
-COMMANDS = [name for name, text in TEXTS.items() if re.search(r"^```sh\npgm-control", text, re.MULTILINE)]
+COMMANDS = [
+    name
+    for name, text in TEXTS.items()
+    if re.search(r"^```sh\npgm-control", text, re.MULTILINE) and name not in OWN_TEST
+]
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not PAGES, reason="the site is not shipped with the package")]
 
 

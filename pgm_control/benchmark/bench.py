@@ -1,28 +1,30 @@
 """The benchmark of guides: every guide on every problem, over seeds, in parallel processes."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from ..errors import InvalidArgument
 from ..guides.zoo import GuideEntry, guide_zoo
 from ..inference.variational.fitting.checkpoint import identity
-from ..inference.variational.fitting.fit_result import FitStatus
 from ..models import zoo
 from ..models.zoo import ZooEntry
 from ..runtime.arguments import called, listed, whole, whole_or_none
 from ..runtime.files import folder_of
 from ..runtime.progress import Progress, require_progress, silent
+from ..sweeps.engines import engine_of
+from ..sweeps.functions import importable
+from ..sweeps.job import Job as SweepJob
+from ..sweeps.run import run_jobs
+from ..sweeps.store import store_in
 from ..trajectories.blocks import require_model
-from .guides import guide_of, importable, library_digest, problem_of, require_lawful, source_digest
-from .job import Job
+from .encoded import decoded
+from .guides import guide_of, library_digest, problem_of, require_lawful, source_digest
+from .job import Job, measured
 from .page import Bench, BenchStatus
-from .rows import FAILED, judged
-from .runner import runner
-from .store import ResultFile
+from .rows import JobResult, judged
 
-RESULTS = "results.jsonl"
 _NAMES = "at least one name or entry, or None for all of the zoo"
 Entry = TypeVar("Entry", bound=Any)  # a ZooEntry or a GuideEntry
 
@@ -46,8 +48,8 @@ def bench(
     horizon: int | None = None,
     num_steps: int | None = None,
     num_samples: int = 1000,
-    jobs: int = 1,
-    backend: str | None = None,
+    engine: Any = None,
+    jobs: int | None = None,
     out: str | Path | None = None,
     folder: str | Path | None = None,
     progress: Progress = silent,
@@ -65,8 +67,8 @@ def bench(
         horizon: number of actions, the same for all problems; default: each problem's own.
         num_steps: largest number of steps of each fit; default: the number in the guide's entry, or 2000.
         num_samples: number of trajectories for guides whose scores can only be estimated.
-        jobs: parallel processes; −1 for one per core. More than one needs joblib.
-        backend: backend of joblib: "loky" (default), "dask", or any registered one, such as "ray".
+        engine, jobs: what runs the jobs, and how many at a time, as for `sweep`: default: this process, one after
+            another; `jobs=-1` takes a process for each core.
         out: a folder. Every finished job is a line in its results.jsonl. A job that is there with the same settings,
             code and versions is not run again unless it failed; results.csv and page.md are written at the end.
             Default: nothing is written.
@@ -81,59 +83,37 @@ def bench(
     Raises:
         InvalidArgument: if an argument is invalid, before any job runs; the message names it, with the nearest names.
         LawBroken: if a guide of another module breaks a law, before any job runs.
-        MissingExtra: if joblib is needed and missing.
+        MissingExtra: if the package of the engine is missing.
     """
     num_seeds, num_samples = whole("num_seeds", num_seeds), whole("num_samples", num_samples, 2)
     num_steps = whole_or_none("num_steps", num_steps)
     require_progress(progress)
     called("command", "" if command is None else command)
-    run = runner(jobs, backend)
+    taken = engine_of(engine, jobs)
     settings = _Settings(num_seeds, temperature, horizon, num_steps, num_samples)
     where = None if folder is None else str(folder_of(folder, "folder").resolve())
+    path = None if out is None else folder_of(out, "out")
     with importable(where):
         problems, fitted = _taken(models, guides)
         planned = _planned(problems, fitted, settings, where)
-    keys = [job.key for job, _ in planned]
-    file = None if out is None else ResultFile(folder_of(out, "out") / RESULTS)
-    known = {} if file is None else file.results()
-    done = {key: known[key] for key in keys if key in known}
-    if file is not None:
-        file.mend()
-    # The largest first, so that no process starts a large job when the others are finished.
-    todo = [job for job, size in sorted(planned, key=lambda pair: -pair[1]) if job.key not in done]
-    status = BenchStatus.complete
-
-    def report() -> None:
-        failed = sum(each.row.status == FAILED for each in done.values())
-        progress(len(done), {"failed": float(failed), "left": float(len(keys) - len(done))})
-
-    try:
-        report()
-        for key, result in run(todo):
-            if result.row.status == FitStatus.interrupted.name:
-                status = BenchStatus.interrupted
-                break
-            done[key] = result
-            if file is not None:
-                file.append(key, result)
-            report()
-    except KeyboardInterrupt:
-        status = BenchStatus.interrupted
-    results = judged([done[key] for key in keys if key in done])
-    found = Bench(
-        rows=tuple(each.row for each in results),
-        objective_histories={
-            (each.row.model, each.row.guide, each.row.seed): each.objective_history for each in results
-        },
-        models={entry.name: entry.summary for entry in problems},
-        guides={entry.name: entry.summary for entry in fitted},
-        settings=settings._asdict(),
-        status=status,
-        num_left=len(keys) - len(done),
-        command=command,
-    )
-    if out is not None:
-        found.save(out)
+    with store_in(path) as store:
+        known = {} if store is None else store.results(lambda found: decoded(found) is not None)
+        ran = run_jobs(measured, planned, taken, store, known, progress)
+        results = judged([_result(job, *ran.outcomes[job.key]) for job in planned if job.key in ran.outcomes])
+        found = Bench(
+            rows=tuple(each.row for each in results),
+            objective_histories={
+                (each.row.model, each.row.guide, each.row.seed): each.objective_history for each in results
+            },
+            models={entry.name: entry.summary for entry in problems},
+            guides={entry.name: entry.summary for entry in fitted},
+            settings=settings._asdict(),
+            status=BenchStatus.interrupted if ran.was_interrupted else BenchStatus.complete,
+            num_left=len(planned) - len(results),
+            command=command,
+        )
+        if path is not None:
+            found.save(path)
     return found
 
 
@@ -160,8 +140,8 @@ def _once(argument: str, given: Sequence[Any], entry_of: Callable[[Any], Entry])
 
 def _planned(
     problems: list[ZooEntry], guides: list[GuideEntry], settings: _Settings, folder: str | None
-) -> list[tuple[Job, int]]:
-    """Return the jobs in the order of the results, each with the size of its problem; check guides of other modules."""
+) -> list[SweepJob]:
+    """Return the jobs in the order of the results, with the sizes of their problems; check guides of other modules."""
     known_problems, known_guides = zoo(), guide_zoo()
     num_seeds, temperature, horizon, num_steps, num_samples = settings
     models = {}
@@ -181,6 +161,12 @@ def _planned(
                 key = hashlib.sha256(repr((problem.name, guide.name, seed, *about)).encode()).hexdigest()[:16]
                 shown = problem.name if known_problems.get(problem.name) is problem else problem
                 tau, chosen = models[problem.name].temperature, guide.name if by_name else guide
-                job = Job(key, shown, chosen, seed, tau, horizon, num_steps, num_samples, folder)
-                planned.append((job, sizes[problem.name]))
+                job = Job(shown, chosen, seed, tau, horizon, num_steps, num_samples, folder)
+                said = {"setting": {"model": problem.name, "guide": guide.name, "seed": seed}}
+                planned.append(SweepJob(key, said, {"job": job}, float(sizes[problem.name])))
     return planned
+
+
+def _result(job: SweepJob, result: Mapping[str, Any] | None, failure: str | None) -> JobResult:
+    found = None if result is None else decoded(result)
+    return JobResult(job.arguments["job"].row(failure or "")) if found is None else found

@@ -1,13 +1,9 @@
 """The participants of a benchmark: problems and guides by name, guides of other modules by `module:name`."""
 
-import difflib
 import functools
 import hashlib
-import importlib
 import inspect
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +16,7 @@ from ..models import TabularModel
 from ..models.zoo import ZooEntry, zoo_entry
 from ..runtime.arguments import instance
 from ..runtime.versions import versions
+from ..sweeps.functions import imported
 from ..testing.checks import check_guide
 from ..trajectories.blocks import MarkovModel
 
@@ -56,43 +53,13 @@ def guide_of(guide: str | GuideEntry) -> GuideEntry:
 
 def _imported(spec: str) -> Any:
     """Return the object `module:name`: a GuideEntry, or a callable that makes a guide from a model."""
-    module_name, _, name = spec.partition(":")
-    if not module_name or not name:
-        raise InvalidArgument(f"`guide` must be module:name, such as my_module:MyGuide, but is {spec!r}.")
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as problem:  # a foreign module can raise any exception when it is imported
-        raise InvalidArgument(
-            f"`guide` must name a module that can be imported, but {spec!r} cannot: {type(problem).__name__}: "
-            f"{problem}. It is searched in the current folder, then on Python's path."
-        ) from problem
-    found: Any = module
-    for part in name.split("."):
-        if not hasattr(found, part):
-            near = difflib.get_close_matches(part, [each for each in dir(found) if not each.startswith("_")], n=3)
-            remedy = f"Did you mean {' or '.join(f'{module_name}:{each}' for each in near)}?" if near else ""
-            raise InvalidArgument(f"`guide` must name a guide, but {module_name} has no {name!r}. {remedy}".strip())
-        found = getattr(found, part)
+    found = imported(spec, "guide", "guide", "my_module:MyGuide")
     if not callable(found) and not hasattr(found, "build"):
         raise InvalidArgument(
             f"`guide` must name something that makes a guide from a model, but {spec!r} is a {type(found).__name__}. "
             "Name a class such as MyGuide, a function of the model, or a GuideEntry."
         )
     return found
-
-
-@contextmanager
-def importable(folder: str | None) -> Iterator[None]:
-    """Search for modules in this folder first, within the context."""
-    if folder is None or folder in sys.path:
-        yield
-        return
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        if folder in sys.path:
-            sys.path.remove(folder)
 
 
 def require_lawful(entry: GuideEntry, model: MarkovModel) -> None:

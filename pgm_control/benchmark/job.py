@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import math
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -24,8 +23,10 @@ from ..inference.variational.fitting.fit import fit
 from ..inference.variational.fitting.fit_result import Fit, FitStatus, FitStep
 from ..models.zoo import ZooEntry
 from ..runtime.randomness import seeded
+from ..sweeps.functions import importable
 from ..trajectories.blocks import Assignable, HasBlocks, MarkovModel
-from .guides import guide_of, importable, problem_of
+from .encoded import encoded
+from .guides import guide_of, problem_of
 from .rows import FAILED, BenchRow, JobResult, Point
 
 _EVERY_STEP, _APART = 20, 1.02  # steps in a history: every step at first, then in geometric progression
@@ -39,7 +40,6 @@ class Job:
     """The description of a job in plain values, for any process.
 
     Attributes:
-        key: the key of the job's result.
         problem, guide: by name, `module:name` for a guide of another module; or an entry.
         seed: the seed of the fit, and of a guide with a random initialisation.
         temperature: τ, in reward units per nat.
@@ -49,7 +49,6 @@ class Job:
         folder: the first folder in which modules are searched.
     """
 
-    key: str
     problem: str | ZooEntry
     guide: str | GuideEntry
     seed: int
@@ -58,6 +57,12 @@ class Job:
     num_steps: int | None
     num_samples: int
     folder: str | None = None
+
+    def row(self, message: str = "") -> BenchRow:
+        """Return the row of a failed job, without numbers."""
+        problem = self.problem if isinstance(self.problem, str) else self.problem.name
+        guide = self.guide if isinstance(self.guide, str) else self.guide.name
+        return BenchRow(problem, guide, self.seed, self.temperature, self.horizon, FAILED, message)
 
 
 @runtime_checkable
@@ -69,24 +74,17 @@ class _KnowsItsELBO(Protocol):
         ...
 
 
-def run_job(job: Job) -> tuple[str, JobResult]:
-    """Run a job and return its key and result; a failure gives a row too. The states of torch and Pyro are restored."""
-    problem = job.problem if isinstance(job.problem, str) else job.problem.name
-    guide = job.guide if isinstance(job.guide, str) else job.guide.name
-    row = BenchRow(problem, guide, job.seed, job.temperature, job.horizon, FAILED)
-    try:
-        with _ONE_AT_A_TIME, _apart(), importable(job.folder):
-            return job.key, _measured(job, row)
-    except Exception as failure:
-        message = " ".join(f"{type(failure).__name__}: {failure}".split())
-        return job.key, JobResult(dataclasses.replace(row, message=message))
+def measured(job: Job) -> dict[str, Any]:
+    """Return the row and the history of a job as plain values. The states of torch and Pyro are restored.
 
-
-def run_in_worker(job: Job) -> tuple[str, JobResult]:
-    """Run a job in a worker process, which leaves Ctrl-C to the main process."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return run_job(job)
+    Raises:
+        KeyboardInterrupt: if Ctrl-C ended the fit.
+    """
+    with _ONE_AT_A_TIME, _apart(), importable(job.folder):
+        result = _measured(job, job.row())
+    if result.row.status == FitStatus.interrupted.name:
+        raise KeyboardInterrupt
+    return encoded(result)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from .exercise import exercise
 from .list_problems import zoo
 from .options import in_options, require_demonstrations, require_options, require_run
 from .plan import plan
+from .sweep import sweep
 
 _DESCRIPTION = (
     "Control as probabilistic inference: compare a guide that may change the dynamics (free) with a guide that may "
@@ -34,8 +35,8 @@ def main(args: Sequence[str] | None = None) -> int:
         args: the command and its arguments; default: those of the process.
 
     Returns:
-        The exit status: 0, 1 for an exercise with a wrong answer, 2 for a mistake (reported in one line on standard
-        error), 130 for Ctrl-C outside of a fit.
+        The exit status: 0, 1 for an exercise with a wrong answer or a sweep with failed jobs, 2 for a mistake (reported
+        in one line on standard error), 130 for Ctrl-C outside of a fit.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -46,7 +47,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return 0
     commands: dict[str, Callable[..., Any]] = {
         each.__name__.replace("_", "-"): each
-        for each in (compare, report, explore, bench, train, play, plan, learn_reward, zoo, exercise)
+        for each in (compare, report, explore, bench, sweep, train, play, plan, learn_reward, zoo, exercise)
     }
     command = commands.get(next(iter(args), ""), main)
     try:
@@ -164,8 +165,8 @@ def bench(
     temperature: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None,
     horizon: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
     num_steps: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
-    jobs: int = 1,
-    backend: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
+    engine: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None,
+    jobs: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("pgm-control-out/bench"),
 ) -> None:
     """Fit every guide to every problem, and report the ELBO, the returns and the cost of each.
@@ -181,15 +182,15 @@ def bench(
         temperature: Reward units per nat, positive, the same for all problems. Default: each problem's own.
         horizon: Number of actions in an episode, the same for all problems. Default: each problem's own.
         num_steps: Largest number of steps for each fit. Default: as the guide's entry in the zoo says.
-        jobs: Parallel processes, -1 for one per core. More than one needs joblib: pip install joblib.
-        backend: Backend of joblib: loky (default), dask, or a registered one, such as ray.
+        engine: What runs the jobs, as for `sweep`: loky, dask, ray or tcp://HOST:PORT. Default: this process.
+        jobs: Jobs at a time, -1 for one per core. More than one without an engine means loky: pip install joblib.
         out: Folder for the results.
     """
     require_options(locals(), folder="out")
     from ..benchmark.bench import bench as bench_guides
+    from ..benchmark.command import command_of, next_of
     from ..guides.zoo import guide_zoo
     from ..models import zoo as entries
-    from .bench import command_of, next_of
     from .named_problem import named_problem
 
     for name in {*(models or entries())} & {*entries()}:
@@ -202,8 +203,8 @@ def bench(
             models or None,
             chosen,
             **settings,
+            engine=engine,
             jobs=jobs,
-            backend=backend,
             out=out,
             folder=Path.cwd(),
             progress=bar,
@@ -212,7 +213,7 @@ def bench(
     for text in (folded(str(found), left=2), f"Table: {out / 'results.csv'}\nPage:  {out / 'page.md'}"):
         print(f"{text}\n")
     if found.num_left:
-        kept = {"jobs": jobs, "backend": backend, "out": out}
+        kept = {"engine": engine, "jobs": jobs, "out": out}
         left = f"{found.num_left} of {found.num_left + len(found.rows)} jobs are left."
         print(f"{left} To continue:\n  {command_of(asked | kept)}")
         raise KeyboardInterrupt

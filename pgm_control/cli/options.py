@@ -161,8 +161,8 @@ def _require_of(name: str, value: str) -> None:
 
 
 def _require_jobs(name: str, value: int) -> None:
-    if value == 0:
-        raise InvalidArgument(f"`{name}` must be a number of processes, or −1 for one per core, but is {value}.")
+    if value < -1 or value == 0:
+        raise InvalidArgument(f"`{name}` must be a number of jobs at a time, or −1 for one per core, but is {value}.")
 
 
 def _require_pairs(name: str, value: Sequence[str]) -> None:

@@ -112,6 +112,11 @@ def drift(t: int, state: Any, action: Any) -> Any:
     return dist.Normal(state + action, 0.5).to_event(1)
 
 
+def measured(x: float) -> dict[str, float]:
+    """A function for a sweep."""
+    return {"twice": 2 * x}
+
+
 mdp = cache(lambda: random_mdp(0, states=3, actions=2, outcomes=3, horizon=2))
 model = cache(lambda: TabularModel(mdp()))
 regulator = cache(
@@ -506,6 +511,12 @@ add(
 add(
     "bench",
     lambda: {"models": ["restaurant"], "guides": ["free"], "num_seeds": 1, "num_steps": 1, "num_samples": 2},
-    skipped="backend",
     slow=True,
 )
+add(
+    "sweep",
+    lambda: {"function": measured, "settings": {"x": [1, 2]}, "engine": "threading", "jobs": 1, "version": "1"},
+    anything="function",
+)
+add_method("Sweep.column", lambda: pgm.sweep(measured, {"x": [1]}), lambda: {"name": "x"})
+add_method("Sweep.save", lambda: pgm.sweep(measured, {"x": [1]}), lambda: {"folder": folder() / "table"})

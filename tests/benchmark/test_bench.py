@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import html
 import io
+import json
 import math
 import shutil
 import signal
@@ -43,10 +44,10 @@ from pgm_control import (
     zoo,
 )
 from pgm_control.benchmark import bench as bench_module
+from pgm_control.benchmark.command import command_of, next_of
+from pgm_control.benchmark.encoded import decoded, encoded
 from pgm_control.benchmark.lines import arrived, count, lines_of, median, spread
 from pgm_control.benchmark.rows import WITHIN, JobResult, Point, judged
-from pgm_control.benchmark.store import ResultFile
-from pgm_control.cli.bench import command_of, next_of
 from pgm_control.guides import GuideEntry, MixtureELBO, MixtureGuide
 from pgm_control.models import restaurant
 from pgm_control.testing import check_guide
@@ -127,17 +128,19 @@ def timeless(rows):
 
 def jobs_that_run(monkeypatch):
     """Return a list to which every job that runs is appended."""
-    ran, whole = [], bench_module.runner
+    ran, whole = [], bench_module.engine_of
 
-    def counting(jobs, backend):
-        def run(todo):
-            for key, result in whole(jobs, backend)(todo):
-                ran.append((result.row.model, result.row.guide, result.row.seed))
-                yield key, result
+    def counting(engine, jobs):
+        taken = whole(engine, jobs)
 
-        return run
+        def run(call, todo):
+            for job, answer in taken.run(call, todo):
+                ran.append(tuple(job.about["setting"].values()))
+                yield job, answer
 
-    monkeypatch.setattr(bench_module, "runner", counting)
+        return dataclasses.replace(taken, run=run)
+
+    monkeypatch.setattr(bench_module, "engine_of", counting)
     return ran
 
 
@@ -377,32 +380,26 @@ rows = st.builds(
 points = st.lists(st.builds(Point, st.integers(0, 99), st.floats(allow_nan=False), st.floats(0, 9)), max_size=3)
 
 
-@given(st.lists(st.tuples(rows, points), min_size=1, max_size=4), st.data())
-def test_a_truncated_file_loses_its_last_line_only(tmp_path_factory, content, data):
-    file = ResultFile(tmp_path_factory.mktemp("cut") / "results.jsonl")
-    expected, ends = {}, [0]
-    for n, (row, history) in enumerate(content):
-        expected[str(n)] = JobResult(row, tuple(history))
-        file.append(str(n), expected[str(n)])
-        ends.append(file.path.stat().st_size)
-    assert file.results() == expected
-    cut = data.draw(st.integers(0, ends[-1]))
-    file.path.write_bytes(file.path.read_bytes()[:cut])
-    whole = sum(end <= cut for end in ends) - 1
-    assert set(file.results()) == {str(n) for n in range(whole)}
-    file.mend()
-    assert file.path.stat().st_size == ends[whole]
-    file.append("new", expected["0"])
-    assert file.results() == {str(n): expected[str(n)] for n in range(whole)} | {"new": expected["0"]}
+@given(rows, points)
+def test_a_result_is_the_same_after_a_line_of_json(row, history):
+    result = JobResult(row, tuple(history))
+    assert decoded(json.loads(json.dumps(encoded(result)))) == result
 
 
-def test_lines_that_are_not_results_are_skipped(tmp_path):
-    file = ResultFile(tmp_path / "results.jsonl")
-    file.append("a", JobResult(row_of(-1.0)))
-    for line in (b"{}", b"not json", b"[1, 2]", b'{"key": "b", "row": {"model": "m"}, "history": []}', b"\xff", b"3"):
-        file.path.write_bytes(file.path.read_bytes() + line + b"\n")
-    file.append("c", JobResult(row_of(-2.0)))
-    assert set(file.results()) == {"a", "c"}
+def test_lines_that_are_not_results_are_run_again(tmp_path, monkeypatch):
+    asked = {"models": ["restaurant"], "guides": ["clamped"], "num_seeds": 2, "num_steps": 3}
+    before = bench(**asked, out=tmp_path)
+    file = tmp_path / "results.jsonl"
+    first, second = file.read_bytes().splitlines(keepends=True)
+    spoilt = json.loads(first)
+    del spoilt["result"]["row"]["elbo"]
+    rest = b'{}\nnot json\n[1, 2]\n\xff\n3\n{"key": "b", "result": {"row": {"model": "m"}}}\n'
+    file.write_bytes(json.dumps(spoilt).encode() + b"\n" + rest + second)
+    ran = jobs_that_run(monkeypatch)
+    assert timeless(bench(**asked, out=tmp_path).rows) == timeless(before.rows)
+    assert ran == [("restaurant", "clamped", 0)]
+    bench(**asked, out=tmp_path)
+    assert len(ran) == 1, "the broken line does not hide the new one"
 
 
 # Failures
@@ -496,7 +493,7 @@ def test_ctrl_c_during_a_fit_leaves_that_fit_out(tmp_path, monkeypatch, at):
         ({"num_steps": 0}, InvalidArgument, "`num_steps` must be a whole number, at least 1"),
         ({"num_samples": 1}, InvalidArgument, "`num_samples` must be a whole number, at least 2"),
         ({"jobs": 0}, InvalidArgument, "−1 for one per core"),
-        ({"jobs": 2, "backend": "lokey"}, InvalidArgument, "one that joblib knows.*loky"),
+        ({"engine": "lokey"}, InvalidArgument, "`engine` must be None, loky, threading, dask, ray.*is 'lokey'"),
         ({"temperature": 0.0}, InvalidArgument, "positive temperature"),
         ({"temperature": -1.0}, InvalidProblem, "`temperature` must be a number of reward units per nat, 0 or more"),
         ({"horizon": 0}, InvalidProblem, "`horizon` must be a whole number"),
@@ -515,7 +512,7 @@ def test_ctrl_c_during_a_fit_leaves_that_fit_out(tmp_path, monkeypatch, at):
     ],
 )
 def test_mistakes_are_reported_before_anything_runs(outside, monkeypatch, change, kind, message):
-    ran = jobs_that_run(monkeypatch) if "jobs" not in change else []
+    ran = jobs_that_run(monkeypatch)
     asked = {"models": ["restaurant", "risky_path"], "guides": ["clamped"], "num_seeds": 1, "num_steps": 2} | change
     with pytest.raises(kind, match=message):
         bench(**asked, out=outside / "out", folder=outside)
@@ -526,7 +523,9 @@ def test_mistakes_are_reported_before_anything_runs(outside, monkeypatch, change
 def test_without_joblib_one_process_is_enough(monkeypatch):
     monkeypatch.setitem(sys.modules, "joblib", None)
     assert len(bench(["restaurant"], ["clamped"], num_seeds=1, num_steps=2).rows) == 1
-    for needs in ({"jobs": 2}, {"backend": "dask"}):
+    monkeypatch.delitem(sys.modules, "joblib.externals", raising=False)
+    monkeypatch.delitem(sys.modules, "joblib.externals.loky", raising=False)
+    for needs in ({"jobs": 2}, {"engine": "loky"}):
         with pytest.raises(MissingExtra, match=r"pip install joblib"):
             bench(["restaurant"], ["clamped"], num_seeds=1, num_steps=2, **needs)
 

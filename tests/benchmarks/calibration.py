@@ -1,24 +1,28 @@
 """Calibration of the posterior over optimism, and accuracy of the evidence in identifying the demonstrator.
 
-python -m tests.benchmarks.calibration [--sets N] [--nuts N] [--problems N]
+python -m tests.benchmarks.calibration [--sets N] [--nuts N] [--problems N] [--engine loky] [--jobs N] [--out FOLDER]
 
 The rewards of three of four states and β are unknown. In a data set the rewards are drawn from their prior and β is
 drawn from its prior or fixed. It has 100 demonstrations at this β and 39 nearly independent draws of the posterior. The
 rank of the true β among them takes 40 values, all equally probable if the posterior is right and β was drawn from its
 prior.
+
+Every data set is a job of a sweep: with --out a run that was stopped continues, and --engine takes processes or a
+cluster.
 """
 
 import argparse
-import itertools
+import functools
 import math
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pyro
 import pyro.distributions as dist
 import torch
 
-from pgm_control import TabularMDP, TabularModel
+from pgm_control import Sweep, TabularMDP, TabularModel, sweep
 from pgm_control.inverse_rl import (
     BoltzmannDemonstrator,
     ClampedDemonstrator,
@@ -64,8 +68,17 @@ def demonstrations(model: TabularModel, demonstrator: Demonstrator, number: int,
     return Demonstrations.from_trajectories(mdp, torch.stack(states, 1).numpy(), torch.stack(actions, 1).numpy())
 
 
-def rank(seed: int, beta: float | None, method: str) -> tuple[int, float]:
-    """The rank of the true β among 39 draws, and the standard deviation of the posterior."""
+def begin() -> None:
+    """Settings of torch and Pyro, which a process that runs jobs needs too."""
+    torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float64)
+    pyro.enable_validation(False)
+
+
+def rank(seed: int, beta: float | None, method: str) -> dict[str, float]:
+    """The rank of the true β among 39 draws, the standard deviation of the posterior, and the wall time."""
+    begin()
+    since = time.perf_counter()
     rng = np.random.default_rng(10_000 + seed)
     weight = np.append(SIGMA * rng.normal(size=3), 0.0)
     truth = WIDTH * rng.normal() if beta is None else beta
@@ -84,7 +97,8 @@ def rank(seed: int, beta: float | None, method: str) -> tuple[int, float]:
         seed=seed,
     )
     draws = found.optimism[:: len(found.optimism) // 39]
-    return int((draws < truth).sum()), float(found.optimism.std())
+    deviation = float(found.optimism.std())
+    return {"rank": int((draws < truth).sum()), "deviation": deviation, "seconds": time.perf_counter() - since}
 
 
 def coverage(ranks: np.ndarray) -> str:
@@ -104,7 +118,7 @@ def chi_square(ranks: np.ndarray) -> str:
     return f"{statistic:.1f}, p = {p:.2f} ({' '.join(map(str, counts))})"
 
 
-def calibrate(sets: int, by_nuts: int) -> None:
+def calibrate(run: Callable[..., Sweep], sets: int, by_nuts: int) -> None:
     print("| β | method | sets | 50 % | 80 % | 90 % | 95 % | std. dev. | ranks: chi-square of 9 degrees | seconds |")
     print("|---|---|---|---|---|---|---|---|---|---|")
     rows = [
@@ -115,32 +129,43 @@ def calibrate(sets: int, by_nuts: int) -> None:
     ]
     for method, beta, number in rows:
         if number:
-            since = time.perf_counter()
-            ranks, deviations = (
-                np.array(each) for each in zip(*(rank(i, beta, method) for i in range(number)), strict=True)
-            )
+            found = run(rank, {"seed": range(number), "beta": [beta], "method": [method]})
+            ranks = np.array(found.column("rank"))
             print(
                 f"| {'from its prior' if beta is None else beta} | {method} | {number} | {coverage(ranks)} | "
-                f"{deviations.mean():.2f} | {chi_square(ranks) if beta is None else ''} | "
-                f"{(time.perf_counter() - since) / number:.2f} |",
+                f"{np.mean(found.column('deviation')):.2f} | {chi_square(ranks) if beta is None else ''} | "
+                f"{np.mean(found.column('seconds')):.2f} |",
                 flush=True,
             )
 
 
-def confuse(problems: int) -> None:
+def selected(number: int, seed: int, true: str) -> dict[str, str]:
+    """The demonstrator that explains demonstrations of another one best."""
+    begin()
+    weight = SIGMA * np.random.default_rng(20_000 + seed).normal(size=4)
+    model = TabularModel(problem(100 + seed, weight), TAU)
+    seen = demonstrations(model, DEMONSTRATORS[true], number, seed)
+    return {"best": compare_demonstrators(model, seen, "state", DEMONSTRATORS, prior=SIGMA, seed=0).best}
+
+
+def confuse(run: Callable[..., Sweep], problems: int) -> None:
     """Print the confusion tables of true and selected demonstrators."""
     for number in (20, 160, 1280):
+        found = run(selected, {"number": [number], "seed": range(problems), "true": list(DEMONSTRATORS)})
         counts = {name: dict.fromkeys(DEMONSTRATORS, 0) for name in DEMONSTRATORS}
-        for seed, (name, demonstrator) in itertools.product(range(problems), DEMONSTRATORS.items()):
-            weight = SIGMA * np.random.default_rng(20_000 + seed).normal(size=4)
-            model = TabularModel(problem(100 + seed, weight), TAU)
-            seen = demonstrations(model, demonstrator, number, seed)
-            found = compare_demonstrators(model, seen, "state", DEMONSTRATORS, prior=SIGMA, seed=0)
-            counts[name][found.best] += 1
+        for row in found.rows:
+            counts[row["true"]][row["best"]] += 1
         print(f"\n| true ({number} demonstrations, {problems} problems) | selected {' | '.join(DEMONSTRATORS)} |")
         print("|---" * (len(DEMONSTRATORS) + 1) + "|")
         for name, row in counts.items():
             print(f"| {name} | {' | '.join(map(str, row.values()))} |", flush=True)
+
+
+def complete(found: Sweep) -> Sweep:
+    """The sweep, if every job has a result."""
+    if found.num_failed or found.num_left:
+        raise SystemExit(str(found))
+    return found
 
 
 if __name__ == "__main__":
@@ -153,9 +178,12 @@ if __name__ == "__main__":
     )
     parser.add_argument("--nuts", type=int, default=200, help="data sets for NUTS")
     parser.add_argument("--problems", type=int, default=30, help="problems for the comparison of demonstrators")
+    parser.add_argument("--engine", help="what runs the jobs, as for pgm_control.sweep; default: this process")
+    parser.add_argument("--jobs", type=int, help="jobs at a time")
+    parser.add_argument("--out", help="folder for the results of single jobs; a run that was stopped continues")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    torch.set_default_dtype(torch.float64)
-    pyro.enable_validation(False)
-    calibrate(arguments.sets, arguments.nuts)
-    confuse(arguments.problems)
+    begin()
+    settings = {"engine": arguments.engine, "jobs": arguments.jobs, "out": arguments.out}
+    taken = functools.partial(sweep, **settings)
+    calibrate(lambda *each: complete(taken(*each)), arguments.sets, arguments.nuts)
+    confuse(lambda *each: complete(taken(*each)), arguments.problems)

@@ -67,7 +67,7 @@ def test_help_imports_nothing_slow(args):
         for option in ("NAME", "--horizon", "--temperature", "--num-steps", "--seed", "--out"):
             assert option in found.stdout
     if "bench" in args:
-        for option in ("--models", "--guides", "--guide MODULE:NAME", "--num-seeds", "--jobs", "--backend", "--out"):
+        for option in ("--models", "--guides", "--guide MODULE:NAME", "--num-seeds", "--jobs", "--engine", "--out"):
             assert option in found.stdout
 
 
@@ -663,7 +663,7 @@ def test_ctrl_c_during_a_bench_prints_the_command_to_resume(capsys, tmp_path, mo
         (["--guide", "mine_own:Stil"], "Did you mean mine_own:Still?"),
         (["--guide", "yours:Guide"], "No module named 'yours'"),
         (["--num-seeds", "0"], "--num-seeds must be a whole number"),
-        (["--jobs", "0"], "--jobs must be a number of processes"),
+        (["--jobs", "0"], "--jobs must be a number of jobs"),
         (["--temperature", "0"], "--temperature must be a positive number"),
         (["--out", "mine_own.py"], "mine_own.py"),
     ],

@@ -41,14 +41,15 @@ from pgm_control import (
     infer,
     value_iteration,
 )
+from pgm_control.benchmark.encoded import decoded, encoded
 from pgm_control.benchmark.rows import JobResult, Point
-from pgm_control.benchmark.store import ResultFile
 from pgm_control.cli.main import main
 from pgm_control.cli.run_folder import RunFolder
 from pgm_control.guides import DeterministicGuide, NeuralGuide
 from pgm_control.learners import SAC, MaxEntPolicyGradient, OriginalSAC, SoftQLearning
 from pgm_control.models import windy_bridge_in_parts
 from pgm_control.runtime.checkpoint import sealed
+from pgm_control.sweeps.store import Store
 
 TINY = {"hidden": (4,), "batch_size": 4, "learning_starts": 4, "capacity": 20, "seed": 5}
 UNSAFE = ("weights_only", "allow_pickle")
@@ -543,25 +544,24 @@ def test_broken_files_of_a_run_give_a_one_line_error(capsys, tmp_path):
 
 
 def test_broken_lines_of_a_bench_do_not_count(tmp_path):
-    file = ResultFile(tmp_path / "results.jsonl")
     row = BenchRow("a", "b", 0, 1.0, 3, "converged", elbo=-math.inf, objective=math.nan)
-    file.append("key", JobResult(row, (Point(1, -1.0, 0.1),)))
+    file = Store(tmp_path / "results.jsonl")
+    file.append({"key": "key", "result": encoded(JobResult(row, (Point(1, -1.0, 0.1),)))})
     kept = file.path.read_bytes()
     assert list(file.results()) == ["key"]
     line = json.loads(kept)
-    for name, broken in breaks({key: line[key] for key in ("row", "objective_history")}):
+    for name, broken in breaks(line["result"]):
         if "surplus" in name and "'row'" not in name:
             continue
         try:
-            file.path.write_bytes(json.dumps({"key": "key", **broken}).encode() + b"\n")
+            file.path.write_bytes(json.dumps({"key": "key", "result": broken}).encode() + b"\n")
         except TypeError:
             continue
-        found = file.results()
-        if found:  # its entries have the right types
-            [result] = found.values()
-            assert all(isinstance(each, int | float | str | None) for each in dataclasses.astuple(result.row)), name
-            assert all(isinstance(each, int | float) for point in result.objective_history for each in point), name
-    for junk in (b"[]", b"5", b"{", b'{"key": [1]}', b'{"key": {}, "row": 1}', b"[" * 100_000, b"\xff"):
+        for found in map(decoded, file.results().values()):
+            if found is not None:  # its entries have the right types
+                assert all(isinstance(each, int | float | str | None) for each in dataclasses.astuple(found.row)), name
+                assert all(isinstance(each, int | float) for point in found.objective_history for each in point), name
+    for junk in (b"[]", b"5", b"{", b'{"key": [1]}', b'{"key": {}, "result": 1}', b"[" * 100_000, b"\xff"):
         file.path.write_bytes(junk + b"\n" + kept)
         assert list(file.results()) == ["key"]
 

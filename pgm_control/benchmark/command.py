@@ -4,9 +4,9 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from ..benchmark.lines import lines_of
-from ..benchmark.page import Bench
 from ..inference.variational.fitting.fit_result import FitStatus
+from .lines import lines_of
+from .page import Bench
 
 _DEFAULTS = {"jobs": 1}
 
