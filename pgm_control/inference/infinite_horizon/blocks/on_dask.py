@@ -263,7 +263,7 @@ def _back(cluster: Cluster, before: list[Worker], run: str, timeout: float, pati
     Raises:
         WorkersLost: if there are not enough in time.
     """
-    end, asked, free = time.monotonic() + patience, {}, set[Worker]()
+    end, asked, free, restarted = time.monotonic() + patience, {}, set[Worker](), set[str]()
     while time.monotonic() < end:
         here = cluster.workers()
         for worker in here:
@@ -277,10 +277,11 @@ def _back(cluster: Cluster, before: list[Worker], run: str, timeout: float, pati
         ready = [worker for worker in found if worker is not None]
         if len(ready) == len(before):
             return ready
-        silent = [worker.address for worker in cluster.silent(max(timeout, _HEARTBEATS)) if worker not in free]
-        if silent:
+        late = {worker.address for worker in cluster.silent(max(timeout, _HEARTBEATS))} - restarted
+        if late:  # only once each: a second call would end the new process
+            restarted |= late
             with suppress(Exception):
-                cluster.client.restart_workers(silent, timeout=patience)
+                cluster.client.restart_workers(sorted(late), timeout=patience)
         time.sleep(4 * _PAUSE)
     raise WorkersLost(
         f"`client` has fewer than {len(before)} workers that answer, after {patience:g} s, `patience`. Start the lost "
