@@ -194,6 +194,7 @@ LONG = random_mdp(2, states=4, actions=3)
 LONG = LONG.replace(reward=2 * LONG.reward)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimism", [0.0, 1.0, -0.7], ids=str)
 def test_without_a_horizon_it_is_the_limit_of_long_horizons(optimism):
     """Discounted, the same objective and prior; on average, the objective and the rate per step."""

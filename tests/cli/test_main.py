@@ -170,6 +170,7 @@ def test_a_problem_without_a_share_of_the_best_return_says_it_in_options(capsys)
     assert "entropy" not in err
 
 
+@pytest.mark.slow
 def test_the_suggested_commands_never_lead_in_a_circle(capsys):
     """From any problem, at its own temperature or at another, the suggestions end at the explorer."""
 
@@ -472,6 +473,7 @@ def test_zoo_lists_names_summaries_and_sizes(capsys):
     assert max(map(len, out.splitlines())) <= 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "horizon"), [("hurry", 2), ("double_integrator", 4), ("gusty_ledge", 2)])
 def test_continuous_problems_are_compared_exactly(capsys, name, horizon):
     status, out, _ = run(capsys, "compare", name, "--horizon", str(horizon))

@@ -47,6 +47,7 @@ def lake():
 # Exact returns
 
 
+@pytest.mark.slow
 @pytest.mark.statistical
 def test_the_mean_is_the_exact_return_of_the_clamped_posterior(lake):
     """False alarm: 6e-7, five standard errors."""
@@ -69,6 +70,7 @@ def test_without_a_time_limit_the_horizon_of_the_policy_truncates(optimism, know
     assert (result.lengths[~result.terminated] == 50).all()
 
 
+@pytest.mark.slow
 @pytest.mark.statistical
 def test_parallel_and_single_copies_agree_in_distribution():
     """False alarm: about 1e-6 each: mean lengths and returns of a random walk on the lake, five standard errors."""

@@ -154,6 +154,7 @@ def test_conditional_smc_keeps_its_reference():
         torch.testing.assert_close(run.trajectories[name][0], value[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [AutoNormal, AutoDiagonalNormal, AutoMultivariateNormal])
 def test_autoguides_are_scored_by_their_joint_density(build):
     """The log-weights of ten draws, recomputed by Pyro's own ELBO from the same draws."""
