@@ -16,7 +16,7 @@ from ..chance.risk import Risk
 from ..environments.rollout import Rollout
 from ..errors import EnvironmentFailure, InvalidArgument, InvalidCheckpoint, MissingExtra, PGMControlError
 from ..learners import SAC, KeepBest, Learner, MaxEntPolicyGradient, OriginalSAC, SoftQLearning, StopAtReturn
-from ..learners.learning import LearningStatus
+from ..learners.learning import EvaluationPoint, LearningStatus
 from ..plot.progress import curve
 from ..runtime.files import alone_in
 from ..runtime.progress import Progress
@@ -309,10 +309,14 @@ def _table(learner: Learner) -> str:
     points = learner.evaluations
     apart = math.ceil(len(points) / _SHOWN)
     rows = [
-        (str(each.step), f"{each.mean:.6g}", f"{each.standard_error:.2g}", f"{each.length:.1f}", f"{each.seconds:.1f}")
+        (str(each.step), f"{each.mean:.6g}", _error(each), f"{each.length:.1f}", f"{each.seconds:.1f}")
         for each in points[(len(points) - 1) % apart :: apart]
     ]
     return grid([("step", "return", "± s.e.", "length", "seconds")], rows, left=0)
+
+
+def _error(point: EvaluationPoint) -> str:
+    return f"{point.standard_error:.2g}" if point.standard_error < math.inf else "–"  # of one episode
 
 
 def _files(folder: RunFolder, name: str, learner: Learner) -> str:
@@ -332,7 +336,7 @@ def _beside_training(found: Rollout, folder: RunFolder, stochastic: bool) -> str
     last = folder.last_evaluation()
     if last is None:
         return "The policy was never evaluated in training."
-    said = f"{last.mean:.6g} ± {last.standard_error:.2g} after {last.step} steps"
+    said = f"{last.earned} after {last.step} steps"
     error = math.hypot(found.standard_error, last.standard_error)
     if 0 < error < math.inf:
         apart = (found.mean - last.mean) / error

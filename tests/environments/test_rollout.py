@@ -387,7 +387,10 @@ def test_the_summary():
         str(result)
         == "return 2 ± 1 (mean and standard error of 2 episodes; 5.0 steps on average, 1 cut by a time limit)"
     )
-    assert Rollout(np.array([1.0]), np.array([4]), np.array([True])).standard_error == math.inf
+    for ended, words in ((True, ""), (False, ", cut by a time limit")):
+        single = Rollout(np.array([1.0]), np.array([4]), np.array([ended]))
+        assert single.standard_error == math.inf
+        assert str(single) == f"return 1 (one episode, of 4 steps{words}; no standard error)"
 
 
 class Answers:
