@@ -14,7 +14,8 @@ import tyro
 from ..errors import InvalidArgument, MissingExtra, PGMControlError
 from ..text.terminal import bar_over, wrapped
 from .named_problem import CONTINUOUS_NAMES, TABLE_IDS, is_in_zoo, named_model, require_name, run_folder_of
-from .options import require_options
+from .options import OWN_MODULE, require_options
+from .own_module import import_own
 from .planning.pendulum import PENDULUM
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def plan(
     temperature: Annotated[str | None, tyro.conf.arg(metavar="FLOAT|ess:FLOAT")] = None,
     option: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME=VALUE")] = (),
     gif: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    import_: Annotated[str | None, OWN_MODULE] = None,
 ) -> None:
     """Act by planning anew at each step, for whole episodes, and save their returns and the weights of the plans.
 
@@ -76,8 +78,10 @@ def plan(
             only). Default: as in `compare`.
         option: Any other argument of the planner, such as num_sweeps=3; repeatable. A wrong name lists all of them.
         gif: Write an animation of the first episode, if the environment can render images.
+        import_: A module that registers the environment, installed or in the current folder: mine for mine.py.
     """
     asked = dict(locals())
+    import_own(import_)
     _require(asked)
     from ..runtime.files import alone_in
 
@@ -228,7 +232,7 @@ def _begun(asked: Mapping[str, Any]) -> _Run:
     rows = [] if before is None else folder.log(facts["seed"])
     least = _EPISODES if before is None else before["num_episodes"]
     count = least if asked["num_episodes"] is None else asked["num_episodes"]
-    facts["num_episodes"] = max(count, len(rows))
+    facts["num_episodes"], facts["import"] = max(count, len(rows)), asked["import_"]
     model = _model(env, settings.get("temperature"))
     make = planner_maker(kind, model, settings)
     make(0)  # refuses what does not fit, before anything is written

@@ -34,7 +34,7 @@ from pgm_control.cli import compare as _compare_command
 from pgm_control.cli import main as cli
 from pgm_control.cli.named_problem import TABLE_IDS, named_model, sizes
 from pgm_control.cli.options import DEMONSTRATORS, LEARNERS, in_options
-from pgm_control.cli.train import ALGORITHMS
+from pgm_control.cli.training.learner import ALGORITHMS
 from pgm_control.inverse_rl.demonstrators import NAMED
 from pgm_control.models import restaurant
 from pgm_control.problems.named import CONTINUOUS, ENVIRONMENTS

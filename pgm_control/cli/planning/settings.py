@@ -86,4 +86,6 @@ def command_of(facts: Mapping[str, Any]) -> str:
             words += [f"--{name.replace('_', '-')}", str(value)]
         else:
             words += ["--option", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    if facts["import"] is not None:
+        words += ["--import", facts["import"]]
     return shlex.join(words)
