@@ -37,7 +37,7 @@ FILES = {
 }
 TEXTS = {name: path.read_text(encoding="utf8") for name, path in FILES.items()}
 MODULES_BY_NAME = {"import_module", "__import__"}
-MAY_IMPORT_BY_NAME = {"__init__", "benchmark.guides"}  # lazy public names; a user's own `module:name`
+MAY_IMPORT_BY_NAME = {"__init__", "benchmark.guides", "cli.own_module"}  # lazy public names; modules of the user
 
 
 @functools.cache

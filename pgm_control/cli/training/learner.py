@@ -1,14 +1,12 @@
 """The learners of the command line, by name, and how one is made."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium
 
-from ...errors import InvalidArgument, InvalidCheckpoint, PGMControlError
+from ...errors import InvalidArgument, PGMControlError
 from ...learners import SAC, Learner, MaxEntPolicyGradient, OriginalSAC, SoftQLearning
-from ..options import require_algorithm
-from ..run_folder import RunFolder
 
 ALGORITHMS: dict[str, type[Learner]] = {
     "sac": SAC,
@@ -17,24 +15,6 @@ ALGORITHMS: dict[str, type[Learner]] = {
     "policy_gradient": MaxEntPolicyGradient,
 }
 """The learners by their names on the command line."""
-
-
-def class_of(algorithm: str) -> type[Learner]:
-    """Return the class of a learner, by its name.
-
-    Raises:
-        InvalidArgument: if there is none of this name.
-    """
-    require_algorithm(algorithm)
-    return ALGORITHMS[algorithm]
-
-
-def class_in(folder: RunFolder, facts: Mapping[str, Any]) -> type[Learner]:
-    """Return the class of the learner of a run."""
-    try:
-        return class_of(facts["algorithm"])
-    except InvalidArgument as problem:
-        raise InvalidCheckpoint(f"{folder.path / 'run.json'} does not fit this version: {problem}") from problem
 
 
 def made(make: Callable[[], Any], env: str) -> Any:
