@@ -193,6 +193,7 @@ _VALUES: dict[str, Callable[[str, Any], None]] = {
     "option": _require_pairs,
     "folder": _require_run,
     "resume": _require_run,
+    "terminal": _require_run,
 }
 
 
@@ -237,7 +238,7 @@ def in_options(message: str, command: Callable[..., Any], args: Sequence[str] = 
     for name, flag in flags.items():
         message = re.sub(rf"`{name}(\[\d+\])?`", rf"{flag}\1", message)
     if "risk" in parameters:
-        message = re.sub(r"\bRisk(\(theta\))?(?!\()", "--risk", message)
+        message = re.sub(r"\bRisk\b(\(theta\))?(?!\()", "--risk", message)
     for name in parameters:
         flag = flags[name]
         message = re.sub(rf"(?<![\w.({{]){name}=(?=\S)", f"{flag} ", message)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..environments.rollout import Rollout
-from ..errors import EnvironmentFailure, InvalidArgument, InvalidCheckpoint, MissingExtra, PGMControlError
+from ..errors import EnvironmentFailure, InvalidArgument, MissingExtra, PGMControlError
 from ..learners import KeepBest, Learner, StopAtReturn
 from ..learners.learning import EvaluationPoint, LearningStatus
 from ..plot.progress import curve
@@ -18,7 +18,7 @@ from .freed_memory import keep_freed_memory
 from .named_problem import run_folder_of
 from .options import require_algorithm
 from .run_folder import RunFolder
-from .training.learner import ALGORITHMS, made
+from .training.learner import ALGORITHMS, learner_in, made
 from .training.settings import command_of, options_of, plan_of
 from .training.tensorboard import TensorBoard
 
@@ -121,7 +121,7 @@ def play(
     """
     folder = RunFolder(path, import_)
     facts = folder.facts()
-    policy = made(lambda: folder.policy(_class_in(folder, facts)), facts["env"])
+    policy = made(lambda: folder.policy(learner_in(folder.path / "run.json", facts["algorithm"])), facts["env"])
     frames = None
     if gif is not None:  # first, because what is missing for it is said at once
         from .film import film, observed_by
@@ -176,7 +176,7 @@ def _resumed(asked: Mapping[str, Any]) -> _Run:
     folder = RunFolder(asked["resume"], asked["import_"])
     facts = folder.facts()
     folder.sweep()
-    kind, device = _class_in(folder, facts), asked["device"]
+    kind, device = learner_in(folder.path / "run.json", facts["algorithm"]), asked["device"]
     there = folder.checkpoint.exists()
     learner = made(
         lambda: kind.load(folder.checkpoint, device=device) if there else folder.begun(kind, facts, device),
@@ -201,14 +201,6 @@ def _class_of(algorithm: str) -> type[Learner]:
     """
     require_algorithm(algorithm)
     return ALGORITHMS[algorithm]
-
-
-def _class_in(folder: RunFolder, facts: Mapping[str, Any]) -> type[Learner]:
-    """Return the class of the learner of a run."""
-    try:
-        return _class_of(facts["algorithm"])
-    except InvalidArgument as problem:
-        raise InvalidCheckpoint(f"{folder.path / 'run.json'} does not fit this version: {problem}") from problem
 
 
 def _on_the_bar(bar: Progress) -> Progress:

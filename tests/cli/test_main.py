@@ -149,6 +149,7 @@ def test_messages_name_options_as_they_are_typed(message, said):
         (cli.train, ["--option", "hidden=a"], "`hidden[0]` must be 1.", "--option hidden[0] must be 1."),
         (cli.train, ["--optimism", "1"], "`optimism` must be 0 or a Risk.", "--optimism must be 0 or a --risk."),
         (cli.train, [], "`batch_size` must be 1.", "`batch_size` must be 1."),
+        (cli.train, [], "`import_` is for pgm_control/RiskyPath-v0.", "--import is for pgm_control/RiskyPath-v0."),
         (cli.learn_reward, ["--demonstrator", "9"], "`optimism` must be 0.", "--demonstrator must be 0."),
         (cli.learn_reward, ["--risk", "9"], "`optimism` must be 0.", "--risk must be 0."),
     ],

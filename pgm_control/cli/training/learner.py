@@ -1,11 +1,12 @@
 """The learners of the command line, by name, and how one is made."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gymnasium
 
-from ...errors import InvalidArgument, PGMControlError
+from ...errors import InvalidArgument, InvalidCheckpoint, PGMControlError
 from ...learners import SAC, Learner, MaxEntPolicyGradient, OriginalSAC, SoftQLearning
 
 ALGORITHMS: dict[str, type[Learner]] = {
@@ -15,6 +16,24 @@ ALGORITHMS: dict[str, type[Learner]] = {
     "policy_gradient": MaxEntPolicyGradient,
 }
 """The learners by their names on the command line."""
+
+
+def learner_in(path: Path, algorithm: str) -> type[Learner]:
+    """Return the class of the learner of a run.
+
+    Args:
+        path: the path of its `run.json`, for the message.
+        algorithm: its name there.
+
+    Raises:
+        InvalidCheckpoint: if there is no such learner.
+    """
+    if algorithm not in ALGORITHMS:
+        raise InvalidCheckpoint(
+            f"{path} does not fit this version: There is no algorithm {algorithm!r}. There are: "
+            f"{', '.join(ALGORITHMS)}."
+        )
+    return ALGORITHMS[algorithm]
 
 
 def made(make: Callable[[], Any], env: str) -> Any:
