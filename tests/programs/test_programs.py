@@ -110,6 +110,7 @@ def test_imagined_and_true_returns_of_linear_gaussian_guides():
         within(found.policy_entropy, entropy)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [ClampedGuide, FreeGuide])
 def test_a_table_seen_as_a_program_scores_as_the_table(build):
     guide = build(MODEL)
