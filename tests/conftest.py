@@ -1,12 +1,15 @@
 """A fresh state for each test: no parameters left over, validation on, one thread, a known seed."""
 
 import os
+import tempfile
 from collections import Counter
+from pathlib import Path
 
 import pyro
 import pytest
 import torch
 from hypothesis import settings
+from preloaded import commands
 
 # Brief: a third of the cases of each test, for tests that have already passed. Reduced: a fixed set of cases. Full:
 # many more, new ones each time, with the failing case printed.
@@ -32,6 +35,19 @@ def few_draws(monkeypatch):
     """`check_guide` estimates what it cannot compute from 40 draws, not 200, with a fence as much wider."""
     if not FULL:
         monkeypatch.setattr("pgm_control.testing.laws._SAMPLES", 40)
+
+
+@pytest.fixture(scope="session")
+def preloaded():
+    """A folder with commands, `python` and `pgm-control`, that begin in a process with the libraries imported."""
+    import pgm_control  # here, because the checker of annotations comes first
+
+    root = str(Path(pgm_control.__file__).parent.parent)  # also works in a clone that is not installed
+    with (
+        tempfile.TemporaryDirectory() as folder,  # of a short name, as a socket needs
+        commands(Path(folder), os.environ | {"PYTHONPATH": root, "MPLBACKEND": "agg"}) as found,
+    ):
+        yield found
 
 
 @pytest.hookimpl(wrapper=True)

@@ -1,6 +1,7 @@
 """Tests of the architecture: every import points to a lower layer, and no imports are cyclic."""
 
 import ast
+import functools
 import graphlib
 from pathlib import Path
 
@@ -36,9 +37,13 @@ FILES = {
     for path in sorted(folder.rglob("*.py"))
 }
 TEXTS = {name: path.read_text(encoding="utf8") for name, path in FILES.items()}
-TREES = {name: ast.parse(text) for name, text in TEXTS.items()}
 MODULES_BY_NAME = {"import_module", "__import__"}
-MAY_IMPORT_BY_NAME = {"__init__", "sweeps.functions"}  # lazy public names; a user's own `module:name`
+MAY_IMPORT_BY_NAME = {"__init__", "sweeps.functions", "cli.own_module"}  # lazy public names; modules of the user
+
+
+@functools.cache
+def trees():
+    return {name: ast.parse(text) for name, text in TEXTS.items()}
 
 
 def taken(name, tree):
@@ -63,7 +68,7 @@ def taken(name, tree):
 
 def imported(name, tree=None):
     """The modules of the package that a file imports."""
-    pairs = taken(name, tree or TREES[name])
+    pairs = taken(name, tree or trees()[name])
     inside = {(base, f"{base}.{each}".strip(".")) for base, each in pairs if base is not None}
     return ({full if full in FILES else base for base, full in inside} & set(FILES)) - {name}
 
@@ -83,7 +88,7 @@ def upward(name, tree=None):
 
 def misnamed(name, tree=None):
     """Yield a message for each name that is not imported from the module that defines it."""
-    tree = tree or TREES[name]
+    tree = tree or trees()[name]
     for base, each in taken(name, tree):
         if base is None:
             yield f"`import {each}`: take names, as `from .module import name`"
@@ -136,7 +141,7 @@ def test_files_stay_small():
 
 
 def test_modules_have_a_docstring():
-    assert not [name for name, tree in TREES.items() if not ast.get_docstring(tree)]
+    assert not [name for name, tree in trees().items() if not ast.get_docstring(tree)]
 
 
 def test_shape_checks_on_dataclasses_are_not_disabled():
@@ -148,7 +153,7 @@ def test_the_number_that_a_check_returns_is_used():
     checks = {"whole", "whole_or_none", "positive", "finite", "ordered", "index", "fraction", "probability"}
     calls = [
         f"{name}:{node.lineno}"
-        for name, tree in TREES.items()
+        for name, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
         if isinstance(node.value.func, ast.Name) and node.value.func.id in checks
@@ -159,7 +164,7 @@ def test_the_number_that_a_check_returns_is_used():
 def test_init_files_hold_reexports_and_their_list_only():
     for name, path in FILES.items():
         if path.name == "__init__.py" and path.parent != PACKAGE:
-            *body, last = TREES[name].body
+            *body, last = trees()[name].body
             assert all(isinstance(node, ast.ImportFrom | ast.Expr) for node in body), name
             value = ast.literal_eval(last.value) if isinstance(last, ast.Assign | ast.AnnAssign) else None
             imported = [alias.asname for node in body if isinstance(node, ast.ImportFrom) for alias in node.names]

@@ -2,10 +2,8 @@
 
 import ast
 import importlib.util
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,6 @@ import torch
 from problems import FULL, random_mdp
 from smoke_outputs import PRINTED
 
-import pgm_control
 from pgm_control import TabularModel, evaluate, infer
 from pgm_control.inference.variational.elbo import elbo
 
@@ -46,13 +43,10 @@ pytestmark = [
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?|-?\.\d+")
 
 
-def run(path, folder, *options):
+def run(preloaded, path, folder, *options):
     """The output of an example, run in a process that turns warnings into errors."""
-    here = os.environ | {
-        "PYTHONPATH": str(Path(pgm_control.__file__).parent.parent)
-    }  # also works in a clone that is not installed
-    command = [sys.executable, "-W", "error", str(path), *options]
-    result = subprocess.run(command, cwd=folder, env=here, capture_output=True, text=True, check=False)
+    command = [preloaded / "python", path, *options]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return result.stdout
 
@@ -70,14 +64,14 @@ def picture(path):
 
 
 @pytest.mark.parametrize("path", [path for path in EXAMPLES if path.stem not in LONG], ids=lambda path: path.name)
-def test_an_example_prints_its_quoted_output_and_draws_its_picture(path, tmp_path):
+def test_an_example_prints_its_quoted_output_and_draws_its_picture(path, preloaded, tmp_path):
     """The longest run in their smoke form, against what that printed; whole, if `PGM_CONTROL_TESTS` is "full".
 
     The quoted digits of the longest are compared in the full form only.
     """
     smoke = path.stem in PRINTED and not FULL
-    texts = (run(path, tmp_path, "--smoke"), PRINTED[path.stem]) if smoke else (run(path, tmp_path), quoted(path))
-    said, expected = (" ".join(text.split()) for text in texts)
+    options, text = (["--smoke"], PRINTED[path.stem]) if smoke else ([], quoted(path))
+    said, expected = (" ".join(each.split()) for each in (run(preloaded, path, tmp_path, *options), text))
     assert NUMBER.sub("#", said) == NUMBER.sub("#", expected)
     relative = 3e-2 if path.stem in FITTED else 1e-6
     for found, number in zip(NUMBER.findall(said), NUMBER.findall(expected), strict=True):

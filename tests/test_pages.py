@@ -3,14 +3,12 @@
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pyro
 import pytest
 from page_code import assert_same, outputs, run_python
 
-import pgm_control
 import pgm_control.guides
 
 ROOT = Path(__file__).parent.parent
@@ -37,9 +35,8 @@ def test_the_code_of_a_page_prints_its_quoted_output(name, tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_the_commands_of_a_page_run(name, tmp_path):
-    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-    here = os.environ | {"PYTHONPATH": str(Path(pgm_control.__file__).parent.parent), "PATH": path}
+def test_the_commands_of_a_page_run(name, preloaded, tmp_path):
+    here = os.environ | {"PATH": os.pathsep.join((str(preloaded), os.environ["PATH"]))}
     for block, promised in outputs(TEXTS[name]):
         if block.language == "sh" and block.body.startswith("pgm-control"):
             command = ["bash", "-euo", "pipefail", "-c", block.body]

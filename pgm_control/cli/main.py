@@ -18,7 +18,8 @@ from ..runtime.versions import VERSION
 from ..text.terminal import bar_over, folded, note
 from .exercise import exercise
 from .list_problems import zoo
-from .options import in_options, require_demonstrations, require_options, require_run
+from .options import OWN_MODULE, in_options, require_demonstrations, require_options, require_run
+from .own_module import import_own
 from .plan import plan
 from .sweep import sweep
 
@@ -241,6 +242,7 @@ def train(
     stop_at_return: Annotated[float | None, tyro.conf.arg(metavar="FLOAT")] = None,
     keep_best: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     tensorboard: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
+    import_: Annotated[str | None, OWN_MODULE] = None,
 ) -> None:
     """Learn a policy by interaction, with a clamped guide, and save the files to resume, play and inspect the run.
 
@@ -265,8 +267,10 @@ def train(
         stop_at_return: Stop when the mean return of an evaluation is at least this.
         keep_best: Also keep the learner with the best evaluation, in best.pt, for Learner.load.
         tensorboard: Also write the log for TensorBoard: pip install tensorboard.
+        import_: A module that registers the environment, installed or in the current folder: mine for mine.py.
     """
     asked = dict(locals())
+    import_own(import_)
     require_run(asked)
     require_options(asked, folder="out", may_be_hard=True)
     from . import train as command
@@ -280,6 +284,7 @@ def play(
     seed: int = 0,
     stochastic: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False,
     gif: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    import_: Annotated[str | None, OWN_MODULE] = None,
 ) -> None:
     """Evaluate the policy of a training run, and compare it with the last evaluation in training.
 
@@ -289,11 +294,13 @@ def play(
         seed: Seed of the environments and the policy.
         stochastic: Sample the actions, as in training, instead of the most probable ones.
         gif: Write an animation of one episode, if the environment can render images.
+        import_: A module that registers the environment, as in `train`.
     """
+    import_own(import_)
     require_options(locals(), file="gif")
     from . import train as command
 
-    command.play(folder, num_episodes, seed, stochastic, gif, print)
+    command.play(folder, num_episodes, seed, stochastic, gif, import_, print)
 
 
 def learn_reward(

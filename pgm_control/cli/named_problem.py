@@ -48,8 +48,7 @@ def require_environment(name: str, value: str) -> None:
     if ":" in value:
         raise InvalidArgument(
             f"`{name}` must be an id without a module, but is {value!r}: a run's folder must not choose what is "
-            "imported when it is resumed. Write a script that imports the module and calls "
-            "pgm_control.cli.main.main(), and give it the id that the module registers, or learn in Python."
+            "imported when it is resumed. Give the id that the module registers, and the module by --import."
         )
     try:
         gymnasium.spec(value)

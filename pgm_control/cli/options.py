@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import tyro
+
 from ..errors import InvalidArgument, InvalidCheckpoint
 from .named_problem import require_environment, require_name
 
@@ -17,6 +19,9 @@ OF = ("state", "state_action", "outcome")
 """The entries that may have a reward of their own."""
 DEMONSTRATORS = ("clamped", "free", "boltzmann")
 """The names of the models of a demonstrator."""
+
+OWN_MODULE = tyro.conf.arg(name="import", metavar="MODULE")
+"""The option that names a module of the user."""
 
 _LEAST = {
     "horizon": 1,
@@ -117,7 +122,7 @@ def require_run(options: Mapping[str, Any]) -> None:
             )
         return
     for name, value in options.items():
-        if name not in ("resume", "total_steps", "device") and value not in (None, False, ()):
+        if name not in ("resume", "total_steps", "device", "import_") and value not in (None, False, ()):
             said = {"algorithm": "an algorithm", "env": "an environment"}.get(name, f"`{name}`")
             raise InvalidArgument(
                 f"With --resume all settings are those of the run, so {said} cannot be given; --total-steps and "
@@ -188,6 +193,7 @@ _VALUES: dict[str, Callable[[str, Any], None]] = {
     "option": _require_pairs,
     "folder": _require_run,
     "resume": _require_run,
+    "terminal": _require_run,
 }
 
 
@@ -221,7 +227,7 @@ def in_options(message: str, command: Callable[..., Any], args: Sequence[str] = 
         args: what was typed. An argument that is not an option of the command is called by the option that sets it.
     """
     parameters = inspect.signature(command).parameters
-    flags = {name: f"--{name.replace('_', '-')}" for name in parameters}
+    flags = {name: f"--{name.strip('_').replace('_', '-')}" for name in parameters}
     flags |= {name: name.upper() for name, each in parameters.items() if "Positional" in str(each.annotation)}
     if "name" in parameters:
         flags = dict.fromkeys(_PROBLEM, flags["name"]) | flags
@@ -232,7 +238,7 @@ def in_options(message: str, command: Callable[..., Any], args: Sequence[str] = 
     for name, flag in flags.items():
         message = re.sub(rf"`{name}(\[\d+\])?`", rf"{flag}\1", message)
     if "risk" in parameters:
-        message = re.sub(r"\bRisk(\(theta\))?(?!\()", "--risk", message)
+        message = re.sub(r"\bRisk\b(\(theta\))?(?!\()", "--risk", message)
     for name in parameters:
         flag = flags[name]
         message = re.sub(rf"(?<![\w.({{]){name}=(?=\S)", f"{flag} ", message)

@@ -14,7 +14,8 @@ import tyro
 from ..errors import InvalidArgument, MissingExtra, PGMControlError
 from ..text.terminal import bar_over, wrapped
 from .named_problem import CONTINUOUS_NAMES, TABLE_IDS, is_in_zoo, named_model, require_name, run_folder_of
-from .options import require_options
+from .options import OWN_MODULE, require_options
+from .own_module import import_own
 from .planning.pendulum import PENDULUM
 
 if TYPE_CHECKING:
@@ -48,8 +49,10 @@ def plan(
     num_noise_samples: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
     horizon: Annotated[int | None, tyro.conf.arg(metavar="INT")] = None,
     temperature: Annotated[str | None, tyro.conf.arg(metavar="FLOAT|ess:FLOAT")] = None,
+    terminal: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None,
     option: Annotated[tyro.conf.UseAppendAction[tuple[str, ...]], tyro.conf.arg(metavar="NAME=VALUE")] = (),
     gif: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None,
+    import_: Annotated[str | None, OWN_MODULE] = None,
 ) -> None:
     """Act by planning anew at each step, for whole episodes, and save their returns and the weights of the plans.
 
@@ -74,10 +77,13 @@ def plan(
         horizon: Steps of a plan. Default: all that are left of the episode; 15 for Pendulum-v1.
         temperature: Reward units per nat, positive; or ess:0.3, solved at each step for 30 % effective plans (mppi
             only). Default: as in `compare`.
+        terminal: A run of `pgm-control train` in the same environment, whose critic values the states after a plan.
         option: Any other argument of the planner, such as num_sweeps=3; repeatable. A wrong name lists all of them.
         gif: Write an animation of the first episode, if the environment can render images.
+        import_: A module that registers the environment, installed or in the current folder: mine for mine.py.
     """
     asked = dict(locals())
+    import_own(import_)
     _require(asked)
     from ..runtime.files import alone_in
 
@@ -109,7 +115,7 @@ def _require(asked: Mapping[str, Any]) -> None:
         if temperature.startswith("ess:") and value != "mppi":
             raise InvalidArgument(f"`temperature` must be a number for {value}, but is {temperature}.")
     if value == "receding":
-        for key in ("num_plans", "num_noise_samples", "option"):
+        for key in ("num_plans", "num_noise_samples", "terminal", "option"):
             if asked[key] not in (None, ()):
                 raise InvalidArgument(f"`{key}` is for planners that draw plans, not for receding. Leave it out.")
 
@@ -217,6 +223,9 @@ def _begun(asked: Mapping[str, Any]) -> _Run:
 
     env, kind = asked["env"], asked["planner"]
     settings = settings_of(asked)
+    critic = None if asked["terminal"] is None else _critic(asked["terminal"], env)
+    if critic is not None:
+        settings["terminal_steps"] = critic.total_steps
     folder = PlanFolder(run_folder_of(kind, env, asked["out"]))
     before = folder.facts()
     if before is None:
@@ -228,13 +237,41 @@ def _begun(asked: Mapping[str, Any]) -> _Run:
     rows = [] if before is None else folder.log(facts["seed"])
     least = _EPISODES if before is None else before["num_episodes"]
     count = least if asked["num_episodes"] is None else asked["num_episodes"]
-    facts["num_episodes"] = max(count, len(rows))
+    facts["num_episodes"], facts["import"] = max(count, len(rows)), asked["import_"]
     model = _model(env, settings.get("temperature"))
-    make = planner_maker(kind, model, settings)
+    make = planner_maker(kind, model, settings, critic)
     make(0)  # refuses what does not fit, before anything is written
     facts["command"] = command_of(facts)
     is_live = env not in CONTINUOUS_NAMES and not is_in_zoo(env)
     return _Run(Task(f"{kind} on {env}", environment_of(env, model, is_live), make), folder, facts, rows)
+
+
+def _critic(path: Path, env: str) -> Any:
+    """The learner of a training run, whose files are read without running code.
+
+    Raises:
+        InvalidArgument: if it was trained in another environment, or has no critic.
+        InvalidCheckpoint: if a file of the run cannot be read.
+    """
+    from ..environments.registration import word_of
+    from ..planners.terminal import HasStateValue
+    from .run_folder import RunFolder
+    from .training.learner import learner_in, made
+
+    folder = RunFolder(path)
+    facts = folder.facts()
+    if facts["env"] not in (env, word_of(env)):
+        raise InvalidArgument(
+            f"`terminal` must be a training run in {env}, but {path} is one in {facts['env']}. Plan in that, or train "
+            "another."
+        )
+    found = made(lambda: folder.policy(learner_in(folder.path / "run.json", facts["algorithm"])), env)
+    if not isinstance(found, HasStateValue):
+        raise InvalidArgument(
+            f"`terminal` must be a run of a learner that has a critic, but {facts['algorithm']} has none. Train sac, "
+            "original_sac or soft_q."
+        )
+    return found
 
 
 def _model(env: str, temperature: str | None) -> Any:

@@ -73,9 +73,16 @@ class RunFolder:
         path: the path of the folder.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        """Set the path; nothing is read or written yet."""
+    def __init__(self, path: str | Path, own_module: str | None = None) -> None:
+        """Set the path; nothing is read or written yet.
+
+        Args:
+            path: the path of the folder.
+            own_module: the module that registers the environment, for the commands that go on.
+        """
         self.path = Path(path)
+        module = [] if own_module is None else ["--import", own_module]
+        self._words = shlex.join([str(path), *module])
 
     @property
     def checkpoint(self) -> Path:
@@ -114,7 +121,12 @@ class RunFolder:
     @property
     def go_on(self) -> str:
         """The command that resumes the run."""
-        return f"pgm-control train --resume {shlex.quote(str(self.path))}"
+        return f"pgm-control train --resume {self._words}"
+
+    @property
+    def play(self) -> str:
+        """The command that evaluates the policy."""
+        return f"pgm-control play {self._words}"
 
     def require_new(self) -> None:
         """Check that no run would be overwritten.

@@ -1,22 +1,15 @@
 """The commands `pgm-control train` and `pgm-control play`."""
 
-import difflib
-import inspect
-import json
 import math
-import shlex
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import gymnasium
-
-from ..chance.risk import Risk
 from ..environments.rollout import Rollout
-from ..errors import EnvironmentFailure, InvalidArgument, InvalidCheckpoint, MissingExtra, PGMControlError
-from ..learners import SAC, KeepBest, Learner, MaxEntPolicyGradient, OriginalSAC, SoftQLearning, StopAtReturn
-from ..learners.learning import LearningStatus
+from ..errors import EnvironmentFailure, InvalidArgument, MissingExtra, PGMControlError
+from ..learners import KeepBest, Learner, StopAtReturn
+from ..learners.learning import EvaluationPoint, LearningStatus
 from ..plot.progress import curve
 from ..runtime.files import alone_in
 from ..runtime.progress import Progress
@@ -25,18 +18,10 @@ from .freed_memory import keep_freed_memory
 from .named_problem import run_folder_of
 from .options import require_algorithm
 from .run_folder import RunFolder
-from .tensorboard import TensorBoard
+from .training.learner import ALGORITHMS, learner_in, made
+from .training.settings import command_of, options_of, plan_of
+from .training.tensorboard import TensorBoard
 
-ALGORITHMS: dict[str, type[Learner]] = {
-    "sac": SAC,
-    "original_sac": OriginalSAC,
-    "soft_q": SoftQLearning,
-    "policy_gradient": MaxEntPolicyGradient,
-}
-"""The learners by their names on the command line."""
-
-_STEPS = 20_000
-_ROWS, _MOST_APART = 20, 1000  # the number of rows of the log, and the largest number of steps between rows
 _SHOWN = 10  # evaluations in the printed table
 _ON_THE_BAR = ("return", "evaluation")
 
@@ -117,10 +102,12 @@ def _learned(run: _Run, say: Say, bar_over: Callable[[int, str], AbstractContext
         raise KeyboardInterrupt
     if found.status is LearningStatus.stopped:
         say(f"Stopped after {learner.total_steps} of {plan['total_steps']} steps: the return is reached.\n")
-    say(f"Next, see what the policy earns:\n  pgm-control play {shlex.quote(str(folder.path))}")
+    say(f"Next, see what the policy earns:\n  {folder.play}")
 
 
-def play(path: Path, num_episodes: int, seed: int, stochastic: bool, gif: Path | None, say: Say) -> None:
+def play(
+    path: Path, num_episodes: int, seed: int, stochastic: bool, gif: Path | None, import_: str | None, say: Say
+) -> None:
     """Evaluate the policy of a run.
 
     Args:
@@ -129,18 +116,19 @@ def play(path: Path, num_episodes: int, seed: int, stochastic: bool, gif: Path |
         seed: the seed of environments and policy.
         stochastic: sample the actions, as in training, instead of taking the most probable ones.
         gif: the file for an animation of one episode, or None.
+        import_: the module that registers the environment, which is imported already, or None.
         say: prints a text.
     """
-    folder = RunFolder(path)
+    folder = RunFolder(path, import_)
     facts = folder.facts()
-    policy = _made(lambda: folder.policy(_class_in(folder, facts)), facts["env"])
+    policy = made(lambda: folder.policy(learner_in(folder.path / "run.json", facts["algorithm"])), facts["env"])
     frames = None
     if gif is not None:  # first, because what is missing for it is said at once
         from .film import film, observed_by
 
         env, device = facts["env"], policy.device
         make = observed_by(policy, env)
-        frames = _made(lambda: film(policy, env, seed, not stochastic, gif, device, make), env)
+        frames = made(lambda: film(policy, env, seed, not stochastic, gif, device, make), env)
     how = "actions sampled from the policy" if stochastic else "the most probable actions"
     say(f"{facts['algorithm']} on {facts['env']}, after {policy.total_steps} steps, {how}:\n")
     found = policy.evaluate(num_episodes, seed, deterministic=not stochastic)
@@ -160,29 +148,16 @@ def play(path: Path, num_episodes: int, seed: int, stochastic: bool, gif: Path |
 def _begun(asked: Mapping[str, Any]) -> _Run:
     algorithm, env = asked["algorithm"], asked["env"]
     kind = _class_of(algorithm)
-    options = _options(algorithm, kind, asked)
-    plan = _plan(asked)
+    options = options_of(algorithm, kind, asked)
+    plan = plan_of(asked)
     for name in ("stop_at_return", "keep_best"):
         if plan["evaluate_every"] is None and asked[name] not in (None, False):
             raise InvalidArgument(f"`{name}` needs evaluations, but `evaluate_every` is 0. Leave one of them out.")
-    folder = RunFolder(run_folder_of(algorithm, env, asked["out"]))
+    folder = RunFolder(run_folder_of(algorithm, env, asked["out"]), asked["import_"])
     folder.require_new()
-    learner = _made(lambda: kind(env, **options), env)
+    learner = made(lambda: kind(env, **options), env)
     if asked["tensorboard"]:
         TensorBoard.require()
-    words = ["pgm-control", "train", algorithm, env]
-    for name, value in {**plan, **options, "seed": learner.config["seed"]}.items():
-        if isinstance(value, Risk):
-            words += ["--risk", str(value.theta)]
-        elif value is True and name in asked:
-            words += [_flag(name)]
-        elif name in asked:
-            words += [_flag(name), str(0 if value is None else value)]
-        elif name not in plan:
-            words += ["--option", f"{name}={json.dumps(value) if not isinstance(value, str) else value}"]
-    if asked["stop_at_return"] is not None:
-        words += ["--stop-at-return", str(asked["stop_at_return"])]
-    words += ["--keep-best"] * asked["keep_best"]
     facts = {
         "algorithm": algorithm,
         "env": env,
@@ -191,18 +166,19 @@ def _begun(asked: Mapping[str, Any]) -> _Run:
         "tensorboard": asked["tensorboard"],
         "stop_at_return": asked["stop_at_return"],
         "keep_best": asked["keep_best"],
-        "command": shlex.join(words + ["--tensorboard"] * asked["tensorboard"]),
+        "import": asked["import_"],
+        "command": command_of(asked, plan, {**options, "seed": learner.config["seed"]}),
     }
     return _Run(folder, learner, facts)
 
 
 def _resumed(asked: Mapping[str, Any]) -> _Run:
-    folder = RunFolder(asked["resume"])
+    folder = RunFolder(asked["resume"], asked["import_"])
     facts = folder.facts()
     folder.sweep()
-    kind, device = _class_in(folder, facts), asked["device"]
+    kind, device = learner_in(folder.path / "run.json", facts["algorithm"]), asked["device"]
     there = folder.checkpoint.exists()
-    learner = _made(
+    learner = made(
         lambda: kind.load(folder.checkpoint, device=device) if there else folder.begun(kind, facts, device),
         facts["env"],
     )
@@ -217,87 +193,14 @@ def _resumed(asked: Mapping[str, Any]) -> _Run:
     return _Run(folder, learner, facts)
 
 
-def _plan(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of `learn`."""
-    total_steps = _STEPS if asked["total_steps"] is None else asked["total_steps"]
-    part = max(1, total_steps // _ROWS)
-    usual = {"evaluate_every": part, "num_evaluation_episodes": 10, "checkpoint_every": 10 * min(part, _MOST_APART)}
-    chosen = {name: asked[name] if asked[name] is not None else usual[name] for name in usual}
-    plan = {"total_steps": total_steps, **chosen}
-    for name, value in plan.items():
-        if value < (0 if name == "evaluate_every" else 1):
-            raise InvalidArgument(f"`{name}` must be a whole number, at least 1, but is {value!r}.")
-    return {**plan, "evaluate_every": plan["evaluate_every"] or None, "log_every": min(part, _MOST_APART)}
-
-
-def _options(algorithm: str, kind: type[Learner], asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the given arguments of the learner, from options of their own or from NAME=VALUE.
+def _class_of(algorithm: str) -> type[Learner]:
+    """Return the class of a learner, by its name.
 
     Raises:
-        InvalidArgument: if the learner has no such argument, with the arguments that it has.
+        InvalidArgument: if there is none of this name.
     """
-    parameters = inspect.signature(kind.__init__).parameters
-    known = [name for name in parameters if name not in ("self", "env")]
-    apart = {name: asked[name] for name in ("seed", "temperature", "optimism", "num_envs", "device")}
-    given = {name: _value(value) for name, value in apart.items() if value is not None}
-    if asked["normalise_observations"]:
-        given["normalise_observations"] = True
-    if asked["risk"] is not None:
-        given["optimism"] = Risk(asked["risk"])
-    for each in asked["option"]:
-        name, _, value = each.partition("=")
-        given[name.strip().replace("-", "_")] = _value(value.strip())
-    for name, value in given.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            remedy = f" Did you mean {near[0]}?" if near else ""
-            typed = "--risk" if isinstance(value, Risk) else _flag(name) if name in apart else name
-            raise InvalidArgument(
-                f"{algorithm} has no option {typed}.{remedy} It has: {', '.join(known)}. Give those "
-                "that are not options of the command as --option NAME=VALUE."
-            )
-        if isinstance(parameters[name].default, tuple) and not isinstance(value, list):
-            given[name] = [] if value == "" else [value]
-        elif type(value) is int and (
-            isinstance(parameters[name].default, float) or name in ("temperature", "optimism")
-        ):
-            given[name] = float(value)
-    return given
-
-
-def _value(text: object) -> Any:
-    """Return the value of a text: a number, a list if it has commas, true, false, null, or else the text itself."""
-    for form in (f"{text}", f"[{text}]" if "," in f"{text}" else ""):
-        try:
-            return json.loads(form)
-        except ValueError:
-            continue
-    return text
-
-
-def _class_of(algorithm: str) -> type[Learner]:
     require_algorithm(algorithm)
     return ALGORITHMS[algorithm]
-
-
-def _class_in(folder: RunFolder, facts: Mapping[str, Any]) -> type[Learner]:
-    """Return the class of the learner of a run."""
-    try:
-        return _class_of(facts["algorithm"])
-    except InvalidArgument as problem:
-        raise InvalidCheckpoint(f"{folder.path / 'run.json'} does not fit this version: {problem}") from problem
-
-
-def _made(make: Callable[[], Any], env: str) -> Any:
-    """Return the result of `make`; an error becomes a message of one line."""
-    try:
-        return make()
-    except PGMControlError:
-        raise
-    except (gymnasium.error.Error, ImportError) as problem:
-        raise InvalidArgument(f"Gymnasium cannot make {env!r}: {problem}") from problem
-    except (TypeError, ValueError, RuntimeError) as problem:  # torch raises RuntimeError for a device
-        raise InvalidArgument(f"The options do not fit {env}: {problem}") from problem
 
 
 def _on_the_bar(bar: Progress) -> Progress:
@@ -309,10 +212,14 @@ def _table(learner: Learner) -> str:
     points = learner.evaluations
     apart = math.ceil(len(points) / _SHOWN)
     rows = [
-        (str(each.step), f"{each.mean:.6g}", f"{each.standard_error:.2g}", f"{each.length:.1f}", f"{each.seconds:.1f}")
+        (str(each.step), f"{each.mean:.6g}", _error(each), f"{each.length:.1f}", f"{each.seconds:.1f}")
         for each in points[(len(points) - 1) % apart :: apart]
     ]
     return grid([("step", "return", "± s.e.", "length", "seconds")], rows, left=0)
+
+
+def _error(point: EvaluationPoint) -> str:
+    return f"{point.standard_error:.2g}" if point.standard_error < math.inf else "–"  # of one episode
 
 
 def _files(folder: RunFolder, name: str, learner: Learner) -> str:
@@ -332,7 +239,7 @@ def _beside_training(found: Rollout, folder: RunFolder, stochastic: bool) -> str
     last = folder.last_evaluation()
     if last is None:
         return "The policy was never evaluated in training."
-    said = f"{last.mean:.6g} ± {last.standard_error:.2g} after {last.step} steps"
+    said = f"{last.earned} after {last.step} steps"
     error = math.hypot(found.standard_error, last.standard_error)
     if 0 < error < math.inf:
         apart = (found.mean - last.mean) / error
@@ -340,7 +247,3 @@ def _beside_training(found: Rollout, folder: RunFolder, stochastic: bool) -> str
         said += f"; this is {abs(apart):.1f} standard errors {side}"
     drawn = " There the policy took its most probable actions." if stochastic else ""
     return f"The last evaluation of training: {said}.{drawn}"
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"

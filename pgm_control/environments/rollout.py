@@ -93,8 +93,11 @@ class Rollout:
         return float(self.returns.std(ddof=1)) / math.sqrt(len(self.returns)) if len(self.returns) > 1 else math.inf
 
     def __str__(self) -> str:
-        """The mean return with its standard error, and how the episodes ended."""
+        """The mean return with its standard error, which one episode does not have, and how the episodes ended."""
         cut = len(self.returns) - int(self.terminated.sum())
+        if len(self.returns) == 1:
+            end = ", cut by a time limit" * cut
+            return f"return {self.mean:.6g} (one episode, of {self.lengths[0]} steps{end}; no standard error)"
         return (
             f"return {self.mean:.6g} ± {self.standard_error:.2g} (mean and standard error of {len(self.returns)} "
             f"episodes; {self.lengths.mean():.1f} steps on average, {cut} cut by a time limit)"

@@ -1,6 +1,7 @@
 """Action masks: which discrete actions are allowed now, as part of the observation."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, final
 
 import gymnasium
@@ -11,6 +12,7 @@ from jaxtyping import Bool, Float, Int8
 from torch import Tensor
 
 from ..environments.action_prior import MASK, OBSERVATION, mask_columns
+from ..environments.continuous.times import starts_of_episodes
 from ..environments.copies import WorldSource, copies_of
 from ..environments.spaces import Actions, Observations
 from ..errors import EnvironmentFailure, InvalidArgument
@@ -108,6 +110,25 @@ def masked_source(source: WorldSource, number: int) -> Any:
     return lambda: next(copies)
 
 
+@contextmanager
+def with_masks(source: WorldSource, keeps_to_masks: bool) -> Iterator[Any]:
+    """An environment that observes its masks, from any source but a vector; it is closed, unless it was passed in.
+
+    Args:
+        source: as `Worlds` takes it.
+        keeps_to_masks: whether the learner does; otherwise, or for a vector, it is the source itself.
+    """
+    if not keeps_to_masks or isinstance(source, VectorEnv):
+        yield source
+        return
+    env = masked_source(source, 1)()
+    try:
+        yield env
+    finally:
+        if not isinstance(source, gymnasium.Env) or env.unwrapped is not source.unwrapped:
+            env.close()
+
+
 def features_of(
     observations: Observations,
     columns: slice | None,
@@ -147,7 +168,10 @@ def features_of(
         )
     is_single = observations.is_single(observation)
     features = observations([observation]) if is_single else observations.of_batch(observation)
-    if columns is not None and (_allows_none(features, columns) & ~_starts(episode_start, len(features))).any():
+    if (
+        columns is not None
+        and (_allows_none(features, columns) & ~starts_of_episodes(len(features), episode_start)).any()
+    ):
         raise InvalidArgument("`action_masks` must allow at least one action in each row, but allows none.")
     return features, is_single
 
@@ -164,14 +188,6 @@ def require_allowed(
         raise EnvironmentFailure(
             "The action mask in an observation of the environment must allow at least one action, but allows none."
         )
-
-
-def _starts(episode_start: Any, number: int) -> Bool[np.ndarray, " batch"]:
-    """Where an episode begins."""
-    found = np.asarray(False if episode_start is None else episode_start)
-    if found.dtype.kind not in "biu" or found.size not in (1, number):
-        raise InvalidArgument(f"`episode_start` must be {number} truth values, or None, but is {shown(episode_start)}.")
-    return np.broadcast_to(found.astype(bool).reshape(-1), (number,))
 
 
 def _allows_none(features: Float[Tensor, "batch feature"], columns: slice) -> Bool[np.ndarray, " batch"]:

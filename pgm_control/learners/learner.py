@@ -30,7 +30,7 @@ from ..runtime.moving import device_of
 from ..runtime.progress import Progress, passes, silent
 from ..runtime.randomness import integer_of, seeded
 from . import saved
-from .action_masks import features_of, masked_source
+from .action_masks import features_of, masked_source, with_masks
 from .checks import require_finite, require_finite_actions
 from .learning import EvaluationPoint, Journal, Learning, LearningStatus, described, point_of
 from .normaliser import normaliser_of
@@ -268,10 +268,8 @@ class Learner(ABC):
             env: another environment; default: the one in which the learner learns.
         """
         where, number = self._another() if env is None else env, integer_of(seed)
-        if self.config.get("action_masks", False) and not isinstance(where, VectorEnv):
-            where = self.masked(where)()
-        with seeded(number, self.device):
-            return rollout(where, self, num_episodes, seed=number, deterministic=deterministic)
+        with with_masks(where, self.config.get("action_masks", False)) as masked, seeded(number, self.device):
+            return rollout(masked, self, num_episodes, seed=number, deterministic=deterministic)
 
     @final
     def save(self, path: str | Path) -> None:

@@ -1,5 +1,6 @@
 """The results of learning: how it ended, the log, and the evaluations of the policy."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, final
@@ -40,7 +41,8 @@ class EvaluationPoint:
     Attributes:
         step: the number of steps made in the environment.
         seconds: the time spent learning until then.
-        mean, standard_error: those of the undiscounted returns of whole episodes, in reward units.
+        mean, standard_error: those of the undiscounted returns of whole episodes, in reward units; the error of one
+            episode is infinite.
         length: the mean number of steps of an episode.
     """
 
@@ -49,6 +51,11 @@ class EvaluationPoint:
     mean: float
     standard_error: float
     length: float
+
+    @property
+    def earned(self) -> str:
+        """The mean return, and its standard error if there is one, in words."""
+        return f"{self.mean:.6g}" + (f" ± {self.standard_error:.2g}" if self.standard_error < math.inf else "")
 
 
 def point_of(step: int, seconds: float, found: Rollout) -> EvaluationPoint:
@@ -78,7 +85,7 @@ class Learning:
     def __repr__(self) -> str:
         """The last evaluation, the number of steps, the time and the message."""
         last = self.evaluations[-1] if self.evaluations else None
-        earned = "" if last is None else f"return {last.mean:.6g} ± {last.standard_error:.2g}, "
+        earned = "" if last is None else f"return {last.earned}, "
         return f"Learning({earned}{self.total_steps} steps, {self.seconds:.1f} s. {self.status.message})"
 
 

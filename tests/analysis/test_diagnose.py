@@ -33,6 +33,7 @@ MODEL = TabularModel(random_mdp(seed=0, states=4, actions=2, outcomes=3, horizon
 EXACT = {"MarkovELBO": MarkovELBO()}
 
 
+@pytest.mark.slow
 def test_the_gap_of_a_clamped_guide_at_its_optimum_is_that_of_its_family():
     guide = ClampedGuide(MODEL)
     fit(MODEL, guide, method="exact")
@@ -88,6 +89,7 @@ def test_the_tail_of_weights_of_known_shape():
     assert largest_reliable_shape(10_000) == 0.7
 
 
+@pytest.mark.slow
 def test_the_noise_of_gradients_is_that_of_their_sample():
     model, guide = TabularModel(gamble()), ClampedGuide(TabularModel(gamble()))
     torch.manual_seed(0)

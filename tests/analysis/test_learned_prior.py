@@ -63,6 +63,7 @@ def best_by_descent(model, optimism, times):
     return max(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("optimism", "discount", "per"), thinned(BETAS, (1.0, 0.7), ("nothing", "time")), ids=str)
 def test_it_is_as_good_as_direct_optimisation(optimism, discount, per):
     model = TabularModel(PROBLEM.replace(discount=discount), 0.7)
@@ -194,6 +195,7 @@ LONG = random_mdp(2, states=4, actions=3)
 LONG = LONG.replace(reward=2 * LONG.reward)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimism", [0.0, 1.0, -0.7], ids=str)
 def test_without_a_horizon_it_is_the_limit_of_long_horizons(optimism):
     """Discounted, the same objective and prior; on average, the objective and the rate per step."""
@@ -212,6 +214,7 @@ def test_without_a_horizon_it_is_the_limit_of_long_horizons(optimism):
     assert infer(others, optimism).objective < long
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("horizon", ["discounted", "average"])
 def test_without_a_horizon_it_is_as_good_as_a_search_over_priors(horizon):
     mdp = random_mdp(6, states=4, actions=2).replace(discount=0.9)

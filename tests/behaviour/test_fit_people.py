@@ -42,6 +42,7 @@ def fitted():
     return models, data, fit_people(models, data, PRIOR, num_samples=60, num_warmup=40, num_chains=2, seed=0)
 
 
+@pytest.mark.slow
 def test_the_program_has_the_density_of_its_parts(fitted):
     models, data, fit = fitted
     program = fit.program
@@ -182,6 +183,7 @@ def test_a_reward_weight_and_a_lapse_are_found():
     assert 0.02 < float(fit.mean("lapse").mean()) < 0.2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("demonstrator", ["clamped", "free", "dial", "boltzmann"])
 def test_the_evidence_is_the_mean_likelihood_of_the_prior(demonstrator):
     """Two people, by plain averages: populations and people are drawn from the prior, without any approximation."""

@@ -43,6 +43,7 @@ def test_the_gradient_is_that_of_the_objective_within_five_standard_errors(shown
     assert exact.abs().max() > 20 * error.max()
 
 
+@pytest.mark.slow
 def test_runs_without_entropy_collapse_more_often(shown):
     ends = {}
     for temperature in (0.0, 0.05):

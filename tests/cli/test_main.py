@@ -34,7 +34,7 @@ from pgm_control.cli import compare as _compare_command
 from pgm_control.cli import main as cli
 from pgm_control.cli.named_problem import TABLE_IDS, named_model, sizes
 from pgm_control.cli.options import DEMONSTRATORS, LEARNERS, in_options
-from pgm_control.cli.train import ALGORITHMS
+from pgm_control.cli.training.learner import ALGORITHMS
 from pgm_control.inverse_rl.demonstrators import NAMED
 from pgm_control.models import restaurant
 from pgm_control.problems.named import CONTINUOUS, ENVIRONMENTS
@@ -149,6 +149,7 @@ def test_messages_name_options_as_they_are_typed(message, said):
         (cli.train, ["--option", "hidden=a"], "`hidden[0]` must be 1.", "--option hidden[0] must be 1."),
         (cli.train, ["--optimism", "1"], "`optimism` must be 0 or a Risk.", "--optimism must be 0 or a --risk."),
         (cli.train, [], "`batch_size` must be 1.", "`batch_size` must be 1."),
+        (cli.train, [], "`import_` is for pgm_control/RiskyPath-v0.", "--import is for pgm_control/RiskyPath-v0."),
         (cli.learn_reward, ["--demonstrator", "9"], "`optimism` must be 0.", "--demonstrator must be 0."),
         (cli.learn_reward, ["--risk", "9"], "`optimism` must be 0.", "--risk must be 0."),
     ],
@@ -170,6 +171,7 @@ def test_a_problem_without_a_share_of_the_best_return_says_it_in_options(capsys)
     assert "entropy" not in err
 
 
+@pytest.mark.slow
 def test_the_suggested_commands_never_lead_in_a_circle(capsys):
     """From any problem, at its own temperature or at another, the suggestions end at the explorer."""
 
@@ -472,6 +474,7 @@ def test_zoo_lists_names_summaries_and_sizes(capsys):
     assert max(map(len, out.splitlines())) <= 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "horizon"), [("hurry", 2), ("double_integrator", 4), ("gusty_ledge", 2)])
 def test_continuous_problems_are_compared_exactly(capsys, name, horizon):
     status, out, _ = run(capsys, "compare", name, "--horizon", str(horizon))

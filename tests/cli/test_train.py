@@ -620,7 +620,7 @@ def test_a_run_with_masks_is_played_and_filmed_with_them(capsys, tmp_path):
     assert run(capsys, *args, "--total-steps", "20", "--evaluate-every", "0", "--out", "x")[0] == 0
     status, out, err = run(capsys, "play", "x", "--num-episodes", "1")
     assert (status, err) == (0, "")
-    assert "1 episodes" in out
+    assert "one episode" in out
     policy = RunFolder(tmp_path / "x").policy(SoftQLearning)
     observation, _ = observed_by(policy, "Taxi-v4")().reset(seed=0)
     assert set(observation) == {"action_mask", "observation"}

@@ -58,6 +58,7 @@ def test_events_that_occurred_are_tested(lake, mdp):
     assert check_against_env(mdp, lake, total_steps=10, seed=0).degrees_of_freedom == 0
 
 
+@pytest.mark.slow
 @pytest.mark.statistical
 def test_p_values_are_uniform_for_a_correct_table(lake, mdp):
     """False alarm: 80 p-values, 16 expected in each fifth; fewer than 3 or more than 35 in any of them, 3e-5."""

@@ -47,6 +47,7 @@ def lake():
 # Exact returns
 
 
+@pytest.mark.slow
 @pytest.mark.statistical
 def test_the_mean_is_the_exact_return_of_the_clamped_posterior(lake):
     """False alarm: 6e-7, five standard errors."""
@@ -69,6 +70,7 @@ def test_without_a_time_limit_the_horizon_of_the_policy_truncates(optimism, know
     assert (result.lengths[~result.terminated] == 50).all()
 
 
+@pytest.mark.slow
 @pytest.mark.statistical
 def test_parallel_and_single_copies_agree_in_distribution():
     """False alarm: about 1e-6 each: mean lengths and returns of a random walk on the lake, five standard errors."""
@@ -385,7 +387,10 @@ def test_the_summary():
         str(result)
         == "return 2 ± 1 (mean and standard error of 2 episodes; 5.0 steps on average, 1 cut by a time limit)"
     )
-    assert Rollout(np.array([1.0]), np.array([4]), np.array([True])).standard_error == math.inf
+    for ended, words in ((True, ""), (False, ", cut by a time limit")):
+        single = Rollout(np.array([1.0]), np.array([4]), np.array([ended]))
+        assert single.standard_error == math.inf
+        assert str(single) == f"return 1 (one episode, of 4 steps{words}; no standard error)"
 
 
 class Answers:

@@ -32,6 +32,7 @@ def test_every_guide_is_imported_from_the_package():
     assert not {*GUIDES, "MixtureELBO", "GuideEntry"} - set(pgm_control.__all__)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", CARDS)
 def test_the_code_of_a_card_runs(title, capsys):
     start = next(code for text in CODE.values() for code in text if "TabularModel(" in code)

@@ -88,6 +88,7 @@ def test_an_affine_clamped_guide_reaches_the_optimum():
         assert float(draws.var()) == pytest.approx(variance, rel=0.2)
 
 
+@pytest.mark.slow
 def test_an_affine_free_guide_reaches_the_evidence():
     of = model()
     guide = FreeNeuralGuide(of, hidden=(), seed=0)
@@ -123,6 +124,7 @@ def test_bounded_actions_stay_within_their_bounds(name, prior):
     assert OnePassELBO(500).loss(of, guide) < before
 
 
+@pytest.mark.slow
 def test_the_member_of_an_ensemble_is_its_own_block():
     """With members that push one way or the other, the free weights go to the one with the greater reward."""
     draw = torch.Generator().manual_seed(0)

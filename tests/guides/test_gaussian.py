@@ -168,6 +168,7 @@ def test_an_open_loop_plan_sees_nothing():
     assert torch.equal(one.mean, two.mean)
 
 
+@pytest.mark.slow
 def test_estimates_agree_with_the_exact_objective():
     model = START
     for family in (ClampedGaussianGuide, FreeGaussianGuide, OpenLoopGaussianGuide):

@@ -164,6 +164,7 @@ def learned(mdp, count, scale, steps, seed=0, target_rate=0.2, guesses=256, **se
     return learner, discriminator
 
 
+@pytest.mark.slow
 def test_learned_skills_carry_nearly_the_information_of_exact_ones():
     """Exact skills have .590 nats; after 12,000 steps the learner had .60, with another seed .47, and still rising."""
     mdp, transition = corridor()

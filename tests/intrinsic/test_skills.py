@@ -80,6 +80,7 @@ def test_the_gap_is_in_nats_at_any_temperature():
     assert found.gap > 1e-6
 
 
+@pytest.mark.slow
 def test_the_plain_iteration_in_numpy_ends_no_higher_from_the_same_classifier():
     """From the classifier that was found, twenty plain steps of soft backups and Bayes' rule gain nothing."""
     found = skills(room(), 4, 0.0, scale=5.0, starts=1, seed=14)
@@ -118,6 +119,7 @@ def test_rewards_of_the_model_count():
     assert found.objective == pytest.approx(infer(model, 0.0).objective - 0.01 / 0.05 * math.log(2), abs=0.1)
 
 
+@pytest.mark.slow
 def test_the_best_start_is_returned_and_seeds_repeat():
     found, again = (skills(room(), 4, 0.0, scale=5.0, starts=3, seed=5) for _ in range(2))
     assert found.imagined_information == pytest.approx(float(found.of_starts.max()), abs=1e-12)

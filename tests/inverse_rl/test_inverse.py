@@ -527,6 +527,7 @@ def test_matching_needs_no_times_of_transitions():
         inverse(model, bag)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("criterion", ["likelihood", "matching"])
 def test_behaviour_is_learned_at_the_statistical_rate(criterion):
     """The mean KL from the true policy over 12 seeds is about 64 times larger for 40 demonstrations than for 2560.

@@ -230,6 +230,29 @@ def test_taxi_learns_saves_and_evaluates_with_its_masks(tmp_path):
     assert equal(whole(learner, tmp_path / "a")[0], whole(again, tmp_path / "b")[0])
 
 
+class Closes(Rooms):
+    """It counts how many of its kind are closed."""
+
+    closed = 0
+
+    def close(self):
+        Closes.closed += 1
+
+
+def test_an_evaluation_closes_what_it_makes_and_nothing_else():
+    gymnasium.register("tests/Closes-v0", Closes, max_episode_steps=5)
+    try:
+        learner = MaxEntPolicyGradient("tests/Closes-v0", action_masks=True, hidden=(4,), seed=0, num_envs=2)
+        Closes.closed = 0
+        learner.evaluate(3, seed=0)
+        assert Closes.closed == 4  # three copies, and what they are copies of
+        given = gymnasium.wrappers.TimeLimit(Closes(), 5)
+        learner.evaluate(1, seed=0, env=given)
+        assert Closes.closed == 4
+    finally:
+        del gymnasium.registry["tests/Closes-v0"]
+
+
 # What is refused
 
 

@@ -226,6 +226,7 @@ def test_an_end_that_is_also_a_state_is_refused():
     assert rows(found)[2, 0] == {(2, 0.0): 1.0}, "state 2 was never entered"
 
 
+@pytest.mark.slow
 def test_draws_have_the_moments_of_the_dirichlet_posterior():
     """z-tests at 5 standard errors of the mean and the variance of each probability; the seed is fixed."""
     given = dict(SIZES, pseudocount=[0.3, 0.5, 2.0], unseen_reward=0.0)

@@ -110,6 +110,7 @@ def test_imagined_and_true_returns_of_linear_gaussian_guides():
         within(found.policy_entropy, entropy)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [ClampedGuide, FreeGuide])
 def test_a_table_seen_as_a_program_scores_as_the_table(build):
     guide = build(MODEL)
@@ -154,6 +155,7 @@ def test_conditional_smc_keeps_its_reference():
         torch.testing.assert_close(run.trajectories[name][0], value[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [AutoNormal, AutoDiagonalNormal, AutoMultivariateNormal])
 def test_autoguides_are_scored_by_their_joint_density(build):
     """The log-weights of ten draws, recomputed by Pyro's own ELBO from the same draws."""

@@ -80,6 +80,7 @@ def test_vectorised_particles_agree_with_the_exact_elbo():
     assert abs(float(weights.mean()) - guide.objective) < 5 * error + 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.statistical
 def test_infer_discrete_draws_from_the_posterior():
     """The frequency of each first action is within five standard errors."""

@@ -19,6 +19,7 @@ from ...problems.gymnasium_envs import made
 
 KINDS: Mapping[str, type] = {"mppi": MPPI, "cem": CEM, "smc": SMCPlanner, "receding": RecedingHorizon}
 """The planners by their names on the command line."""
+_APART = ("risk", "optimism", "terminal", "terminal_steps")  # not arguments of a planner by these names
 
 
 def optimism_in(settings: Mapping[str, Any]) -> float | Risk:
@@ -41,13 +42,14 @@ def solved(model: Any, optimism: float | Risk) -> Any:
     return infer(model, optimism)
 
 
-def planner_maker(kind: str, model: Any, settings: Mapping[str, Any]) -> Callable[[int], Predictor]:
+def planner_maker(kind: str, model: Any, settings: Mapping[str, Any], critic: Any = None) -> Callable[[int], Predictor]:
     """A function that makes the planner with a seed.
 
     Args:
         kind: a name of `KINDS`.
         model: the model to plan with.
-        settings: the arguments of the planner.
+        settings: the arguments of the planner, and those that name its critic.
+        critic: the terminal value; None for the planner's own.
 
     Raises:
         InvalidArgument: if the planner is not for this model.
@@ -59,10 +61,12 @@ def planner_maker(kind: str, model: Any, settings: Mapping[str, Any]) -> Callabl
         return lambda seed: RecedingHorizon(
             model, lambda left, before: solved(left, optimism), horizon=horizon, seed=seed
         )
-    given = {name: value for name, value in settings.items() if name not in ("risk", "optimism")}
+    given = {name: value for name, value in settings.items() if name not in _APART}
     if isinstance(asked := given.get("temperature"), str):
         given["temperature"] = ESS(float(asked.removeprefix("ess:"))) if asked.startswith("ess:") else float(asked)
-    if kind == "smc" and optimism != 1.0:
+    if critic is not None:
+        given["terminal_value"] = critic
+    elif kind == "smc" and optimism != 1.0:
         require_solved(model, kind)
         given["terminal_value"] = solved(model, optimism)
     planner = KINDS[kind]

@@ -12,7 +12,7 @@ from ...errors import InvalidArgument
 from .pendulum import PENDULUM
 from .problem import KINDS, value_in
 
-_OWN = ("optimism", "risk", "num_plans", "num_noise_samples", "horizon", "temperature")
+_OWN = ("optimism", "risk", "num_plans", "num_noise_samples", "horizon", "temperature", "terminal")
 _GIVEN = (*_OWN, "model", "seed", "terminal_value", "action_value", "guide")  # not for --option
 
 
@@ -20,6 +20,8 @@ def settings_of(asked: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of the planner, as JSON can represent them; those that are not given are left out."""
     kind, env = asked["planner"], asked["env"]
     given = {name: asked[name] for name in _OWN if asked[name] is not None}
+    if "terminal" in given:
+        given["terminal"] = str(given["terminal"])
     if (text := given.get("temperature")) is not None:  # as numbers, so that 0.50 is 0.5
         size = "ess:" if text.startswith("ess:") else ""
         given["temperature"] = f"{size}{float(text.removeprefix('ess:'))!r}"
@@ -84,6 +86,8 @@ def command_of(facts: Mapping[str, Any]) -> str:
     for name, value in {**facts["settings"], "seed": facts["seed"], "num_episodes": facts["num_episodes"]}.items():
         if name in (*_OWN, "seed", "num_episodes"):
             words += [f"--{name.replace('_', '-')}", str(value)]
-        else:
+        elif name != "terminal_steps":
             words += ["--option", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    if facts["import"] is not None:
+        words += ["--import", facts["import"]]
     return shlex.join(words)

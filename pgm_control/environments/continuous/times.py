@@ -1,9 +1,9 @@
-"""The time steps of episodes that go on side by side, as `predict` of a policy that counts steps is given them."""
+"""Where episodes that go on side by side begin, and their time steps, as `predict` of a policy is given them."""
 
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from ...errors import InvalidArgument
 from ...runtime.arguments import shown
@@ -29,14 +29,7 @@ def times_of_episodes(count: int, state: Any, episode_start: Any, horizon: int) 
                 f"`state` must be None, or what the last call of `predict` returned for {count} environments, but is "
                 f"{shown(state)}."
             )
-    if episode_start is not None:
-        starts = _numbers(episode_start)
-        if starts.shape != (count,) or starts.dtype.kind not in "biuf":
-            raise InvalidArgument(
-                f"`episode_start` must have one truth value for each of {count} environments, but is "
-                f"{shown(episode_start)}."
-            )
-        time = np.where(starts.astype(bool), 0, time)
+    time = np.where(starts_of_episodes(count, episode_start), 0, time)
     if (time >= horizon).any():
         raise InvalidArgument(
             f"`state` must be a time step before this policy's horizon, {horizon}, but is {time.max()}: the "
@@ -44,6 +37,24 @@ def times_of_episodes(count: int, state: Any, episode_start: Any, horizon: int) 
             "rollout(…, max_episode_steps=…)."
         )
     return time
+
+
+def starts_of_episodes(count: int, episode_start: Any) -> Bool[np.ndarray, " batch"]:
+    """Where an episode begins, by environment; nowhere, if `episode_start` is None.
+
+    Args:
+        count: the number of environments.
+        episode_start: a truth value for each, or the numbers 0 and 1, or None; a single one need not be in an array.
+
+    Raises:
+        InvalidArgument: if it is anything else.
+    """
+    if episode_start is None:
+        return np.zeros(count, bool)
+    found = _numbers(episode_start)
+    if found.ndim > 1 or found.size != count or found.dtype.kind not in "biuf":
+        raise InvalidArgument(f"`episode_start` must be {count} truth values, or None, but is {shown(episode_start)}.")
+    return found.astype(bool).reshape(count)
 
 
 def _numbers(value: Any) -> np.ndarray:

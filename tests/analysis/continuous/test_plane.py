@@ -78,6 +78,7 @@ def test_the_numbers_are_those_of_the_closed_forms():
         assert one.deviation is None
 
 
+@pytest.mark.slow
 def test_the_optimum_acts_in_a_live_environment():
     plane = planar()
     for beta in (1.0, 0.0):

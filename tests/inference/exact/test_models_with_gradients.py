@@ -181,6 +181,7 @@ def test_the_program_of_a_problem_with_impossible_outcomes_has_finite_gradients(
     assert torch.equal(soft_values(model, 1.0).objective, infer(model, 1.0).objective)
 
 
+@pytest.mark.slow
 @pytest.mark.statistical
 def test_sampled_gradients_agree_within_five_standard_errors():
     mdp, tables = leaves(7)

@@ -48,6 +48,7 @@ def test_the_values_of_the_posterior_make_every_weight_equal():
     torch.testing.assert_close(found.effective_sample_size, torch.full((6,), 50.0, dtype=torch.float64))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lookahead", [None, nothing, lambda t, state: -0.3 * state[:, 0] ** 2 + math.sin(t)])
 def test_the_evidence_does_not_depend_on_the_lookahead(lookahead):
     """The mean of exp(log Ẑ) over many small runs of the prior is p(O); a wrong twist would change it."""
@@ -57,6 +58,7 @@ def test_the_evidence_does_not_depend_on_the_lookahead(lookahead):
     assert abs(float(ratio.mean()) - 1.0) <= 4.0 * float(ratio.std()) / n**0.5
 
 
+@pytest.mark.slow
 def test_the_stated_error_is_the_spread_of_runs():
     guide = ClampedGaussianGuide(EXACT)
     runs = [smc(EXACT, guide, 300, seed=seed) for seed in range(40)]

@@ -217,6 +217,7 @@ def test_mean_field_losses_are_fitted_too():
     assert estimate_of(found)[0] == pytest.approx(LOG_Z, abs=0.1)
 
 
+@pytest.mark.slow
 def test_wake_sleep_fits_a_tabular_guide():
     guide = FreeGuide(MODEL)
     before = evaluate(MODEL, guide).elbo
@@ -288,6 +289,7 @@ def test_autoguides_are_fitted_without_a_call_before(kind):
     pyro.clear_param_store()  # `median` ran the guide
 
 
+@pytest.mark.slow
 def test_a_gaussian_autoguide_finds_the_evidence_of_a_linear_gaussian_program():
     """Not with AutoNormal, whose independent sites lose more than a nat."""
     decaying = {"optimizer": torch.optim.Adam, "optim_args": {"lr": 0.05}, "gamma": 0.99}

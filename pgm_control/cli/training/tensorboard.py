@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
-from ..errors import MissingExtra
-from ..learners.learning import EvaluationPoint
+from ...errors import MissingExtra
+from ...learners.learning import EvaluationPoint
 
 
 @final
