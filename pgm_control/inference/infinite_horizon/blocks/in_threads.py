@@ -7,7 +7,7 @@ from typing import final
 from ....runtime.interrupt import deferred_interrupt
 from ....runtime.progress import Progress, silent
 from .job import BlockJob
-from .links import LinkBroken, Threads
+from .links import Link, LinkBroken, Threads
 from .solving import BlockFacts, HeldBlock, solved_block
 
 
@@ -57,7 +57,10 @@ class _Worker(threading.Thread):
     def solve(self, progress: Progress, wants_to_end: Callable[[], bool]) -> None:
         """Solve the block, and keep its failure."""
         try:
-            self.found = solved_block(self._job, self._meeting.link(self._rank), progress, wants_to_end)
+            self.found = solved_block(self._job, self._rank, self._connected, progress, wants_to_end)
         except Exception as failure:
             self.failure = failure
             self._meeting.leave()
+
+    def _connected(self) -> Link:
+        return self._meeting.link(self._rank)

@@ -225,8 +225,9 @@ def _tried(
             if time.monotonic() > looked + _LOOK:
                 looked = time.monotonic()
                 gone = set(workers) - set(cluster.workers())
-                if gone:
-                    raise WorkersLost(f"worker {sorted(gone)[0].name} is gone.")
+                silent = set(workers) & set(cluster.silent(max(timeout, _HEARTBEATS)))
+                if gone | silent:
+                    raise WorkersLost(f"worker {min(gone | silent).name} is gone, or does not answer.")
             if interrupted() and not asked:
                 asked = True
                 cluster.submit(workers[0], on_worker.end, run).result(timeout=patience)

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,11 @@ def work(job: BlockJob, rank: int, meeting: Meeting, run: str, timeout: float, t
                 ended.set()
         return ended.is_set()
 
+    def connect() -> GlooLink:
+        size, store = len(job.cut.bounds) - 1, _store(meeting, timeout)
+        _wait_for_all(store, rank, size, wants_to_end)
+        return GlooLink(rank, size, store, _host(), timeout)
+
     def progress(step: int, metrics: Mapping[str, float]) -> None:
         nonlocal shown
         if rank == 0 and time.monotonic() > shown + _APART:
@@ -65,8 +70,7 @@ def work(job: BlockJob, rank: int, meeting: Meeting, run: str, timeout: float, t
             worker.log_event(topic, {"step": step, "metrics": {name: float(each) for name, each in metrics.items()}})
 
     try:
-        link = GlooLink(rank, len(job.cut.bounds) - 1, _store(meeting, timeout), _host(), timeout)
-        held, facts = solved_block(job, link, progress, wants_to_end)
+        held, facts = solved_block(job, rank, connect, progress, wants_to_end)
         _HELD[run, rank] = held
         return facts
     finally:
@@ -114,6 +118,18 @@ def _store(meeting: Meeting, timeout: float) -> Any:
         return TCPStore(*meeting, None, is_master=False, timeout=timedelta(seconds=timeout))
     except (RuntimeError, DistError) as problem:
         raise LinkBroken(f"nobody meets at {meeting[0]}:{meeting[1]}: {problem}") from problem
+
+
+def _wait_for_all(store: Any, rank: int, size: int, wants_to_end: Callable[[], bool]) -> None:
+    """Wait until all have made their tables, however long that takes; the driver watches whether they are alive."""
+    try:
+        store.set(f"made {rank}", "")
+        while not store.check([f"made {each}" for each in range(size)]):
+            if wants_to_end():
+                raise LinkBroken("the run has ended before all had made their tables")
+            time.sleep(_APART / 2)
+    except DistError as problem:
+        raise LinkBroken(f"the process of the meeting point is gone: {problem}") from problem
 
 
 def _host() -> str:

@@ -119,13 +119,14 @@ class HeldBlock:
 
 
 def solved_block(
-    job: BlockJob, link: Link, progress: Progress, wants_to_end: Callable[[], bool]
+    job: BlockJob, rank: int, connect: Callable[[], Link], progress: Progress, wants_to_end: Callable[[], bool]
 ) -> tuple[HeldBlock, BlockFacts]:
     """Solve one block together with the others.
 
     Args:
         job: the problem, the same in all processes.
-        link: the link with the others; its rank is the number of the block.
+        rank: the number of the block.
+        connect: makes the link with the others, once the tables are made; that may take longer than a silence.
         progress: called after every sweep.
         wants_to_end: asked after every sweep; if any process says yes, all end.
 
@@ -133,9 +134,8 @@ def solved_block(
         LinkBroken: if another process does not answer any more.
         InvalidArgument, InvalidProblem, InvalidCheckpoint: if the user's functions give something invalid here.
     """
-    rank = link.rank
     made = block_tables(job.block, job.cut, rank, job.num_actions, job.num_outcomes, job.dtype)
-    others = Neighbours(link, job.cut, made.ghosts, wants_to_end)
+    others = Neighbours(connect(), job.cut, made.ghosts, wants_to_end)
     tables = _with_rewards(made, others)
     prior = job.prior(rank, tables)
     problem, policy = BlockProblem(tables, prior, job.temperature, job.optimism, job.discount, others), None

@@ -124,7 +124,7 @@ def test_without_a_folder_it_begins_again(client, whole):
 @pytest.mark.slow
 def test_a_silent_worker_is_started_again(client, whole, tmp_path):
     stop, done = at_some_step(lambda: os.kill(processes(client)[1], signal.SIGSTOP), 50)
-    with solved(TABLES, *LONG, stopping="sup_norm", client=client, folder=tmp_path, save_every=50, timeout=3.0,
+    with solved(TABLES, *LONG, stopping="sup_norm", client=client, folder=tmp_path, save_every=50, timeout=10.0,
         progress=stop,
     ) as found:  # fmt: skip
         assert done
