@@ -2,11 +2,9 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from datetime import timedelta
-from typing import Any, Protocol, final, runtime_checkable
+from typing import Protocol, final, runtime_checkable
 
 import torch
-import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor
 
@@ -39,70 +37,15 @@ class Link(Protocol):
         """Replace each number by the sum over all processes."""
         ...
 
-    def swap(self, out: Sequence[Tensor], into: Sequence[Tensor]) -> None:
+    def swap(
+        self, out: Sequence[Tensor], into: Sequence[Tensor], numbers: Float[Tensor, " some"] | None = None
+    ) -> None:
         """Send `out[j]` to process j and receive `into[j]` from it; empty ones and those of this process are left out.
 
-        All are contiguous, and `into[j]` has the shape and the dtype of what j sends.
+        All are contiguous, and `into[j]` has the shape and the dtype of what j sends. With `numbers` each of these is
+        replaced by the largest of all processes, in the same exchange.
         """
         ...
-
-
-@final
-class GlooLink:
-    """A link over the network, by the library gloo that torch brings. Nothing global to the process is set."""
-
-    def __init__(self, rank: int, size: int, store: Any, host: str, timeout: float) -> None:
-        """Connect with the others.
-
-        Args:
-            rank, size: the number of this process, and of all.
-            store: the `torch.distributed.TCPStore` at which all meet.
-            host: the address of this machine at which the others reach it.
-            timeout: after which a silent process counts as lost, in seconds.
-
-        Raises:
-            LinkBroken: if the others do not come.
-        """
-        self.rank, self.size, self._timeout = rank, size, timedelta(seconds=timeout)
-        gloo: Any = dist.ProcessGroupGloo
-        options = gloo._Options()
-        options._timeout = self._timeout
-        options._devices = [gloo.create_device(hostname=host)]
-        self._group = self._tried(lambda: gloo(store, rank, size, options))
-
-    def largest(self, numbers: Float[Tensor, " some"]) -> None:
-        """Replace each number by the largest of all processes."""
-        self._reduce(numbers, dist.ReduceOp.MAX)
-
-    def total(self, numbers: Float[Tensor, " some"]) -> None:
-        """Replace each number by the sum over all processes."""
-        self._reduce(numbers, dist.ReduceOp.SUM)
-
-    def swap(self, out: Sequence[Tensor], into: Sequence[Tensor]) -> None:
-        """Send to all, and receive from all."""
-
-        def begun() -> list[Any]:
-            found = []
-            for j in range(self.size):
-                if j != self.rank:
-                    found += [self._group.send([out[j]], j, 0)] if out[j].numel() else []
-                    found += [self._group.recv([into[j]], j, 0)] if into[j].numel() else []
-            return found
-
-        for each in self._tried(begun):
-            self._tried(each.wait)
-
-    def _reduce(self, numbers: Tensor, operation: Any) -> None:
-        options = dist.AllreduceOptions()
-        options.reduceOp = operation
-        self._tried(lambda: self._group.allreduce([numbers], options).wait())
-
-    def _tried(self, call: Callable[[], Any]) -> Any:
-        try:
-            return call()
-        except RuntimeError as problem:
-            said = " ".join(str(problem).split())
-            raise LinkBroken(f"process {self.rank} of {self.size} has lost another one: {said}") from problem
 
 
 @final
@@ -141,13 +84,19 @@ class ThreadLink:
         """Replace each number by the sum over all threads."""
         self._reduce(numbers, lambda rows: torch.stack(rows).sum(0))
 
-    def swap(self, out: Sequence[Tensor], into: Sequence[Tensor]) -> None:
+    def swap(
+        self, out: Sequence[Tensor], into: Sequence[Tensor], numbers: Float[Tensor, " some"] | None = None
+    ) -> None:
         """Copy from the others what they send."""
-        self._meeting.boxes[self.rank] = out
+        meeting = self._meeting
+        meeting.boxes[self.rank] = out
+        meeting.rows[self.rank] = torch.empty(0) if numbers is None else numbers.clone()
         self._wait()
         for j, each in enumerate(into):
             if j != self.rank and each.numel():
-                each.copy_(self._meeting.boxes[j][self.rank])
+                each.copy_(meeting.boxes[j][self.rank])
+        if numbers is not None:
+            torch.amax(torch.stack(meeting.rows), 0, out=numbers)
         self._wait()
 
     def _reduce(self, numbers: Tensor, reduced: Callable[[list[Tensor]], Tensor]) -> None:

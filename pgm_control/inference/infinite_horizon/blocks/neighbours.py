@@ -18,9 +18,10 @@ from .links import Link
 class Neighbours:
     """The share of a process that holds one block.
 
-    A sweep ends with two steps. Each block sends to every other the values that it asked for at the start, 8 bytes
-    each. Then one reduction gives to all the least and the largest change, whether all values are finite, the largest
-    |v|, and whether one wants to end: each process comes to the same certificate and decides alike.
+    A sweep ends with one exchange. Each block sends to every other the values that it asked for at the start, 8 bytes
+    each, and five numbers, of which each takes the largest: minus the least change, the largest change, whether a value
+    is not finite, the largest |v|, and whether one wants to end. Each process comes to the same certificate and decides
+    alike.
 
     Attributes:
         num_sent: the number of bytes that this block sends in a sweep.
@@ -83,11 +84,11 @@ class Neighbours:
 
     def finish(self, out: Float[Tensor, " state"], change: Change) -> Change:
         """Exchange values, and return the change over all blocks."""
-        self.exchange(out)
         self._last, size = out, float(out[: self._own].abs().max())
-        wants = self._wants_to_end()
-        mine = (-change.least, change.largest, not change.whole, size if size < math.inf else math.inf, wants)
-        least, largest, broken, self._size, ended = self.largest(*(float(each) for each in mine))
+        mine = (-change.least, change.largest, not change.whole, size if size < math.inf else math.inf)
+        numbers = torch.tensor([*(float(each) for each in mine), float(self._wants_to_end())], dtype=torch.float64)
+        self.exchange(out, numbers)
+        least, largest, broken, self._size, ended = numbers.tolist()
         self.ended = ended > 0
         return Change(-least, largest, broken == 0)
 
@@ -98,12 +99,15 @@ class Neighbours:
             return found
         return self._size
 
-    def exchange(self, v: Float[Tensor, " state"]) -> None:
-        """Send the values of own states to those that need them, and receive those of the ghosts."""
+    def exchange(self, v: Float[Tensor, " state"], numbers: Float[Tensor, " some"] | None = None) -> None:
+        """Send the values of own states to those that need them, and receive those of the ghosts.
+
+        Numbers are replaced by their largest over all blocks.
+        """
         for values, wanted in zip(self._out, self._wanted, strict=True):
             torch.index_select(v, 0, wanted, out=values)
         ahead = v[self._own :]
-        self._link.swap(self._out, [ahead[room] for room in self._rooms])
+        self._link.swap(self._out, [ahead[room] for room in self._rooms], numbers)
 
     def _agreed(self, reduce: Callable[[Tensor], None], numbers: tuple[float, ...]) -> list[float]:
         found = torch.tensor(numbers, dtype=torch.float64)

@@ -1,4 +1,4 @@
-"""Blocks on the workers of a Dask cluster: Dask places and watches one long task a block; values travel by gloo.
+"""Blocks on the workers of a Dask cluster: Dask places and watches one long task a block; values travel directly.
 
 Dask never starts such a task again by itself: it would come to a meeting that is over. Where a worker is lost, the
 others notice that their link is broken, all tasks end, and the driver starts all of them again at a new meeting.

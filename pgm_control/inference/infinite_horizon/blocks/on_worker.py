@@ -1,5 +1,6 @@
 """What runs on a worker of a cluster: the meeting point, the task of a block, and reading its result."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +14,8 @@ from torch.distributed import DistError, TCPStore  # pyright: ignore[reportPriva
 
 from .held import What, read_block, save_block
 from .job import BlockJob
-from .links import GlooLink, LinkBroken
+from .links import LinkBroken
+from .sockets import Listener, SocketLink
 from .solving import BlockFacts, HeldBlock, solved_block
 
 Meeting = tuple[str, int]  # the address and the port of the store
@@ -46,6 +48,7 @@ def work(job: BlockJob, rank: int, meeting: Meeting, run: str, timeout: float, t
     ended = _ENDS.setdefault(run, threading.Event())
     with _LOCK:
         _BUSY[run] = _BUSY.get(run, 0) + 1
+    links: list[SocketLink] = []
     secede()  # the worker can answer others meanwhile
     looked = shown = time.monotonic()
 
@@ -58,10 +61,14 @@ def work(job: BlockJob, rank: int, meeting: Meeting, run: str, timeout: float, t
                 ended.set()
         return ended.is_set()
 
-    def connect() -> GlooLink:
-        size, store = len(job.cut.bounds) - 1, _store(meeting, timeout)
-        _wait_for_all(store, rank, size, wants_to_end)
-        return GlooLink(rank, size, store, _host(), timeout)
+    def connect() -> SocketLink:
+        listener = Listener(_host())
+        try:
+            addresses = _all_addresses(meeting, rank, len(job.cut.bounds) - 1, listener, timeout, wants_to_end)
+            links.append(SocketLink(rank, run, listener, addresses, timeout))
+        finally:
+            listener.close()
+        return links[0]
 
     def progress(step: int, metrics: Mapping[str, float]) -> None:
         nonlocal shown
@@ -74,6 +81,8 @@ def work(job: BlockJob, rank: int, meeting: Meeting, run: str, timeout: float, t
         _HELD[run, rank] = held
         return facts
     finally:
+        for link in links:
+            link.close()
         with _LOCK:
             _BUSY[run] -= 1
 
@@ -120,14 +129,18 @@ def _store(meeting: Meeting, timeout: float) -> Any:
         raise LinkBroken(f"nobody meets at {meeting[0]}:{meeting[1]}: {problem}") from problem
 
 
-def _wait_for_all(store: Any, rank: int, size: int, wants_to_end: Callable[[], bool]) -> None:
-    """Wait until all have made their tables, however long that takes; the driver watches whether they are alive."""
+def _all_addresses(
+    meeting: Meeting, rank: int, size: int, listener: Listener, timeout: float, wants_to_end: Callable[[], bool]
+) -> list[tuple[str, int]]:
+    """Where all listen, once all have made their tables, however long that takes; the driver watches who is alive."""
+    store, names = _store(meeting, timeout), [f"address {each}" for each in range(size)]
     try:
-        store.set(f"made {rank}", "")
-        while not store.check([f"made {each}" for each in range(size)]):
+        store.set(names[rank], json.dumps([_host(), listener.port]))
+        while not store.check(names):
             if wants_to_end():
                 raise LinkBroken("the run has ended before all had made their tables")
             time.sleep(_APART / 2)
+        return [(str(host), int(port)) for host, port in (json.loads(store.get(name)) for name in names)]
     except DistError as problem:
         raise LinkBroken(f"the process of the meeting point is gone: {problem}") from problem
 
