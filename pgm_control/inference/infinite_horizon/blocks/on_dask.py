@@ -97,13 +97,17 @@ class Cluster:
         """
         import distributed
 
-        lost = TimeoutError, distributed.TimeoutError, distributed.KilledWorker, distributed.CancelledError
-        future = self.submit(worker, work, *given)
+        future, end = self.submit(worker, work, *given), time.monotonic() + timeout
         try:
-            return future.result(timeout=timeout)
-        except lost as problem:
-            future.cancel()
-            raise WorkersLost(f"Worker {worker.name} at {worker.address} does not answer, or is gone.") from problem
+            while True:
+                with suppress(TimeoutError, distributed.TimeoutError):
+                    return future.result(timeout=_LOOK)
+                if time.monotonic() > end or worker not in self.workers():
+                    break
+        except (distributed.KilledWorker, distributed.CancelledError):
+            pass
+        future.cancel()
+        raise WorkersLost(f"Worker {worker.name} at {worker.address} does not answer, or is gone.")
 
 
 @final
@@ -144,7 +148,7 @@ class HeldOnDask:
             raise self._lost(rank, worker)
         try:
             return self._cluster.call(worker, self._timeout, work, self._run, rank, *given)
-        except on_worker.NotHere as problem:
+        except (WorkersLost, on_worker.NotHere) as problem:
             raise self._lost(rank, worker) from problem
 
     def _lost(self, rank: int, worker: Worker) -> WorkersLost:
