@@ -1,5 +1,6 @@
 """Blocks over processes: the numbers of one machine bit for bit, also when processes are killed or silent."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -203,7 +204,9 @@ def test_processes_that_were_started_by_hand(tmp_path):
     """The how-to page: a scheduler and two workers from shells."""
     dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", "0", "--dashboard-address", ":0"]
     file = tmp_path / "scheduler.json"
-    started = [subprocess.Popen([*dask, "--scheduler-file", str(file)], stderr=subprocess.DEVNULL)]
+    here = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}  # where `block` is imported from
+    start = functools.partial(subprocess.Popen, stderr=subprocess.DEVNULL, env=here)
+    started = [start([*dask, "--scheduler-file", str(file)])]
     try:
         work = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(file), "--nthreads", "1"]
         for name in ("left", "right"):
