@@ -4,6 +4,8 @@ Dask never starts such a task again by itself: it would come to a meeting that i
 others notice that their link is broken, all tasks end, and the driver starts all of them again at a new meeting.
 """
 
+import importlib
+import pickle
 import queue
 import time
 import uuid
@@ -97,17 +99,20 @@ class Cluster:
         """
         import distributed
 
-        future, end = self.submit(worker, work, *given), time.monotonic() + timeout
+        future, begun = self.submit(worker, work, *given), time.monotonic()
+        looked = begun
+        while not future.done():
+            time.sleep(_PAUSE)
+            now = time.monotonic()
+            if now > looked + _LOOK:
+                looked = now
+                if now > begun + timeout or worker not in self.workers():
+                    future.cancel()
+                    raise WorkersLost(f"Worker {worker.name} at {worker.address} does not answer, or is gone.")
         try:
-            while True:
-                with suppress(TimeoutError, distributed.TimeoutError):
-                    return future.result(timeout=_LOOK)
-                if time.monotonic() > end or worker not in self.workers():
-                    break
-        except (distributed.KilledWorker, distributed.CancelledError):
-            pass
-        future.cancel()
-        raise WorkersLost(f"Worker {worker.name} at {worker.address} does not answer, or is gone.")
+            return future.result()
+        except (distributed.KilledWorker, distributed.CancelledError) as problem:
+            raise WorkersLost(f"Worker {worker.name} at {worker.address} is gone.") from problem
 
 
 @final
@@ -209,12 +214,14 @@ def _tried(
     interrupted: Callable[[], bool],
 ) -> list[BlockFacts]:
     """One run of all tasks, to their end or to the first loss."""
+    for worker in workers:  # in a thread of the worker: what unpickles a task would stop its heartbeats meanwhile
+        cluster.call(worker, patience, importlib.import_module, on_worker.__name__)
     meeting = cluster.call(workers[0], patience, on_worker.meet, run, len(workers))
-    topic = f"pgm_control-{run}"
+    topic, sent = f"pgm_control-{run}", _pickled(job)
     events: queue.SimpleQueue[Any] = queue.SimpleQueue()  # filled by a thread of the client
     cluster.client.subscribe_topic(topic, events.put)
     futures = [
-        cluster.submit(worker, on_worker.work, job, rank, meeting, run, timeout, topic)
+        cluster.submit(worker, on_worker.work, sent, rank, meeting, run, timeout, topic)
         for rank, worker in enumerate(workers)
     ]
     asked, looked = False, time.monotonic()
@@ -229,9 +236,11 @@ def _tried(
             if time.monotonic() > looked + _LOOK:
                 looked = time.monotonic()
                 gone = set(workers) - set(cluster.workers())
+                if gone:
+                    raise WorkersLost(f"worker {min(gone).name} is gone.")
                 silent = set(workers) & set(cluster.silent(max(timeout, _HEARTBEATS)))
-                if gone | silent:
-                    raise WorkersLost(f"worker {min(gone | silent).name} is gone, or does not answer.")
+                if silent:
+                    raise WorkersLost(f"worker {min(silent).name} has not answered for {timeout:g} s.")
             if interrupted() and not asked:
                 asked = True
                 cluster.submit(workers[0], on_worker.end, run).result(timeout=patience)
@@ -242,6 +251,19 @@ def _tried(
     finally:
         with suppress(Exception):
             cluster.client.unsubscribe_topic(topic)
+
+
+def _pickled(job: BlockJob) -> bytes:
+    """The job as bytes, with the functions of the script themselves; the scheduler need not import what they use."""
+    import cloudpickle  # dask brings it
+
+    try:
+        return cloudpickle.dumps(job)
+    except (pickle.PicklingError, TypeError, AttributeError) as problem:
+        raise InvalidArgument(
+            f"`block` and the other functions must be such as can be sent to the workers, but: {problem}. Let them open "
+            "files and make generators themselves."
+        ) from problem
 
 
 def _reason(futures: list[Any]) -> Exception:

@@ -1,6 +1,7 @@
 """What runs on a worker of a cluster: the meeting point, the task of a block, and reading its result."""
 
 import json
+import pickle
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -39,10 +40,11 @@ def meet(run: str, size: int) -> Meeting:
     return host, store.port
 
 
-def work(job: BlockJob, rank: int, meeting: Meeting, run: str, timeout: float, topic: str) -> BlockFacts:
+def work(sent: bytes, rank: int, meeting: Meeting, run: str, timeout: float, topic: str) -> BlockFacts:
     """Solve one block and keep its result here."""
     from distributed import get_worker, secede
 
+    job: BlockJob = pickle.loads(sent)  # here, where an error is that of the task, and not in the loop of the worker
     worker = get_worker()
     key = worker.get_current_task()
     ended = _ENDS.setdefault(run, threading.Event())

@@ -193,6 +193,11 @@ def test_errors_of_the_user_are_raised_as_they_are(client):
         solved(TABLES, *LONG, client=client, num_blocks=3)
 
 
+def test_functions_that_cannot_be_sent_are_refused(client, tmp_path):
+    with (tmp_path / "open").open("w") as file, pytest.raises(InvalidArgument, match="`block` and the other functions"):
+        value_iteration_blocks(lambda start, stop: file, 20, 2, 3, 0.5, 1.0, 0.9, client=client)
+
+
 @pytest.mark.wrong_types
 def test_clients_that_are_none():
     for client in (5, "tcp://127.0.0.1:1", object()):
@@ -200,6 +205,7 @@ def test_clients_that_are_none():
             solved(TABLES, *LONG, client=client)
 
 
+@pytest.mark.slow
 def test_processes_that_were_started_by_hand(tmp_path):
     """The how-to page: a scheduler and two workers from shells."""
     dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", "0", "--dashboard-address", ":0"]
@@ -210,11 +216,7 @@ def test_processes_that_were_started_by_hand(tmp_path):
     try:
         work = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(file), "--nthreads", "1"]
         for name in ("left", "right"):
-            started.append(
-                subprocess.Popen(
-                    [*work, "--name", name, "--no-nanny", "--dashboard-address", ":0"], stderr=subprocess.DEVNULL
-                )
-            )
+            started.append(start([*work, "--name", name, "--dashboard-address", ":0"]))
         with distributed.Client(scheduler_file=str(file), timeout=60) as client:
             client.wait_for_workers(2, timeout=60)
             problem = Garnet(300)
@@ -224,5 +226,6 @@ def test_processes_that_were_started_by_hand(tmp_path):
                 assert np.isfinite(found.error_bound)
     finally:
         for each in started:
-            each.kill()
+            each.terminate()  # a nanny ends its worker
+        for each in started:
             each.wait()
