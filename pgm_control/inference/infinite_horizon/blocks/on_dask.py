@@ -261,8 +261,8 @@ def _pickled(job: BlockJob) -> bytes:
         return cloudpickle.dumps(job)
     except (pickle.PicklingError, TypeError, AttributeError) as problem:
         raise InvalidArgument(
-            f"`block` and the other functions must be such as can be sent to the workers, but: {problem}. Let them open "
-            "files and make generators themselves."
+            f"`block` and the other functions must be such that they can be sent to workers, but: {problem}. Let them "
+            "open files and make generators themselves."
         ) from problem
 
 
