@@ -130,7 +130,7 @@ class SocketLink:
     def _connect(self, run: str, listener: Listener, addresses: Sequence[tuple[str, int]]) -> None:
         deadline = time.monotonic() + self._timeout
         for j in range(self.rank):
-            made = socket.create_connection(addresses[j], timeout=self._timeout)
+            made = self._sockets[j] = socket.create_connection(addresses[j], timeout=self._timeout)
             made.sendall(_head(run, self.rank))
             self._keep(j, made)
         while None in self._sockets[self.rank + 1 :]:

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import threading
 
 import numpy as np
 import pytest
@@ -28,7 +27,6 @@ from pgm_control import (
     value_iteration_blocks,
 )
 from pgm_control.inference.infinite_horizon.blocks.cut import Cut, block_tables
-from pgm_control.inference.infinite_horizon.blocks.links import LinkBroken, Threads
 
 PAIRS = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.5, -0.7))  # (τ, β)
 
@@ -312,20 +310,3 @@ def test_ghosts_are_the_states_of_others_that_are_read():
         assert tables.ghosts.tolist() == expected
         numbers = torch.cat((torch.arange(start, stop), tables.ghosts))
         assert torch.equal(numbers[tables.successor.long()], torch.as_tensor(successor).long())
-
-
-def test_a_thread_that_fails_frees_the_others():
-    meeting = Threads(2)
-    found = []
-
-    def waits():
-        try:
-            meeting.link(0).largest(torch.zeros(1))
-        except LinkBroken as problem:
-            found.append(problem)
-
-    thread = threading.Thread(target=waits)
-    thread.start()
-    meeting.leave()
-    thread.join(timeout=20)
-    assert len(found) == 1
