@@ -23,6 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import dask
 import distributed
 import torch
 
@@ -39,7 +40,8 @@ _HELD: dict[int, Any] = {}
 
 
 def cluster(workers: int, memory: str | int = 0) -> Any:
-    """A cluster of processes on this machine, one thread each."""
+    """A cluster of processes on this machine, one thread each, which waits for workers that are killed often."""
+    dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"})
     return distributed.LocalCluster(
         n_workers=workers, threads_per_worker=1, dashboard_address=":0", memory_limit=memory, silence_logs=50
     )

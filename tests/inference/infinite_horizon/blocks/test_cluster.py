@@ -20,6 +20,7 @@ from pgm_control import (
     value_iteration_blocks,
 )
 
+dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # sockets of dask
@@ -33,6 +34,7 @@ TABLES = Garnet(20_000, 2, 3)
 @pytest.fixture(scope="module")
 def client():
     with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"}),  # it would give up those killed twice
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit=0) as cluster,
         cluster.get_client() as client,
     ):
