@@ -168,12 +168,13 @@ def kills(number: int) -> None:
     chance = random.Random(0)
     with cluster(2) as here, here.get_client() as client:
         while killed < number:
-            folder, at = tempfile.mkdtemp(), [chance.randrange(one.num_sweeps - 100)]
+            folder = tempfile.mkdtemp()
+            at = sorted(chance.sample(range(one.num_sweeps - 100), 5))
 
             def progress(step: int, metrics: Any, at: list[int] = at) -> None:
                 nonlocal killed
-                if at and step >= at[0]:
-                    at.pop()
+                if at and step >= at[0] and len(client.scheduler_info(n_workers=-1)["workers"]) == 2:
+                    at.pop(0)
                     pids = client.run(os.getpid)
                     os.kill(pids[chance.choice(sorted(pids))], signal.SIGKILL)
                     killed += 1
