@@ -23,7 +23,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import dask
+import dask.config
 import distributed
 import torch
 
@@ -169,7 +169,7 @@ def kills(number: int) -> None:
     with cluster(2) as here, here.get_client() as client:
         while killed < number:
             folder = tempfile.mkdtemp()
-            at = sorted(chance.sample(range(one.num_sweeps - 100), 5))
+            at = sorted(chance.sample(range(one.num_sweeps // 2), 5))
 
             def progress(step: int, metrics: Any, at: list[int] = at) -> None:
                 nonlocal killed
