@@ -19,7 +19,7 @@ def import_own(name: str | None) -> None:
         return
     if not all(part.isidentifier() for part in name.split(".")):
         raise InvalidArgument(f"`import_` must be the name of a module, such as mine for mine.py, but is {name!r}.")
-    from ..benchmark.guides import importable
+    from ..sweeps.functions import importable
 
     try:
         with importable(str(Path.cwd())):

@@ -3,6 +3,7 @@
 A number may be one of Python or numpy, or an array or tensor without axes. True and False are not numbers.
 """
 
+import inspect
 import math
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -205,6 +206,17 @@ def function(name: str, value: Any) -> Callable[..., Any]:
     if not callable(value):
         raise InvalidArgument(_text(name, "a function", value, ""))
     return value
+
+
+def takes_two(function: Callable[..., Any]) -> bool:
+    """Whether a function can be called with two arguments, as far as its signature says."""
+    try:
+        inspect.signature(getattr(function, "forward", function)).bind(0, {})  # of a torch module it says more
+    except TypeError:
+        return False
+    except ValueError:  # a function without a signature
+        return True
+    return True
 
 
 def functions(name: str, value: Any) -> tuple[Callable[..., Any], ...]:

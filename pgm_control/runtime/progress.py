@@ -1,12 +1,11 @@
 """Progress of long computations: a function of the step and its metrics. Default: silent."""
 
-import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TextIO, final, runtime_checkable
 
 from ..errors import InvalidArgument
-from .arguments import called, shown, whole
+from .arguments import called, shown, takes_two, whole
 
 
 @runtime_checkable
@@ -26,21 +25,11 @@ def require_progress(progress: object) -> None:
     """
     if progress is silent:
         return
-    if isinstance(progress, type) or not callable(progress) or not _takes_two(progress):
+    if isinstance(progress, type) or not callable(progress) or not takes_two(progress):
         raise InvalidArgument(
             f"`progress` must be a function of the step and its metrics, such as PrintEvery(100), but is "
             f"{shown(progress)}. Leave it out to show nothing."
         )
-
-
-def _takes_two(function: Callable[..., Any]) -> bool:
-    try:
-        inspect.signature(getattr(function, "forward", function)).bind(0, {})  # of a torch module it says more
-    except TypeError:
-        return False
-    except ValueError:  # a function without a signature
-        return True
-    return True
 
 
 @final

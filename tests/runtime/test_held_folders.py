@@ -9,7 +9,7 @@ import pytest
 
 import pgm_control
 from pgm_control import InvalidArgument
-from pgm_control.runtime import files
+from pgm_control.runtime.alone import process
 from pgm_control.runtime.files import alone_in
 
 HOLD = (
@@ -74,6 +74,6 @@ def test_a_folder_without_permission_is_named(tmp_path):
 
 
 def test_a_system_without_locks_holds_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(files, "fcntl", None)
+    monkeypatch.setattr(process, "fcntl", None)
     with alone_in(tmp_path), alone_in(tmp_path):
         assert (tmp_path / ".lock").exists()

@@ -13,7 +13,7 @@ from ....errors import InvalidArgument, InvalidProblem
 from ....problems import checks
 from ....problems.checks import Kind, normalised, table
 from ....problems.feasible import feasible
-from ....runtime.arguments import function, one_of, shown, whole, whole_number
+from ....runtime.arguments import one_of, shown, takes_two, whole, whole_number
 from ....runtime.files import folder_of
 from ....runtime.moving import is_floating
 from ..fixed_point import Stopping
@@ -96,7 +96,7 @@ class BlockJob:
             raise InvalidProblem(f"`dtype` must be torch.float64 or torch.float32, but is {shown(dtype)}.")
         one_of("stopping", stopping, get_args(Stopping))
         return cls(
-            block=function("block", given.pop("block")),
+            block=_of_states("block", given.pop("block")),
             cut=Cut.even(states, _blocks(num_blocks, states, most_blocks)),
             num_actions=actions,
             num_outcomes=_size("num_outcomes", given.pop("num_outcomes")),
@@ -105,8 +105,8 @@ class BlockJob:
             optimism=optimism_of_dynamics(optimism, temperature, discount),
             discount=discount,
             action_prior=_prior(action_prior, actions),
-            policy=None if policy is None else function("policy", policy),
-            initial_value=None if initial_value is None else function("initial_value", initial_value),
+            policy=None if policy is None else _of_states("policy", policy),
+            initial_value=None if initial_value is None else _of_states("initial_value", initial_value),
             tolerance=tolerance,
             max_sweeps=max_sweeps,
             stopping=stopping,
@@ -172,6 +172,14 @@ class BlockJob:
         return torch.where(found > -torch.inf, found, 0.0)
 
 
+def _of_states(name: str, value: Any) -> Rows:
+    if not callable(value) or not takes_two(value):
+        raise InvalidArgument(
+            f"`{name}` must be a function of the first state and of that after the last, but is {shown(value)}."
+        )
+    return value
+
+
 def _size(name: str, value: Any) -> int:
     size = whole_number(value)
     if size is None or not 0 < size <= _MOST:
@@ -189,8 +197,10 @@ def _blocks(num_blocks: Any, num_states: int, most: int | None) -> int:
 
 
 def _prior(value: Any, num_actions: int) -> Rows | Float[Tensor, " action"] | Literal["count"] | None:
-    if value is None or callable(value):
-        return value
+    if value is None:
+        return None
+    if callable(value):
+        return _of_states("action_prior", value)
     if isinstance(value, str):
         if value == "count":
             return "count"
