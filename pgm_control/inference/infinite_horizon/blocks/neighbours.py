@@ -82,7 +82,7 @@ class Neighbours:
             known = ghosts
             search.lose(search.arrivals(new + self._own))
 
-    def finish(self, out: Float[Tensor, " state"], change: Change) -> Change:
+    def finish(self, out: Float[Tensor, " successor"], change: Change) -> Change:
         """Exchange values, and return the change over all blocks."""
         self._last, size = out, float(out[: self._own].abs().max())
         mine = (-change.least, change.largest, not change.whole, size if size < math.inf else math.inf)
@@ -92,14 +92,14 @@ class Neighbours:
         self.ended = ended > 0
         return Change(-least, largest, broken == 0)
 
-    def size(self, v: Float[Tensor, " state"]) -> float:
+    def size(self, v: Float[Tensor, " successor"]) -> float:
         """The largest |v| over all blocks, known already for the result of the last sweep."""
         if v is not self._last:
             (found,) = self.largest(float(v[: self._own].abs().max()))
             return found
         return self._size
 
-    def exchange(self, v: Float[Tensor, " state"], numbers: Float[Tensor, " some"] | None = None) -> None:
+    def exchange(self, v: Float[Tensor, " successor"], numbers: Float[Tensor, " some"] | None = None) -> None:
         """Send the values of own states to those that need them, and receive those of the ghosts.
 
         Numbers are replaced by their largest over all blocks.

@@ -85,8 +85,8 @@ class Bellman:
 
     def sweep(
         self,
-        v: Float[Tensor, " state"],
-        out: Float[Tensor, " state"],
+        v: Float[Tensor, " successor"],
+        out: Float[Tensor, " successor"],
         q: Float[Tensor, "state action"] | None = None,
         choice: Int[Tensor, " state"] | None = None,
     ) -> Change:
@@ -166,7 +166,7 @@ class Bellman:
             d[self.tables.dead] = 0.0
         return d
 
-    def rounding(self, v: Float[Tensor, " state"]) -> float:
+    def rounding(self, v: Float[Tensor, " successor"]) -> float:
         """An upper bound on the rounding error of one entry of T v, in reward units.
 
         The bound is 4 u (K + A + 8) times the largest number that T adds up: the standard bound for sums of K and A

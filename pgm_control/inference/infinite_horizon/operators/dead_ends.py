@@ -35,7 +35,7 @@ class DeadEnds(NamedTuple):
         action: the actions after which a forbidden outcome can (β ≤ 0) or must (β > 0) follow, at once or later.
     """
 
-    state: Bool[Tensor, " state"]
+    state: Bool[Tensor, " successor"]
     action: Bool[Tensor, "state action"]
 
 

@@ -50,11 +50,11 @@ class Share(Protocol):
         """The dead ends among all successors of this share; see `dead_ends`."""
         ...
 
-    def finish(self, out: Float[Tensor, " state"], change: Change) -> Change:
+    def finish(self, out: Float[Tensor, " successor"], change: Change) -> Change:
         """The change over all shares in the sweep that has written `out`; `out` receives the values of others."""
         ...
 
-    def size(self, v: Float[Tensor, " state"]) -> float:
+    def size(self, v: Float[Tensor, " successor"]) -> float:
         """The largest |v| over all shares."""
         ...
 
@@ -75,11 +75,11 @@ class AllStates:
         """The dead ends."""
         return dead_ends(mdp, allowed, optimist)
 
-    def finish(self, out: Float[Tensor, " state"], change: Change) -> Change:
+    def finish(self, out: Float[Tensor, " successor"], change: Change) -> Change:
         """The change."""
         return change
 
-    def size(self, v: Float[Tensor, " state"]) -> float:
+    def size(self, v: Float[Tensor, " successor"]) -> float:
         """The largest |v|."""
         return float(v.abs().max())
 
