@@ -38,7 +38,12 @@ FILES = {
 }
 TEXTS = {name: path.read_text(encoding="utf8") for name, path in FILES.items()}
 MODULES_BY_NAME = {"import_module", "__import__"}
-MAY_IMPORT_BY_NAME = {"__init__", "sweeps.functions", "cli.own_module"}  # lazy public names; modules of the user
+MAY_IMPORT_BY_NAME = {  # lazy public names; modules of the user; what a worker needs before its first task
+    "__init__",
+    "sweeps.functions",
+    "cli.own_module",
+    "inference.infinite_horizon.blocks.on_dask",
+}
 
 
 @functools.cache
