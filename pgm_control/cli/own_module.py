@@ -1,6 +1,5 @@
 """A module of the user, which registers environments: imported because it is on the command line, never by a file."""
 
-import importlib
 from pathlib import Path
 
 from ..errors import InvalidArgument
@@ -19,13 +18,7 @@ def import_own(name: str | None) -> None:
         return
     if not all(part.isidentifier() for part in name.split(".")):
         raise InvalidArgument(f"`import_` must be the name of a module, such as mine for mine.py, but is {name!r}.")
-    from ..sweeps.functions import importable
+    from ..sweeps.functions import importable, imported_module
 
-    try:
-        with importable(str(Path.cwd())):
-            importlib.import_module(name)
-    except Exception as problem:  # a foreign module can raise any exception when it is imported
-        raise InvalidArgument(
-            f"`import_` must name a module that can be imported, but {name!r} cannot: {type(problem).__name__}: "
-            f"{problem}. It is searched in the current folder, then on Python's path."
-        ) from problem
+    with importable(str(Path.cwd())):
+        imported_module(name, "import_", name)

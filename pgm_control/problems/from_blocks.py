@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int32
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..errors import InvalidProblem
@@ -81,10 +81,10 @@ def mdp_from_blocks(
 
 
 class OutcomeTables(NamedTuple):
-    """The checked tables of an MDP. Successors are 32-bit: with float64 an outcome takes 20 bytes in all."""
+    """The tables of an MDP. With 32-bit successors, as they are made here, and float64 an outcome takes 20 bytes."""
 
     probability: Float[Tensor, "state action outcome"]
-    successor: Int32[Tensor, "state action outcome"]
+    successor: Int[Tensor, "state action outcome"]
     reward: Float[Tensor, "state action outcome"]
 
 

@@ -10,10 +10,15 @@ from ..errors import InvalidArgument, MissingExtra, PGMControlError
 from .job import FAILED, Answer, Call, Job, answer_in_worker, reason_of
 
 _PATIENCE = "10s"  # until a scheduler must answer
+_WITHOUT = 'engine="loky" runs processes of this machine without it.'
 
 
-def require_dask() -> Any:
+def require_dask(what: str = "Jobs on a cluster of dask", remedy: str = _WITHOUT) -> Any:
     """Return the package `distributed`.
+
+    Args:
+        what: what needs it.
+        remedy: what works without it.
 
     Raises:
         MissingExtra: if it is missing, with the command that installs it.
@@ -21,10 +26,7 @@ def require_dask() -> Any:
     try:
         import distributed  # an extra
     except ImportError as problem:
-        raise MissingExtra(
-            "Jobs on a cluster of dask need distributed, which is missing: pip install distributed. "
-            'engine="loky" runs processes of this machine without it.'
-        ) from problem
+        raise MissingExtra(f"{what} need distributed, which is missing: pip install distributed. {remedy}") from problem
     return distributed
 
 

@@ -150,14 +150,7 @@ def imported(spec: str, argument: str, what: str, example: str) -> Any:
     module_name, _, name = spec.partition(":")
     if not module_name or not name:
         raise InvalidArgument(f"`{argument}` must be module:name, such as {example}, but is {spec!r}.")
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as problem:  # a foreign module can raise any exception when it is imported
-        raise InvalidArgument(
-            f"`{argument}` must name a module that can be imported, but {spec!r} cannot: {type(problem).__name__}: "
-            f"{problem}. It is searched in the current folder, then on Python's path."
-        ) from problem
-    found: Any = module
+    found: Any = imported_module(module_name, argument, spec)
     for part in name.split("."):
         if not hasattr(found, part):
             near = difflib.get_close_matches(part, [each for each in dir(found) if not each.startswith("_")], n=3)
@@ -167,6 +160,21 @@ def imported(spec: str, argument: str, what: str, example: str) -> Any:
             )
         found = getattr(found, part)
     return found
+
+
+def imported_module(name: str, argument: str, given: str) -> Any:
+    """The module of this name; `given` is what the argument holds, for the message.
+
+    Raises:
+        InvalidArgument: if it cannot be imported.
+    """
+    try:
+        return importlib.import_module(name)
+    except Exception as problem:  # a foreign module can raise any exception when it is imported
+        raise InvalidArgument(
+            f"`{argument}` must name a module that can be imported, but {given!r} cannot: {type(problem).__name__}: "
+            f"{problem}. It is searched in the current folder, then on Python's path."
+        ) from problem
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from ...runtime.checkpoint_checks import anything, fields, mapping, number, tens
 
 _KIND = "value_iteration"
 REMEDY = "Start again without `resume`."
+_PIECE = 1 << 24  # numbers that are hashed at once
 
 
 @final
@@ -56,7 +57,14 @@ _FACTS = fields({"phase": text, "seconds": number(0.0), "description": mapping(a
 
 def digest(mdp: TabularMDP, prior: Float[Tensor, "state_or_one action"]) -> str:
     """A short hash of all numbers of a problem that value iteration depends on."""
-    found = hashlib.sha256(repr((tuple(mdp.probability.shape), str(mdp.probability.dtype))).encode())
-    for table in (mdp.probability, mdp.successor.to(torch.int32), mdp.reward, prior):
-        found.update(table.detach().cpu().contiguous().numpy().data)
+    return digest_of_tables(mdp.probability, mdp.successor.to(torch.int32), mdp.reward, prior)
+
+
+def digest_of_tables(probability: Tensor, *tables: Tensor) -> str:
+    """A short hash of the numbers of tables, and of the shape and the dtype of the first; without a copy of any."""
+    found = hashlib.sha256(repr((tuple(probability.shape), str(probability.dtype))).encode())
+    for table in (probability, *tables):
+        rows = max(1, _PIECE * len(table) // max(1, table.numel()))
+        for piece in table.detach().split(rows):
+            found.update(piece.cpu().contiguous().numpy().data)
     return found.hexdigest()[:16]

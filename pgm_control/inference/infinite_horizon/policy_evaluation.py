@@ -10,15 +10,16 @@ Sources:
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, final
+from typing import Any, final
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from ...errors import InvalidArgument
 from ...problems.checks import Kind, normalised, table
 from ...problems.dense import dense_of_outcomes
+from ...problems.from_blocks import OutcomeTables
 from ...problems.mdp import TabularMDP
 from ...runtime.array_like import ArrayLike
 from ...runtime.loop import Loop
@@ -262,24 +263,18 @@ def chain_of(
     """
     mdp = problem.mdp
     p = mdp.probability.double() if dynamics is None else dynamics
-    found = chain_tables(ChainTables(p, mdp.successor, mdp.reward.double()), policy, problem.prior, problem.temperature)
+    found = chain_tables(
+        OutcomeTables(p, mdp.successor, mdp.reward.double()), policy, problem.prior, problem.temperature
+    )
     return TabularMDP(mdp.initial.double() if initial is None else initial, *found, 1, problem.discount)
 
 
-class ChainTables(NamedTuple):
-    """Tables of outcomes."""
-
-    probability: Float[Tensor, "state action outcome"]
-    successor: Int[Tensor, "state action outcome"]
-    reward: Float[Tensor, "state action outcome"]
-
-
 def chain_tables(
-    tables: ChainTables,
+    tables: OutcomeTables,
     policy: Float[Tensor, "state action"],
     prior: Float[Tensor, "state_or_one action"],
     temperature: float,
-) -> ChainTables:
+) -> OutcomeTables:
     r"""The tables whose one action is to follow the policy: outcomes (a, k) with reward $r - \tau \log \pi/\rho$."""
     p, successor, reward = tables
     states = len(p)
@@ -288,7 +283,7 @@ def chain_tables(
         reward = reward - temperature * price[..., None]
     joint = (policy[..., None] * p).reshape(states, 1, -1)
     paid = torch.where(joint > 0, reward.expand_as(p).reshape(states, 1, -1), torch.zeros_like(joint))
-    return ChainTables(joint / joint.sum(-1, keepdim=True), successor.reshape(states, 1, -1), paid)
+    return OutcomeTables(joint / joint.sum(-1, keepdim=True), successor.reshape(states, 1, -1), paid)
 
 
 def action_values(

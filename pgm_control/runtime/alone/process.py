@@ -40,7 +40,7 @@ def locked_file(path: Path) -> int | None:
 
 
 def unlock(path: Path, file: int) -> None:
-    """Remove and close a file of `locked_file`; whoever waits for it makes it again."""
+    """Remove and close a file of `locked_file`; the next process that waits for it makes it again."""
     with suppress(OSError):
         path.unlink(missing_ok=True)
     if fcntl is not None:
@@ -53,8 +53,8 @@ def unlock(path: Path, file: int) -> None:
 def in_turn(path: Path, waits: Callable[[], object], patience: float = _PATIENCE) -> Iterator[None]:
     """Enter one process at a time, while the others wait; the lock is a file, which is removed afterwards.
 
-    It saves work and guards nothing: whoever has waited for long enters without the lock, for its holder may have been
-    halted, and so does everybody where the file cannot be made or files have no locks.
+    It saves work and guards nothing: a process that has waited for long enters without the lock, for its holder may
+    have been halted, and so does every process where the file cannot be made or files have no locks.
 
     Args:
         path: the file.

@@ -14,7 +14,6 @@ from ....runtime.arguments import shown
 
 Tables = Callable[[int, int], Any]
 _PIECE = 1 << 18  # the number of outcomes that a function makes at once
-_THREE = 3
 
 
 class Cut(NamedTuple):
@@ -78,7 +77,7 @@ def _pieces(block: Tables, start: int, stop: int, size: int) -> Iterator[Any]:
     for first in range(start, stop, size):
         last = min(first + size, stop)
         found = block(first, last)
-        if not isinstance(found, tuple | list) or len(found) != _THREE:
+        if not isinstance(found, tuple | list) or len(found) != 3:
             raise InvalidProblem(
                 f"`block` must return (probability, successor, reward), but block({first}, {last}) is {shown(found)}."
             )

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Protocol, final, runtime_checkable
+from typing import Any, Protocol, final, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,9 +13,8 @@ from torch import Tensor
 from ....errors import InvalidArgument, InvalidCheckpoint
 from ....runtime.files import write_whole
 from .cut import Cut
-from .solving import HeldBlock
+from .solving import HeldBlock, What
 
-What = Literal["value", "action_value", "policy"]
 WHAT: tuple[What, ...] = ("value", "action_value", "policy")
 FACTS = "blocks.json"
 _ROWS = 1 << 16  # states that are written at once
@@ -48,7 +47,7 @@ class HeldHere:
 
     def read(self, what: What, rank: int, states: Int[Tensor, " some"]) -> Tensor:
         """Read them from the block."""
-        return read_block(self._blocks[rank], what, states)
+        return self._blocks[rank].read(what, states)
 
     def save(self, folder: Path) -> None:
         """Write the files of all blocks."""
@@ -126,13 +125,6 @@ class HeldInFolder:
         return found
 
 
-def read_block(block: HeldBlock, what: What, states: Int[Tensor, " some"]) -> Tensor:
-    """Values, values of actions, or policies of states of a block."""
-    if what == "policy":
-        return block.policy(states)
-    return block.value(states) if what == "value" else block.action_value(states)
-
-
 def file_name(what: What, start: int) -> str:
     """The name of the file of the block that begins with a state."""
     return f"{what}_{start}.npy"
@@ -148,7 +140,7 @@ def save_block(block: HeldBlock, folder: Path) -> None:
         found = np.lib.format.open_memmap(path, mode="w+", dtype=np.float64, shape=shape)
         for first in range(0, many, _ROWS):
             last = min(first + _ROWS, many)
-            found[first:last] = read_block(block, what, torch.arange(first, last) + block.start).numpy()
+            found[first:last] = block.read(what, torch.arange(first, last) + block.start).numpy()
         found.flush()
 
 

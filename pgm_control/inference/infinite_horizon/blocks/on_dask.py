@@ -17,15 +17,15 @@ from typing import Any, NamedTuple, final
 from jaxtyping import Int
 from torch import Tensor
 
-from ....errors import InvalidArgument, MissingExtra, WorkersLost
+from ....errors import InvalidArgument, WorkersLost
 from ....runtime.arguments import shown
 from ....runtime.interrupt import deferred_interrupt
 from ....runtime.progress import Progress
+from ....sweeps.dask_engine import require_dask
 from . import on_worker
-from .held import What
 from .job import BlockJob
 from .links import LinkBroken
-from .solving import BlockFacts
+from .solving import BlockFacts, What
 
 _PAUSE = 0.05  # seconds between two looks at the tasks
 _LOOK = 1.0  # seconds between two looks at the workers
@@ -55,13 +55,7 @@ class Cluster:
             MissingExtra: if dask is not installed.
             InvalidArgument: if it is no `distributed.Client`, or has no workers.
         """
-        try:
-            import distributed  # an extra
-        except ImportError as problem:
-            raise MissingExtra(
-                "`client` needs dask, which is missing: pip install 'pgm-control[cluster]'. Without it leave `client` "
-                "out: the blocks are then threads of this process."
-            ) from problem
+        distributed = require_dask("Blocks on workers", "Without `client` they are threads of this process.")
         if not isinstance(client, distributed.Client) or client.asynchronous:
             raise InvalidArgument(
                 f"`client` must be a distributed.Client that is not asynchronous, but is {shown(client)}. Make one by "
@@ -74,15 +68,16 @@ class Cluster:
 
     def workers(self) -> list[Worker]:
         """The workers, by name."""
-        found = self.client.scheduler_info(n_workers=-1)["workers"]
-        return sorted(Worker(str(about["name"]), address) for address, about in found.items())
+        return sorted(self._last_heard())
 
     def silent(self, seconds: float) -> list[Worker]:
         """The workers from which the scheduler has heard nothing for this time."""
-        found = self.client.scheduler_info(n_workers=-1)["workers"]
         now = self.client.run_on_scheduler(time.time)
-        late = [(str(about["name"]), address) for address, about in found.items() if about["last_seen"] < now - seconds]
-        return [Worker(*each) for each in late]
+        return [worker for worker, seen in self._last_heard().items() if seen < now - seconds]
+
+    def _last_heard(self) -> dict[Worker, float]:
+        found = self.client.scheduler_info(n_workers=-1)["workers"]
+        return {Worker(str(about["name"]), address): about["last_seen"] for address, about in found.items()}
 
     def submit(self, worker: Worker, work: Callable[..., Any], *given: Any) -> Any:
         """The future of a call on one worker, which is never repeated."""

@@ -13,11 +13,11 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.distributed import DistError, TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
-from .held import What, read_block, save_block
+from .held import save_block
 from .job import BlockJob
 from .links import LinkBroken
 from .sockets import Listener, SocketLink
-from .solving import BlockFacts, HeldBlock, solved_block
+from .solving import BlockFacts, HeldBlock, What, solved_block
 
 Meeting = tuple[str, int]  # the address and the port of the store
 _APART = 0.1  # seconds between two reports, and between two looks at whether the task is still wanted
@@ -102,7 +102,7 @@ def is_free(run: str) -> bool:
 
 def read(run: str, rank: int, what: What, states: Int[Tensor, " some"]) -> Tensor:
     """Values, values of actions, or policies of states of a block that lies here."""
-    return read_block(_block(run, rank), what, states)
+    return _block(run, rank).read(what, states)
 
 
 def save(run: str, rank: int, folder: str) -> None:

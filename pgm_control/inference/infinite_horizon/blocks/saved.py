@@ -1,23 +1,20 @@
 """The files from which a run over blocks goes on: the last two states of each block, saved at the same sweeps."""
 
-import hashlib
 from pathlib import Path
 from typing import Any, final
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ....runtime.checkpoint import require_same
 from ....runtime.checkpoint_checks import require
-from ..checkpoint import REMEDY, SweepCheckpoint
+from ..checkpoint import REMEDY, SweepCheckpoint, digest_of_tables
 from ..methods import check_of_state
 from .cut import BlockTables
 from .job import BlockJob
 from .neighbours import Neighbours
 
 METHOD = "value_iteration"
-_PIECE = 1 << 24  # numbers hashed at once
 _OTHERS = "Pass the same arguments, or another folder."
 
 
@@ -35,10 +32,11 @@ class SavedBlock:
         start, stop = job.span(rank)
         self._files = [folder / f"block_{start}_{stop}_{turn}.pt" for turn in range(2)]
         self._length, self._turn = stop - start, 0
+        one = tables.reward[..., :1] if tables.reward.stride(-1) == 0 else tables.reward
         self._about: dict[str, Any] = {
             "start": start,
             "num_states": job.cut.bounds[-1],
-            "problem": _digest(tables, prior),
+            "problem": digest_of_tables(tables.probability, tables.successor, one, tables.ghosts, prior),
             "temperature": job.temperature,
             "optimism": job.optimism,
             "discount": job.discount,
@@ -72,12 +70,3 @@ class SavedBlock:
         require_same(path, about, self._about, _OTHERS)
         require(path, "this block", past.state, check_of_state(METHOD, self._length, 0.0), REMEDY)
         return past
-
-
-def _digest(tables: BlockTables, prior: Tensor) -> str:
-    found = hashlib.sha256(repr((tuple(tables.probability.shape), str(tables.probability.dtype))).encode())
-    one = tables.reward[..., :1] if tables.reward.stride(-1) == 0 else tables.reward
-    for table in (tables.probability, tables.successor, one, tables.ghosts, prior):
-        for piece in torch.split(table, max(1, _PIECE // max(1, table[0].numel() if len(table) else 1))):
-            found.update(piece.contiguous().numpy().data)
-    return found.hexdigest()[:16]

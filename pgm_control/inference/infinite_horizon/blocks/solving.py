@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, final
+from typing import Literal, NamedTuple, final
 
 import torch
 from jaxtyping import Float, Int
@@ -15,13 +15,15 @@ from ..checkpoint import SweepCheckpoint
 from ..fixed_point import ValueStatus, fixed_point
 from ..operators.bellman import Bellman
 from ..operators.share import Share
-from ..policy_evaluation import ChainTables, action_values, chain_tables
+from ..policy_evaluation import action_values, chain_tables
 from ..problem import optimal_policy
 from .cut import BlockTables, block_tables
 from .job import BlockJob
 from .links import Link
 from .neighbours import Neighbours
 from .saved import METHOD, SavedBlock
+
+What = Literal["value", "action_value", "policy"]
 
 
 @final
@@ -101,17 +103,11 @@ class HeldBlock:
     temperature: float
     given_policy: Float[Tensor, "state action"] | None = None
 
-    def value(self, states: Int[Tensor, " some"]) -> Float[Tensor, " some"]:
-        """V of some states, by their numbers in the whole problem."""
-        return self.v[states - self.start]
-
-    def action_value(self, states: Int[Tensor, " some"]) -> Float[Tensor, "some action"]:
-        """Q of some states."""
-        return self.q[states - self.start]
-
-    def policy(self, states: Int[Tensor, " some"]) -> Float[Tensor, "some action"]:
-        """π of some states."""
+    def read(self, what: What, states: Int[Tensor, " some"]) -> Float[Tensor, "some ..."]:
+        """V, Q or π of some states, by their numbers in the whole problem."""
         here = states - self.start
+        if what != "policy":
+            return (self.v if what == "value" else self.q)[here]
         if self.given_policy is not None:
             return self.given_policy[here]
         prior = self.prior if len(self.prior) == 1 else self.prior[here]
@@ -180,7 +176,7 @@ def _with_rewards(made: BlockTables, others: Neighbours) -> BlockTables:
 def _chain(problem: BlockProblem, policy: Float[Tensor, "state action"]) -> BlockProblem:
     """The problem of one action, which is to follow the policy."""
     p, successor, reward, ghosts = problem.tables
-    given = ChainTables(p.double(), successor, reward.double())
+    given = OutcomeTables(p.double(), successor, reward.double())
     found = chain_tables(given, policy, problem.prior, problem.temperature)
     one = torch.ones(1, 1, dtype=torch.float64)
     return BlockProblem(BlockTables(*found, ghosts), one, 0.0, 0.0, problem.discount, problem.share)

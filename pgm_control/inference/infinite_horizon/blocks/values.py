@@ -18,8 +18,8 @@ from ....runtime.array_like import ArrayLike
 from ....runtime.files import folder_of
 from ..fixed_point import ValueStatus
 from .cut import Cut
-from .held import FACTS, Freed, Held, HeldInFolder, What, save_facts
-from .solving import BlockFacts
+from .held import FACTS, Freed, Held, HeldInFolder, save_facts
+from .solving import BlockFacts, What
 
 
 @final
