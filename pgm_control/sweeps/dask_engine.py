@@ -74,9 +74,12 @@ def on_address(call: Call, jobs: Sequence[Job], address: str, most: int | None) 
     """
     if not jobs:
         return
+    kind = require_dask().Client
+    client = kind.__new__(kind)  # so that it can be closed: collected while another starts, it waits for itself
     try:
-        client = require_dask().Client(address, timeout=_PATIENCE, set_as_default=False)
+        client.__init__(address, timeout=_PATIENCE, set_as_default=False)
     except (OSError, ValueError) as problem:
+        client.close()
         raise InvalidArgument(
             f"`engine` must be the address of a scheduler of dask, but none answers at {address}: "
             f"{' '.join(str(problem).split())}"

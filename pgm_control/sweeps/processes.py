@@ -16,6 +16,7 @@ from .job import FAILED, Answer, Call, Job, answer_in_worker, reason_of
 RETRIES = 3
 """How often a job runs again after its process was lost; then it has failed."""
 
+_PATIENCE = 5.0  # seconds, of a wait that a busy machine makes longer
 _WATCHED = 1.0  # seconds between looks at whether the process that asked is still there
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -84,22 +85,37 @@ class _Place:
 
     def __init__(self) -> None:
         self._executor: Any = None
+        self._last: Future[Answer] | None = None
 
     def start(self, call: Call, job: Job) -> Future[Answer]:
-        for _ in range(2):
-            if self._executor is None:
-                self._executor = _executor()
-            try:
-                return self._executor.submit(answer_in_worker, call, job.arguments)
-            except BrokenProcessPool:  # it was lost while it had nothing to do
-                self.close()
-        self._executor = _executor()
+        try:
+            self._last = self._submit(call, job)
+        except BrokenProcessPool:  # it was lost while it had nothing to do
+            self.close()
+            self._last = self._submit(call, job)
+        return self._last
+
+    def _submit(self, call: Call, job: Job) -> Future[Answer]:
+        if self._executor is None:
+            self._executor = _executor()
         return self._executor.submit(answer_in_worker, call, job.arguments)
 
     def close(self) -> None:
         if self._executor is not None:
+            if self._last is not None:
+                _until_passed_on(self._last)
             self._executor.shutdown(wait=True, kill_workers=True)
-            self._executor = None
+            self._executor, self._last = None, None
+
+
+def _until_passed_on(job: Future[Answer]) -> None:
+    """Wait until loky has handed the job to its process, which takes a fraction of a millisecond.
+
+    Loky's thread ends with a ``KeyError`` where it meets a job that a shutdown with ``kill_workers`` has taken away.
+    """
+    end = time.monotonic() + _PATIENCE
+    while not (job.running() or job.done()) and time.monotonic() < end:
+        time.sleep(0.001)
 
 
 def _executor() -> Any:

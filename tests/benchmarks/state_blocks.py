@@ -197,9 +197,9 @@ def kills(number: int) -> None:
 
 
 def memory(states: int) -> None:
-    """Tables of which one worker with this limit can hold half: one block fails, three blocks do not."""
+    """Tables that one worker with this limit cannot hold: one block fails, three blocks do not."""
     problem = Garnet(states)
-    each = 12 * math.prod(problem.shape) + 8 * states * problem.num_actions  # shared rewards are not repeated
+    each = 20 * math.prod(problem.shape) + 8 * states * problem.num_actions
     print(f"{states:,} states: tables and mean rewards of {each / 1e9:.2f} GB")
     for workers in (1, 3):
         limit = int(0.65e9 + 0.45 * each)

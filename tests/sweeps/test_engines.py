@@ -1,5 +1,6 @@
 """The engines of a sweep: all give what a plain loop gives, and a lost process costs its own jobs only."""
 
+import gc
 import importlib.util
 import json
 import os
@@ -13,6 +14,7 @@ from sweep_functions import alone, calls, failing, lost, measure, meeting, noted
 from pgm_control import InvalidArgument, MissingExtra, bench, sweep
 from pgm_control.sweeps import dask_engine, processes, ray_engine
 from pgm_control.sweeps.functions import Named, NotHere, digest_of, for_workers
+from pgm_control.sweeps.job import Job
 
 CROSSED = {"x": [0.5, 2, 3.0], "seed": [0, 1]}
 
@@ -130,6 +132,28 @@ def test_a_process_that_dies_between_jobs_costs_nothing(tmp_path):
     assert [len(calls(tmp_path, x)) for x in range(6)] == [1] * 6
 
 
+def test_an_interruption_right_after_a_job_was_given_leaves_no_broken_thread(monkeypatch):
+    """In that millisecond, loky's own thread ended with a KeyError."""
+    pytest.importorskip("joblib")
+    problems = []
+    monkeypatch.setattr("threading.excepthook", problems.append)
+
+    waits, wait = [], processes.wait
+
+    def interrupted(*args, **settings):
+        waits.append(args)
+        if len(waits) % 2 == 0:
+            raise KeyboardInterrupt
+        return wait(*args, **settings)
+
+    monkeypatch.setattr(processes, "wait", interrupted)
+    jobs = [Job(str(seed), {}, {"x": 1.0, "seed": seed}) for seed in range(2)]
+    for _ in range(10):
+        with pytest.raises(KeyboardInterrupt):
+            list(processes.on_processes(measure, jobs, 1))
+    assert problems == []
+
+
 # Functions in workers
 
 MODULE = "def f(x):\n    return {'value': x}\n"
@@ -206,6 +230,9 @@ def test_an_address_where_nobody_answers_is_an_error(monkeypatch, name):
     monkeypatch.setattr(dask_engine, "_PATIENCE", "1s")
     with pytest.raises(InvalidArgument, match="`engine` must be the address of a scheduler of dask, but none answers"):
         sweep(measure, {"x": [1]}, engine=f"tcp://{name}")
+    distributed = importlib.import_module("distributed")
+    left = [each for each in gc.get_objects() if type(each) is distributed.Client]
+    assert "connecting" not in {each.status for each in left}, "collected, it would wait for a lock that it holds"
 
 
 def test_a_closed_client_is_refused(client):

@@ -14,6 +14,7 @@ from ....runtime.arguments import shown
 
 Tables = Callable[[int, int], Any]
 _PIECE = 1 << 18  # the number of outcomes that a function makes at once
+_ROW = 128  # states
 
 
 class Cut(NamedTuple):
@@ -59,17 +60,21 @@ def block_tables(
 
 
 def renumbered(found: OutcomeTables, start: int, num_states: int) -> BlockTables:
-    """Replace the numbers of successors, in place."""
+    """Replace the numbers of successors, in place. Beside the tables, this takes one byte for each of all states."""
     own, flat = len(found.probability), found.successor.view(-1).numpy()
-    seen = np.zeros(num_states, dtype=bool)
-    for first in range(0, len(flat), _PIECE):
-        seen[flat[first : first + _PIECE]] = True
-    seen[start : start + own] = False
+    parts = [flat[first : first + _PIECE] for first in range(0, len(flat), _PIECE)]
+    seen = np.zeros((-(-num_states // _ROW), _ROW), dtype=np.uint8)  # in rows whose sums are below 256
+    for part in parts:
+        seen.reshape(-1)[part] = 1
+    seen.reshape(-1)[start : start + own] = 0
     ghosts = np.flatnonzero(seen)
-    for first in range(0, len(flat), _PIECE):
-        here = flat[first : first + _PIECE]
-        outside = seen[here]
-        here[:] = np.where(outside, own + np.searchsorted(ghosts, here), here - start)
+    for row in range(0, len(seen), _PIECE):
+        seen[row : row + _PIECE] = np.cumsum(seen[row : row + _PIECE], axis=1, dtype=np.uint8)
+    count = seen[:, -1].cumsum(dtype=np.int32) - seen[:, -1]  # of ghosts in the rows before
+    for part in parts:
+        outside = (part < start) | (part >= start + own)
+        ghost = count[part // _ROW] + seen.reshape(-1)[part] - 1
+        part[:] = np.where(outside, own + ghost, part - start)
     return BlockTables(*found, torch.from_numpy(ghosts))
 
 
