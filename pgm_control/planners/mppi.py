@@ -106,7 +106,7 @@ class MPPI(Planner):
         swept = self._sweep(t, state, proposal, self.num_sweeps > 1)
         for left in reversed(range(self.num_sweeps - 1)):
             swept = self._sweep(t, state, swept.proposal, left > 0)
-        tau, weight = swept.temperature, swept.log_weight.exp()
+        tau, weight = swept.temperature, swept.weight
         value = tau * (swept.log_total - math.log(self.num_plans))
         share = largest_noise(swept.found, tau, self.optimism, weight)
         steps_made = self.num_sweeps * steps * swept.plans.shape[0] * swept.plans.shape[1] * self.num_noise_samples
@@ -127,8 +127,9 @@ class MPPI(Planner):
         total = torch.logsumexp(log_weight, -1)
         require_weight(total, t, self.num_plans)
         log_weight = log_weight - total[:, None]
-        refitted = proposal.refitted(plans, log_weight.exp(), self.adapts_spread and is_followed)
-        return _Swept(plans, found, log_weight, total, tau, refitted)
+        weight = log_weight.exp()
+        refitted = proposal.refitted(plans, weight, self.adapts_spread and is_followed)
+        return _Swept(plans, found, log_weight, weight, total, tau, refitted)
 
 
 class _Swept(NamedTuple):
@@ -137,6 +138,7 @@ class _Swept(NamedTuple):
     plans: Tensor
     found: Scores
     log_weight: Float[Tensor, "episode plan"]
+    weight: Float[Tensor, "episode plan"]
     log_total: Float[Tensor, " episode"]
     temperature: Float[Tensor, " episode"]
     proposal: Proposal

@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...text.one_line import one_line
+from .box import Box
 
 _LOG_ROOT = 0.5 * math.log(2 * math.pi)
-_EDGE = 1e-9  # of the width of a box, within which no action is drawn: a density may be 0 on the edge itself
 
 
 @final
@@ -22,59 +22,51 @@ class GaussianProposal:
 
     Attributes:
         mean, deviation: μ and σ by episode, step and coordinate, in units of the action.
-        low, high: the box, infinite where there is none.
+        box: the box.
     """
 
     mean: Float[Tensor, "episode step action"]
     deviation: Float[Tensor, "episode step action"]
-    low: Float[Tensor, " action"]
-    high: Float[Tensor, " action"]
+    box: Box
 
     __repr__ = one_line
-
-    @functools.cached_property
-    def is_bounded(self) -> bool:
-        """Whether there is a box."""
-        return bool(self.low.isfinite().any() or self.high.isfinite().any())
 
     def draw(self, count: int) -> Float[Tensor, "episode plan step action"]:
         """Plans in pairs whose noises are opposite, which leaves each its distribution and makes means exact sooner."""
         episodes, steps, size = self.mean.shape
         shape = episodes, (count + 1) // 2, steps, size
         mean, deviation = self.mean[:, None], self.deviation[:, None]
-        if not self.is_bounded:
+        if not self.box.is_bounded:
             half = torch.randn(shape, dtype=self.mean.dtype)
             return mean + deviation * torch.cat((half, -half), 1)[:, :count]
         below, inside = self._masses
         half = torch.rand(shape, dtype=self.mean.dtype)
         share = torch.addcmul(below[:, None], torch.cat((half, 1.0 - half), 1)[:, :count], inside[:, None])
         share = share.clamp(1e-300, 1 - 1e-16)
-        width = torch.where((self.high - self.low).isfinite(), self.high - self.low, 1.0)
-        plans = torch.addcmul(mean, deviation, torch.special.ndtri(share))
-        return plans.clamp_(self.low + _EDGE * width, self.high - _EDGE * width)
+        return torch.addcmul(mean, deviation, torch.special.ndtri(share)).clamp_(*self.box.inside)
 
     def log_density(self, plans: Float[Tensor, "episode plan step action"]) -> Float[Tensor, "episode plan step"]:
         """The log-density of each action of plans within the box, in nats."""
-        mean, deviation = self.mean[:, None], self.deviation[:, None]
-        each = -0.5 * ((plans - mean) / deviation).square() - deviation.log() - _LOG_ROOT
-        if self.is_bounded:
-            each = each - self._masses[1][:, None].log()
-        return each.sum(-1)
+        unit = (plans - self.mean[:, None]) / self.deviation[:, None]
+        highest = -_LOG_ROOT - self.deviation.log()
+        if self.box.is_bounded:
+            highest = highest - self._masses[1].log()
+        return torch.addcmul(highest[:, None], unit, unit, value=-0.5).sum(-1)
 
     def refitted(self, plans: Tensor, weight: Float[Tensor, "episode plan"], spread: bool) -> "GaussianProposal":
         """The proposal with the weighted mean of plans, and if `spread` their weighted deviation."""
         mean = torch.einsum("ek,ekta->eta", weight, plans)
         if not spread:
-            return GaussianProposal(mean, self.deviation, self.low, self.high)
+            return GaussianProposal(mean, self.deviation, self.box)
         variance = torch.einsum("ek,ekta->eta", weight, (plans - mean[:, None]).square())
         least = 1e-6 * self.deviation  # one plan alone has no spread
-        return GaussianProposal(mean, torch.maximum(variance.sqrt(), least), self.low, self.high)
+        return GaussianProposal(mean, torch.maximum(variance.sqrt(), least), self.box)
 
     def continued(self, centre: Float[Tensor, "episode kept action"]) -> "GaussianProposal":
         """This proposal, with the steps of an earlier plan, within the box, in the place of its own first ones."""
-        kept = torch.minimum(torch.maximum(centre[:, : self.mean.shape[1]], self.low), self.high)
+        kept = torch.minimum(torch.maximum(centre[:, : self.mean.shape[1]], self.box.low), self.box.high)
         mean = torch.cat((kept, self.mean[:, kept.shape[1] :]), 1)
-        return GaussianProposal(mean, self.deviation, self.low, self.high)
+        return GaussianProposal(mean, self.deviation, self.box)
 
     def centre(self) -> Float[Tensor, "episode step action"]:
         """The means."""
@@ -83,5 +75,5 @@ class GaussianProposal:
     @functools.cached_property
     def _masses(self) -> tuple[Tensor, Tensor]:
         """The mass of the Gaussian below the box, and inside it."""
-        below = torch.special.ndtr((self.low - self.mean) / self.deviation)
-        return below, torch.special.ndtr((self.high - self.mean) / self.deviation) - below
+        below = torch.special.ndtr((self.box.low - self.mean) / self.deviation)
+        return below, torch.special.ndtr((self.box.high - self.mean) / self.deviation) - below

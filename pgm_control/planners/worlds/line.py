@@ -10,6 +10,7 @@ from torch import Tensor
 from ...errors import InvalidArgument
 from ...models.line import LineModel
 from ...runtime.array_like import numbers
+from .box import Box
 from .gaussian_proposal import GaussianProposal
 from .vectors import checked_states, deviations, observed_states
 from .world import Moved
@@ -46,8 +47,7 @@ class LineWorld:
         """The action prior."""
         mean = state.new_zeros(len(state), steps, 1)
         scale = deviations(spread, torch.full_like(mean, self._variance**0.5))
-        box = state.new_full((1,), math.inf)
-        return GaussianProposal(mean, scale, -box, box)
+        return GaussianProposal(mean, scale, Box.without_bounds(1))
 
     def like(self) -> Float[Tensor, " action"]:
         """Zeros of the shape of an action."""

@@ -11,6 +11,7 @@ from ...errors import InvalidArgument
 from ...problems.continuous.arrays import root
 from ...runtime.arguments import shown
 from ...trajectories.gaussian.model import GaussianModel, one_problem, timed_prior
+from .box import Box
 from .gaussian_proposal import GaussianProposal
 from .vectors import checked_states, deviations, observed_states
 from .world import Moved
@@ -90,8 +91,7 @@ class LinearQuadraticWorld:
                 mean = mean - torch.cholesky_solve(self._ca[times][..., None], factor)[..., 0]
                 scale = (temperature * torch.cholesky_inverse(factor).diagonal(dim1=-2, dim2=-1)).sqrt()
         scale = deviations(spread, scale)
-        box = state.new_full((self.num_actions,), math.inf)
-        return GaussianProposal(mean.expand(size), scale.expand(size), -box, box)
+        return GaussianProposal(mean.expand(size), scale.expand(size), Box.without_bounds(self.num_actions))
 
     def like(self) -> Float[Tensor, " action"]:
         """Zeros of the shape of an action."""

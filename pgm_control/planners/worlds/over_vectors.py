@@ -12,6 +12,7 @@ from ...inference.local.vector_model import PlanarVectors, VectorModel, payoff
 from ...problems.continuous.support import box_of
 from ...runtime.arguments import shown
 from ...runtime.randomness import seeded
+from .box import Box
 from .gaussian_proposal import GaussianProposal
 from .vectors import checked_states, deviations, observed_states
 from .world import Moved, require_cpu
@@ -76,7 +77,7 @@ class VectorWorld:
             )
         low, high = box_of(prior, self.num_actions)
         scale = deviations(spread, deviation.double()[:, None].expand(-1, steps, -1))
-        return GaussianProposal(mean.double()[:, None].expand(-1, steps, -1), scale, low, high)
+        return GaussianProposal(mean.double()[:, None].expand(-1, steps, -1), scale, Box(low, high))
 
     def like(self) -> Float[Tensor, " action"]:
         """Zeros of the shape of an action."""

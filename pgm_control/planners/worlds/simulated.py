@@ -11,6 +11,7 @@ from torch import Tensor
 from ...errors import InvalidArgument, InvalidProblem
 from ...runtime.arguments import shown
 from ...runtime.array_like import numbers
+from .box import Box
 from .gaussian_proposal import GaussianProposal
 from .simulator import Simulator
 from .vectors import checked_states, deviations
@@ -34,8 +35,10 @@ class SimulatorWorld:
         self.horizon, self.temperature = simulator.horizon, simulator.temperature
         self.state_axes, self.prior_sees_state = 1, False
         self.num_states, self.num_actions = simulator.num_states, simulator.num_actions
-        self._low, self._high = torch.as_tensor(simulator.action_low), torch.as_tensor(simulator.action_high)
-        self._log_density = -float((self._high - self._low).log().sum())
+        self._box = Box(torch.as_tensor(simulator.action_low), torch.as_tensor(simulator.action_high))
+        width = self._box.high - self._box.low
+        self._log_density = -float(width.log().sum())
+        self._mean, self._deviation = 0.5 * (self._box.low + self._box.high), width / math.sqrt(12)
 
     def states(self, state: Any) -> tuple[Float[Tensor, "episode state"], bool]:
         """The states of an argument, and whether it was a single one."""
@@ -59,8 +62,8 @@ class SimulatorWorld:
     def proposal(self, t: int, state: Tensor, steps: int, spread: Any, temperature: float) -> GaussianProposal:
         """Gaussians with the mean and the deviation of the uniform action prior, within its box."""
         size = len(state), steps, self.num_actions
-        scale = deviations(spread, ((self._high - self._low) / math.sqrt(12)).expand(size))
-        return GaussianProposal((0.5 * (self._low + self._high)).expand(size), scale, self._low, self._high)
+        scale = deviations(spread, self._deviation.expand(size))
+        return GaussianProposal(self._mean.expand(size), scale, self._box)
 
     def like(self) -> Float[Tensor, " action"]:
         """Zeros of the shape of an action."""
