@@ -13,6 +13,7 @@ from .reading import (
     Place,
     Sizes,
     Tables,
+    place,
     places_of,
     put,
     tables_at,
@@ -218,8 +219,9 @@ def choose(tables: Tables, room: Room, sizes: Sizes, after: Value, slot: int, t:
 def note(failures: Array, lanes: int, code: int, first: int, last: int, t: int) -> None:
     """Write the status of problems that fail at time t."""
     for lane in range(last + 1):
-        if (lanes >> lane) & 1 and failures[first + lane, 0] == 0:
-            failures[first + lane, 0], failures[first + lane, 1] = code, t
+        one = failures[first + lane]
+        if (lanes >> lane) & 1 and one[0] == 0:
+            one[0], one[1] = code, t
 
 
 @entry
@@ -235,19 +237,19 @@ def backward(
     z, count = m + n + 1, failures.shape[0]
     sizes, places = Sizes(n, m, q, z), places_of(problem)
     results = Results(
-        Place(values[0, 0], values[0, 1], values[0, 2]),
-        Place(values[1, 0], values[1, 1], values[1, 2]),
-        Place(values[2, 0], values[2, 1], values[2, 2]),
-        Place(values[3, 0], values[3, 1], values[3, 2]),
-        Place(values[4, 0], values[4, 1], values[4, 2]),
-        Place(values[5, 0], values[5, 1], values[5, 2]),
-        Place(values[6, 0], values[6, 1], values[6, 2]),
+        place(values, 0),
+        place(values, 1),
+        place(values, 2),
+        place(values, 3),
+        place(values, 4),
+        place(values, 5),
+        place(values, 6),
     )
     tables = tables_at(address, sizes)
     room = room_at(tables.end, sizes, horizon)
     start, one, broken, not_concave = np.int64(0), np.int64(1), np.int64(BROKEN), np.int64(NOT_CONCAVE)
     for first in range(0, count, LANES):
-        last = min(LANES, count - first) - 1
+        last = (LANES if count - first > LANES else count - first) - 1
         take_constants(tables, places, sizes, first, last)
         store(room.one, spread(1.0))
         for t in range(horizon):
@@ -283,7 +285,7 @@ def backward(
             if lanes != 0:
                 note(failures, lanes, not_concave, first, last, t)
             if t % SLOTS == 0:
-                slots = min(SLOTS, horizon - t)
+                slots = SLOTS if horizon - t > SLOTS else horizon - t
                 put(room.value, results.hessian, first, t, last, slots * n * n)
                 put(room.slope, results.gradient, first, t, last, slots * n)
                 put(room.gain, results.gain, first, t, last, slots * m * n)

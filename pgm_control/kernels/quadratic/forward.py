@@ -10,7 +10,7 @@ import numpy as np
 from ..compiling import compiled, entry
 from .moments import Room, read_step, room_at, soften, step
 from .products import mirror
-from .reading import SLOTS, Place, Sizes, places_of, put, tables_at, take, take_constants, take_step
+from .reading import SLOTS, Place, Sizes, place, places_of, put, tables_at, take, take_constants, take_step
 from .vectors import BYTES, LANES, fused, load, read, spread, store, write
 
 Array = np.ndarray
@@ -126,25 +126,25 @@ def pullback(
     z = m + n + 1
     sizes, places, one = Sizes(n, m, q, z), places_of(problem), np.int64(1)
     read_from = Given(
-        Place(values[0, 0], values[0, 1], values[0, 2]),
-        Place(values[1, 0], values[1, 1], values[1, 2]),
-        Place(values[2, 0], values[2, 1], values[2, 2]),
-        Place(values[3, 0], values[3, 1], values[3, 2]),
-        Place(values[4, 0], values[4, 1], values[4, 2]),
-        Place(values[5, 0], values[5, 1], values[5, 2]),
-        Place(values[6, 0], values[6, 1], values[6, 2]),
-        Place(values[7, 0], values[7, 1], values[7, 2]),
+        place(values, 0),
+        place(values, 1),
+        place(values, 2),
+        place(values, 3),
+        place(values, 4),
+        place(values, 5),
+        place(values, 6),
+        place(values, 7),
     )
     written = Written(
-        Place(slopes[0, 0], slopes[0, 1], slopes[0, 2]),
-        Place(slopes[1, 0], slopes[1, 1], slopes[1, 2]),
-        Place(slopes[2, 0], slopes[2, 1], slopes[2, 2]),
-        Place(slopes[3, 0], slopes[3, 1], slopes[3, 2]),
-        Place(slopes[4, 0], slopes[4, 1], slopes[4, 2]),
-        Place(slopes[5, 0], slopes[5, 1], slopes[5, 2]),
-        Place(slopes[6, 0], slopes[6, 1], slopes[6, 2]),
-        Place(slopes[7, 0], slopes[7, 1], slopes[7, 2]),
-        Place(slopes[8, 0], slopes[8, 1], slopes[8, 2]),
+        place(slopes, 0),
+        place(slopes, 1),
+        place(slopes, 2),
+        place(slopes, 3),
+        place(slopes, 4),
+        place(slopes, 5),
+        place(slopes, 6),
+        place(slopes, 7),
+        place(slopes, 8),
     )
     tables = tables_at(address, sizes)
     room = room_at(tables.end, sizes)

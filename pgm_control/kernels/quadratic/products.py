@@ -46,7 +46,7 @@ def gather(target: int, source: int, stride: int, last: int, items: int) -> None
     if items < 4:
         for lane in range(LANES):
             for i in range(items):
-                write(target + BYTES * i + 8 * lane, read(source + min(lane, last) * stride + 8 * i))
+                write(target + BYTES * i + 8 * lane, read(source + (lane if lane < last else last) * stride + 8 * i))
         return
     for i in range(0, items - 3, 4):
         gather_four(target + BYTES * i, source + 8 * i, stride, last)

@@ -91,21 +91,27 @@ def tables_at(address: int, sizes: Sizes) -> Tables:
 
 
 @compiled
+def place(x: Array, i: int) -> Place:
+    """The place in row i of a table (field, 3)."""
+    return Place(x[i, 0], x[i, 1], x[i, 2])
+
+
+@compiled
 def places_of(x: Array) -> Places:
     """The places of a problem, from a table (field, 3)."""
     return Places(
-        Place(x[0, 0], x[0, 1], x[0, 2]),
-        Place(x[1, 0], x[1, 1], x[1, 2]),
-        Place(x[2, 0], x[2, 1], x[2, 2]),
-        Place(x[3, 0], x[3, 1], x[3, 2]),
-        Place(x[4, 0], x[4, 1], x[4, 2]),
-        Place(x[5, 0], x[5, 1], x[5, 2]),
-        Place(x[6, 0], x[6, 1], x[6, 2]),
-        Place(x[7, 0], x[7, 1], x[7, 2]),
-        Place(x[8, 0], x[8, 1], x[8, 2]),
-        Place(x[9, 0], x[9, 1], x[9, 2]),
-        Place(x[10, 0], x[10, 1], x[10, 2]),
-        Place(x[11, 0], x[11, 1], x[11, 2]),
+        place(x, 0),
+        place(x, 1),
+        place(x, 2),
+        place(x, 3),
+        place(x, 4),
+        place(x, 5),
+        place(x, 6),
+        place(x, 7),
+        place(x, 8),
+        place(x, 9),
+        place(x, 10),
+        place(x, 11),
     )
 
 
