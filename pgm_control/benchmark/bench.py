@@ -92,7 +92,7 @@ def bench(
     taken = engine_of(engine, jobs)
     settings = _Settings(num_seeds, temperature, horizon, num_steps, num_samples)
     where = None if folder is None else str(folder_of(folder, "folder").resolve())
-    path = None if out is None else folder_of(out, "out")
+    path = None if out is None else folder_of(out, "out").absolute()  # a job may change the folder of the process
     with importable(where):
         problems, fitted = _taken(models, guides)
         planned = _planned(problems, fitted, settings, where)

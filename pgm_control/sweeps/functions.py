@@ -6,9 +6,11 @@ import importlib
 import inspect
 import sys
 import threading
+import types
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from typing import Any, final
 
@@ -82,7 +84,7 @@ class Named:
         digest = _digest_of_file(module)
         if digest != self.digest:
             raise ImportError(f"its file {getattr(module, '__file__', None)} differs from that of the caller")
-        if not is_new and _LOADED.get(self.module, digest) != digest:
+        if not is_new and (_LOADED.get(self.module, digest) != digest or not _is_current(module)):
             module = importlib.reload(module)
         _LOADED[self.module] = digest
         return module
@@ -135,6 +137,23 @@ def digest_of(function: Callable[..., Any]) -> str:
         return ""
 
 
+def require_current(function: Callable[..., Any], name: str) -> None:
+    """Require that this process has the functions of the file that defines a function, as the file is now.
+
+    Python reads a file once. Where it was changed since, a digest of the file is not one of what runs here.
+
+    Raises:
+        InvalidArgument: if they differ.
+    """
+    plain = inspect.unwrap(function)
+    module = sys.modules.get(getattr(plain, "__module__", None) or "")
+    if not _is_current(module):
+        raise InvalidArgument(
+            f"`function` must be as its file is now, but {getattr(module, '__file__', None)} was changed since {name} "
+            "was imported from it. Import it again, in a new process or by importlib.reload; or pass a `version`."
+        )
+
+
 def imported(spec: str, argument: str, what: str, example: str) -> Any:
     """The object `module:name`.
 
@@ -170,7 +189,7 @@ def imported_module(name: str, argument: str, given: str) -> Any:
     """
     try:
         return importlib.import_module(name)
-    except Exception as problem:  # a foreign module can raise any exception when it is imported
+    except (Exception, SystemExit) as problem:  # a foreign module can raise anything when it is imported
         raise InvalidArgument(
             f"`{argument}` must name a module that can be imported, but {given!r} cannot: {type(problem).__name__}: "
             f"{problem}. It is searched in the current folder, then on Python's path."
@@ -212,6 +231,29 @@ def _folder_of(module: str) -> str | None:
     path = Path(file).resolve()
     depth = module.count(".") + (path.name == "__init__.py")
     return str(path.parents[depth])
+
+
+def _is_current(module: Any) -> bool:
+    """Whether the functions of a module are those of its file; also if that cannot be known."""
+    file, loader = getattr(module, "__file__", None), getattr(module, "__loader__", None)
+    if file is None or type(loader) is not SourceFileLoader:  # others may change what they compile
+        return True
+    here = {
+        each.__code__
+        for owner in (module, *(found for found in vars(module).values() if isinstance(found, type)))
+        for each in map(inspect.unwrap, filter(inspect.isfunction, vars(owner).values()))
+        if each.__code__.co_filename == file
+    }
+    try:
+        content = Path(file).read_bytes()
+        codes = {compile(content, file, "exec", dont_inherit=True)}
+    except (OSError, SyntaxError, ValueError):
+        return not here
+    known: set[types.CodeType] = set()
+    while codes:
+        known |= codes
+        codes = {each for code in codes for each in code.co_consts if isinstance(each, types.CodeType)}
+    return here <= known
 
 
 def _digest_of_file(module: Any) -> str:

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, final
 
 from ..errors import InvalidArgument
+from ..runtime.arguments import shown
 from .functions import NotHere
-from .json_values import canonical, plain, text_of
+from .json_values import canonical, copied, plain, text_of
 from .settings import FAILURE
 
 DONE, FAILED, REFUSED = "done", "failed", "refused"
@@ -41,16 +42,21 @@ class Answer(NamedTuple):
 
 
 def answer(call: Call, arguments: Mapping[str, Any]) -> Answer:
-    """Call the function and return its answer. Ctrl-C is passed on."""
+    """Call the function and return its answer. Ctrl-C is passed on; every other end of the function is a failure.
+
+    The function receives copies of lists and mappings: what it changes in them is not seen by other jobs.
+    """
     try:
-        found = call(**arguments)
+        found = call(**{name: copied(value) for name, value in arguments.items()})
     except NotHere as problem:
         return Answer(REFUSED, str(problem))
-    except (Exception, SystemExit) as failure:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as failure:  # sys.exit(), and the ends of other libraries that are no Exception
         return Answer(FAILED, reason_of(failure))
     try:
         return Answer(DONE, _encoded(found, arguments))
-    except InvalidArgument as problem:
+    except Exception as problem:  # objects of other libraries can raise anything when they are read
         return Answer(FAILED, reason_of(problem))
 
 
@@ -90,4 +96,4 @@ def _encoded(found: Any, arguments: Mapping[str, Any]) -> str:
 
 
 def _said(value: Any) -> str:
-    return " ".join(repr(value).split())[:200]
+    return " ".join(shown(value).split())

@@ -49,6 +49,13 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
+def copied(value: Any) -> Any:
+    """The value with new lists and mappings; all else, which nobody can change or which is no value of JSON, itself."""
+    if type(value) is dict:
+        return {name: copied(each) for name, each in value.items()}
+    return [copied(each) for each in value] if type(value) is list else value
+
+
 def _plain(value: Any, where: str) -> Any:
     if value is None or isinstance(value, bool):
         return value

@@ -89,7 +89,8 @@ class Sweep:
 
     def to_csv(self) -> str:
         """Return one line per row, with a header; None and missing values are empty, lists and mappings are JSON."""
-        return csv_table(self.columns, [[_cell(row.get(name)) for name in self.columns] for row in self.rows])
+        names = self.columns
+        return csv_table(names, [[_cell(row.get(name)) for name in names] for row in self.rows])
 
     def save(self, folder: str | Path) -> None:
         """Write results.csv, completely or not at all.

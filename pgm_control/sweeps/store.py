@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
 
+from ..errors import InvalidArgument
 from ..runtime.files import alone_in
 from .json_values import text_of
 
@@ -48,15 +49,27 @@ class Store:
                 file.truncate(_end_of_lines(file))
 
     def append(self, entry: Mapping[str, Any]) -> None:
-        """Append a line in one write, and flush it to the disk.
+        """Append a line, whole or not at all, and flush it to the disk.
 
         Raises:
-            InvalidArgument: if a number cannot be written.
+            InvalidArgument: if a number cannot be written, or the disk takes no more.
         """
         line = text_of(entry).encode() + b"\n"
-        with self.path.open("ab", buffering=0) as file:
-            file.write(line)
-            os.fsync(file.fileno())
+        try:
+            with self.path.open("ab", buffering=0) as file:
+                end, left = file.seek(0, os.SEEK_END), memoryview(line)
+                try:
+                    while left:
+                        left = left[file.write(left) :]
+                    os.fsync(file.fileno())
+                except BaseException:  # a part of the line would spoil the next one
+                    os.ftruncate(file.fileno(), end)
+                    raise
+        except OSError as problem:
+            raise InvalidArgument(
+                f"`out` must be a folder that can be written, but {str(self.path)!r} is not: {problem.strerror}. "
+                "Finished jobs are kept: make room, and run the same again."
+            ) from problem
 
     def _lines(self) -> Iterator[bytes]:
         if self.path.exists():

@@ -9,7 +9,7 @@ from ..runtime.arguments import called, number, shown
 from ..runtime.files import folder_of
 from ..runtime.progress import Progress, require_progress, silent
 from .engines import engine_of
-from .functions import digest_of, is_named, name_of
+from .functions import digest_of, for_workers, is_named, name_of, require_current
 from .job import Job
 from .result import Sweep, SweepStatus
 from .run import run_jobs
@@ -86,7 +86,9 @@ def sweep(
     if size is not None and not callable(size):
         raise InvalidArgument(f"`size` must be a function of a setting, but is {shown(size)}.")
     taken = engine_of(engine, jobs)
-    where = None if out is None else folder_of(out, "out")
+    where = None if out is None else folder_of(out, "out").absolute()  # a job may change the folder of the process
+    if where is not None and version is None and (taken.is_here or for_workers(function) is function):
+        require_current(function, name)
     version = _version(function, name, version, is_kept=where is not None)
     planned = [
         Job(
