@@ -61,7 +61,10 @@ def on_current(call: Call, jobs: Sequence[Job], number: int, most: int | None) -
     if current is not None:
         yield from on_client(call, jobs, current, most)
         return
-    made = distributed.LocalCluster(n_workers=min(number, len(jobs)), threads_per_worker=1, dashboard_address=None)
+    made = distributed.LocalCluster(
+        n_workers=min(number, len(jobs)), threads_per_worker=1,
+        dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False},  # its default port may be taken
+    )  # fmt: skip
     with made as cluster, distributed.Client(cluster) as client:
         yield from on_client(call, jobs, client, most)
 

@@ -110,7 +110,7 @@ def test_processes_import_modules_of_the_current_folder(folder):
 @pytest.mark.slow
 def test_an_address_of_a_scheduler(capsys, folder):
     distributed = pytest.importorskip("distributed")
-    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster:
         address = cluster.scheduler_address.replace("tcp://", "dask://")
         assert run(capsys, "sweep", "my_runs:f", "settings.json", "--engine", address)[0] == 0
         assert len(called(folder)) == 4
