@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from ..errors import InvalidArgument
 from .alone.process import locked_file, unlock
@@ -53,7 +53,34 @@ def _path(path: Any, name: str, what: str) -> Path:
     return Path(text)
 
 
+def require_writable(folder: Path, name: str) -> None:
+    """Make a folder if needed, and require that files can be written there.
+
+    Raises:
+        InvalidArgument: if they cannot; the message names the argument.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder, prefix=".") as file:
+            file.write(b"\0")
+    except OSError as problem:
+        raise InvalidArgument(
+            f"`{name}` must be a folder that can be written, but {str(folder)!r} is not: {problem.strerror}."
+        ) from problem
+
+
 def write_whole(path: str | Path, content: bytes) -> None:
+    """Write a file as `written_whole` does.
+
+    Raises:
+        InvalidArgument: if there can be no file with this path.
+    """
+    with written_whole(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def written_whole(path: str | Path) -> Iterator[BinaryIO]:
     """Write to a temporary file beside `path`, then rename it: after a crash the file is the old one or the new one.
 
     Temporary files for the same path whose process was killed are removed.
@@ -73,7 +100,7 @@ def write_whole(path: str | Path, content: bytes) -> None:
     try:
         with _locked(temporary):
             with os.fdopen(handle, "wb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             mask = os.umask(0)

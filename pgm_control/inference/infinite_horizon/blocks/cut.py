@@ -83,10 +83,14 @@ def _pieces(block: Tables, start: int, stop: int, size: int) -> Iterator[Any]:
         last = min(first + size, stop)
         found = block(first, last)
         if not isinstance(found, tuple | list) or len(found) != 3:
+            what = f"a {type(found).__name__} of {len(found)}" if isinstance(found, tuple | list) else shown(found)
             raise InvalidProblem(
-                f"`block` must return (probability, successor, reward), but block({first}, {last}) is {shown(found)}."
+                f"`block` must return (probability, successor, reward), but block({first}, {last}) is {what}."
             )
-        many = np.shape(found[0])[:1]
+        try:
+            many = np.shape(found[0])[:1]
+        except ValueError:  # rows of several lengths, of which the check of the tables says more
+            many = (last - first,)
         if many != (last - first,):
             raise InvalidProblem(
                 f"`block` must return the tables of the states from its first argument to before its second, but "

@@ -1,7 +1,7 @@
 """Where the results of blocks lie, and how single states of them are read: in this process, or in a folder."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, final, runtime_checkable
 
@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from ....errors import InvalidArgument, InvalidCheckpoint
-from ....runtime.files import write_whole
+from ....runtime.files import write_whole, written_whole
 from .cut import Cut
 from .solving import HeldBlock, What
 
@@ -103,7 +103,9 @@ class HeldInFolder:
         """Copy the files."""
         for rank, files in enumerate(self._files):
             for what in WHAT:
-                write_table(folder / file_name(what, self._cut.bounds[rank]), files[what])
+                table = files[what]
+                pieces = (table[first : first + _ROWS] for first in range(0, len(table), _ROWS))
+                write_table(folder / file_name(what, self._cut.bounds[rank]), table.shape, pieces)
 
     def close(self) -> None:
         """Nothing else holds the files."""
@@ -132,24 +134,23 @@ def file_name(what: What, start: int) -> str:
 
 def save_block(block: HeldBlock, folder: Path) -> None:
     """Write the three files of a block."""
-    folder.mkdir(parents=True, exist_ok=True)
     many = len(block.v)
     for what in WHAT:
         shape = (many,) if what == "value" else tuple(block.q.shape)
-        path = folder / file_name(what, block.start)
-        found = np.lib.format.open_memmap(path, mode="w+", dtype=np.float64, shape=shape)
-        for first in range(0, many, _ROWS):
-            last = min(first + _ROWS, many)
-            found[first:last] = block.read(what, torch.arange(first, last) + block.start).numpy()
-        found.flush()
+        rows = (torch.arange(first, min(first + _ROWS, many)) + block.start for first in range(0, many, _ROWS))
+        write_table(folder / file_name(what, block.start), shape, (block.read(what, each).numpy() for each in rows))
 
 
-def write_table(path: Path, table: np.ndarray) -> None:
-    """Write a table to a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    found = np.lib.format.open_memmap(path, mode="w+", dtype=np.float64, shape=table.shape)
-    found[:] = table
-    found.flush()
+def write_table(path: Path, shape: tuple[int, ...], pieces: Iterable[np.ndarray]) -> None:
+    """Write a table of float64 to a new file, which then takes the place of the one before.
+
+    Whoever has mapped the old file keeps it, and a full disk is an error. In a mapped file it would end the process.
+    """
+    about = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float64)), "fortran_order": False, "shape": shape}
+    with written_whole(path) as file:
+        np.lib.format.write_array_header_1_0(file, about)
+        for piece in pieces:
+            file.write(np.ascontiguousarray(piece).data)
 
 
 def save_facts(folder: Path, facts: Mapping[str, Any]) -> None:

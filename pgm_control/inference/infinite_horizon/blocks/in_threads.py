@@ -15,7 +15,7 @@ def solved_in_threads(job: BlockJob, progress: Progress) -> tuple[list[HeldBlock
     """Solve all blocks, the first on the calling thread. Ctrl-C ends the run after the current sweep.
 
     Raises:
-        InvalidArgument, InvalidProblem, InvalidCheckpoint: what the first block that fails raises.
+        InvalidArgument, InvalidProblem, InvalidCheckpoint: what the first block that fails raises; so of all else.
     """
     size = len(job.cut.bounds) - 1
     meeting = Threads(size)
@@ -48,7 +48,7 @@ class _Worker(threading.Thread):
         super().__init__(daemon=True)
         self._job, self._rank, self._meeting = job, rank, meeting
         self.found: tuple[HeldBlock, BlockFacts] | None = None
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
 
     def run(self) -> None:
         """Solve the block without a word."""
@@ -58,7 +58,7 @@ class _Worker(threading.Thread):
         """Solve the block, and keep its failure."""
         try:
             self.found = solved_block(self._job, self._rank, self._connected, progress, wants_to_end)
-        except Exception as failure:
+        except BaseException as failure:  # without it the others would wait for a thread that sys.exit() has ended
             self.failure = failure
             self._meeting.leave()
 

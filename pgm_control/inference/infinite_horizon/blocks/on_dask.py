@@ -56,6 +56,8 @@ class Cluster:
             InvalidArgument: if it is no `distributed.Client`, or has no workers.
         """
         distributed = require_dask("Blocks on workers", "Without `client` they are threads of this process.")
+        if isinstance(client, distributed.Client) and client.status == "closed":
+            raise InvalidArgument("`client` must be connected, but is closed. Make a new one.")
         if not isinstance(client, distributed.Client) or client.asynchronous:
             raise InvalidArgument(
                 f"`client` must be a distributed.Client that is not asynchronous, but is {shown(client)}. Make one by "
@@ -92,16 +94,23 @@ class Cluster:
         Raises:
             WorkersLost: if the worker does not answer in time, or is gone.
         """
+        end = time.monotonic() + timeout
+        return self.result(worker, self.submit(worker, work, *given), lambda: time.monotonic() > end)
+
+    def result(self, worker: Worker, future: Any, is_late: Callable[[], bool]) -> Any:
+        """The result of a future of one worker.
+
+        Raises:
+            WorkersLost: if the worker is gone, or `is_late`, asked about once a second, says that it is late.
+        """
         import distributed
 
-        future, begun = self.submit(worker, work, *given), time.monotonic()
-        looked = begun
+        looked = time.monotonic()
         while not future.done():
             time.sleep(_PAUSE)
-            now = time.monotonic()
-            if now > looked + _LOOK:
-                looked = now
-                if now > begun + timeout or worker not in self.workers():
+            if time.monotonic() > looked + _LOOK:
+                looked = time.monotonic()
+                if is_late() or worker not in self.workers():
                     future.cancel()
                     raise WorkersLost(f"Worker {worker.name} at {worker.address} does not answer, or is gone.")
         try:
@@ -129,9 +138,10 @@ class HeldOnDask:
             for rank, worker in enumerate(self._workers)
         ]
         for rank, (future, worker) in enumerate(zip(futures, self._workers, strict=True)):
+            silence = max(self._timeout, _HEARTBEATS)
             try:
-                future.result()
-            except Exception as problem:
+                self._cluster.result(worker, future, lambda: worker in self._cluster.silent(silence))  # noqa: B023
+            except (WorkersLost, on_worker.NotHere) as problem:
                 raise self._lost(rank, worker) from problem
 
     def close(self) -> None:
@@ -195,7 +205,10 @@ def solved_on_dask(
                         f"Workers were lost {restarts} times, which is more than `max_restarts`: {problem} "
                         f"{'Run again with the same `folder` to go on.' if job.folder else 'Give a `folder`.'}"
                     ) from problem
-            workers = _back(cluster, workers, run, timeout, patience)
+            except BaseException:
+                _forgotten(cluster, workers, run)
+                raise
+            workers = _back(cluster, workers, run, timeout, patience, interrupted)
 
 
 def _tried(
@@ -219,7 +232,7 @@ def _tried(
         cluster.submit(worker, on_worker.work, sent, rank, meeting, run, timeout, topic)
         for rank, worker in enumerate(workers)
     ]
-    asked, looked = False, time.monotonic()
+    asked, looked = None, time.monotonic()
     try:
         while not all(future.status == "finished" for future in futures):
             time.sleep(_PAUSE)
@@ -236,9 +249,8 @@ def _tried(
                 silent = set(workers) & set(cluster.silent(max(timeout, _HEARTBEATS)))
                 if silent:
                     raise WorkersLost(f"worker {min(silent).name} has not answered for {timeout:g} s.")
-            if interrupted() and not asked:
-                asked = True
-                cluster.submit(workers[0], on_worker.end, run).result(timeout=patience)
+            if interrupted() and asked is None:
+                asked = cluster.submit(workers[0], on_worker.end, run)
         return [future.result() for future in futures]
     except BaseException:
         cluster.client.cancel(futures, force=True)
@@ -277,13 +289,32 @@ def _reason(futures: list[Any]) -> Exception:
     return LinkBroken(f"{found[0] if found else 'a worker is gone'}.")
 
 
-def _back(cluster: Cluster, before: list[Worker], run: str, timeout: float, patience: float) -> list[Worker]:
+def _forgotten(cluster: Cluster, workers: list[Worker], run: str) -> None:
+    """Let the workers close the meeting point and free what they hold, without waiting for them."""
+    import distributed
+
+    with suppress(Exception):  # a scheduler that is gone
+        here = set(cluster.workers())
+        for worker in workers:
+            if worker in here:
+                distributed.fire_and_forget(cluster.submit(worker, on_worker.forget, run))
+
+
+def _back(
+    cluster: Cluster,
+    before: list[Worker],
+    run: str,
+    timeout: float,
+    patience: float,
+    interrupted: Callable[[], bool],
+) -> list[Worker]:
     """As many workers as before that answer and have nothing to do; a block keeps the worker of the same name.
 
     A worker that does not even send heartbeats is started again by its nanny, if it has one.
 
     Raises:
         WorkersLost: if there are not enough in time.
+        KeyboardInterrupt: if Ctrl-C was pressed and some are missing.
     """
     end, asked, free, restarted = time.monotonic() + patience, {}, set[Worker](), set[str]()
     while time.monotonic() < end:
@@ -304,6 +335,8 @@ def _back(cluster: Cluster, before: list[Worker], run: str, timeout: float, pati
             restarted |= late
             with suppress(Exception):
                 cluster.client.restart_workers(sorted(late), timeout=patience)
+        if interrupted():
+            raise KeyboardInterrupt
         time.sleep(4 * _PAUSE)
     raise WorkersLost(
         f"`client` has fewer than {len(before)} workers that answer, after {patience:g} s, `patience`. Start the lost "

@@ -13,6 +13,8 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.distributed import DistError, TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
+from ....errors import InvalidProblem
+from ....sweeps.job import reason_of
 from .held import save_block
 from .job import BlockJob
 from .links import LinkBroken
@@ -41,7 +43,24 @@ def meet(run: str, size: int) -> Meeting:
 
 
 def work(sent: bytes, rank: int, meeting: Meeting, run: str, timeout: float, topic: str) -> BlockFacts:
-    """Solve one block and keep its result here."""
+    """Solve one block and keep its result here.
+
+    Raises:
+        InvalidProblem: if one of the user's functions ends by an exception such as SystemExit, which in a task would
+            end the worker.
+    """
+    try:
+        return _solved(sent, rank, meeting, run, timeout, topic)
+    except Exception:
+        raise
+    except BaseException as failure:
+        raise InvalidProblem(
+            f"`block` and the other functions must return, or raise an Exception, but in the process of block {rank} "
+            f"one ended by {reason_of(failure)}."
+        ) from None
+
+
+def _solved(sent: bytes, rank: int, meeting: Meeting, run: str, timeout: float, topic: str) -> BlockFacts:
     from distributed import get_worker, secede
 
     job: BlockJob = pickle.loads(sent)  # here, where an error is that of the task, and not in the loop of the worker
@@ -54,22 +73,26 @@ def work(sent: bytes, rank: int, meeting: Meeting, run: str, timeout: float, top
     secede()  # the worker can answer others meanwhile
     looked = shown = time.monotonic()
 
+    def is_dropped() -> bool:
+        task = worker.state.tasks.get(key)
+        return task is None or task.state not in ("executing", "long-running")  # nobody waits for it any more
+
     def wants_to_end() -> bool:
         nonlocal looked
         if time.monotonic() > looked + _APART:
             looked = time.monotonic()
-            task = worker.state.tasks.get(key)
-            if task is None or task.state not in ("executing", "long-running"):  # nobody waits for it any more
+            if is_dropped():
                 ended.set()
         return ended.is_set()
 
     def connect() -> SocketLink:
         listener = Listener(_host())
         try:
-            addresses = _all_addresses(meeting, rank, len(job.cut.bounds) - 1, listener, timeout, wants_to_end)
+            addresses = _all_addresses(meeting, rank, len(job.cut.bounds) - 1, listener, timeout, is_dropped)
             links.append(SocketLink(rank, run, listener, addresses, timeout))
         finally:
             listener.close()
+        _STORES.pop(run, None)  # of the first process, with which all others are connected now
         return links[0]
 
     def progress(step: int, metrics: Mapping[str, float]) -> None:
@@ -80,7 +103,8 @@ def work(sent: bytes, rank: int, meeting: Meeting, run: str, timeout: float, top
 
     try:
         held, facts = solved_block(job, rank, connect, progress, wants_to_end)
-        _HELD[run, rank] = held
+        if not is_dropped():
+            _HELD[run, rank] = held
         return facts
     finally:
         for link in links:
@@ -132,15 +156,15 @@ def _store(meeting: Meeting, timeout: float) -> Any:
 
 
 def _all_addresses(
-    meeting: Meeting, rank: int, size: int, listener: Listener, timeout: float, wants_to_end: Callable[[], bool]
+    meeting: Meeting, rank: int, size: int, listener: Listener, timeout: float, is_dropped: Callable[[], bool]
 ) -> list[tuple[str, int]]:
     """Where all listen, once all have made their tables, however long that takes; the driver watches who is alive."""
     store, names = _store(meeting, timeout), [f"address {each}" for each in range(size)]
     try:
         store.set(names[rank], json.dumps([_host(), listener.port]))
         while not store.check(names):
-            if wants_to_end():
-                raise LinkBroken("the run has ended before all had made their tables")
+            if is_dropped():
+                raise LinkBroken("the run was given up before all had made their tables")
             time.sleep(_APART / 2)
         return [(str(host), int(port)) for host, port in (json.loads(store.get(name)) for name in names)]
     except DistError as problem:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ....problems.checks import LARGE
 from ....problems.from_blocks import OutcomeTables, repeats, with_rewards
+from ....runtime.files import require_writable
 from ....runtime.progress import Progress
 from ..checkpoint import SweepCheckpoint
 from ..fixed_point import ValueStatus, fixed_point
@@ -130,6 +131,8 @@ def solved_block(
         LinkBroken: if another process does not answer any more.
         InvalidArgument, InvalidProblem, InvalidCheckpoint: if the user's functions give something invalid here.
     """
+    if job.folder is not None:
+        require_writable(job.folder, "folder")  # before what takes long
     made = block_tables(job.block, job.cut, rank, job.num_actions, job.num_outcomes, job.dtype)
     others = Neighbours(connect(), job.cut, made.ghosts, wants_to_end)
     tables = _with_rewards(made, others)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,10 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ....errors import InvalidArgument, InvalidCheckpoint
+from ....errors import InvalidArgument, InvalidCheckpoint, InvalidProblem
 from ....problems.checks import indices
 from ....runtime.array_like import ArrayLike
-from ....runtime.files import folder_of
+from ....runtime.files import folder_of, require_writable
 from ..fixed_point import ValueStatus
 from .cut import Cut
 from .held import FACTS, Freed, Held, HeldInFolder, save_facts
@@ -77,11 +76,15 @@ class BlockValues:
         """Write three files a block, V, Q and π as tables of numpy, each from the process that holds it.
 
         `BlockValues.load(folder)` reads them. With several machines the folder must be one that all of them reach.
+
+        Raises:
+            InvalidArgument: if `folder` cannot be written.
+            WorkersLost: if a process that holds values is gone.
         """
-        path = folder_of(folder, "folder")
-        path.mkdir(parents=True, exist_ok=True)
+        path = folder_of(folder, "folder").absolute()
+        require_writable(path, "folder")
         (path / FACTS).unlink(missing_ok=True)  # written last: without it the folder cannot be loaded
-        self.held.save(path.resolve())
+        self.held.save(path)
         save_facts(path, self._facts())
 
     @classmethod
@@ -94,7 +97,7 @@ class BlockValues:
         path = folder_of(folder, "folder")
         try:
             facts = _checked(json.loads((path / FACTS).read_bytes()))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as problem:
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as problem:
             raise InvalidCheckpoint(
                 f"{path / FACTS} cannot be read as a saved result: {problem}. Save it again."
             ) from None
@@ -121,7 +124,10 @@ class BlockValues:
         )
 
     def _read(self, what: What, states: ArrayLike) -> Tensor:
-        given = indices("states", states).long().cpu()
+        try:
+            given = indices("states", states).long().cpu()
+        except InvalidProblem as problem:
+            raise InvalidArgument(str(problem)) from None
         if given.ndim != 1 or (len(given) and not bool((given >= 0).all() and (given < self.num_states).all())):
             raise InvalidArgument(
                 f"`states` must be a vector of states, 0 to {self.num_states - 1}, but has shape {tuple(given.shape)}"
@@ -179,6 +185,6 @@ def _checked(facts: Any) -> dict[str, Any]:
         "num_sent": tuple(int(each) for each in facts["num_sent"]),
         "num_restarts": int(facts["num_restarts"]),
     }
-    if len(found["num_ghosts"]) != many or len(found["num_sent"]) != many or math.isnan(found["error_bound"]):
-        raise ValueError("the numbers of blocks differ")
+    if len(found["num_ghosts"]) != many or len(found["num_sent"]) != many or not found["error_bound"] >= 0:
+        raise ValueError("the numbers of blocks differ, or `error_bound` is none")
     return found
