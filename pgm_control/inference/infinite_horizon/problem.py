@@ -59,7 +59,7 @@ class InfiniteHorizonProblem:
         mdp, temperature = model.mdp, model.temperature
         discount = mdp.discount if discount is None else discount
         optimism = optimism_of_dynamics(optimism, temperature, discount)
-        return cls(mdp, temperature, optimism, discount, _rows(model.action_prior))
+        return cls(mdp, temperature, optimism, discount, prior_rows(model.action_prior))
 
     @property
     def num_states(self) -> int:
@@ -162,7 +162,7 @@ def limits(tolerance: Any, max_sweeps: Any) -> tuple[float, int]:
     return positive("tolerance", tolerance, remedy=remedy), whole("max_sweeps", max_sweeps)
 
 
-def _rows(prior: Float[Tensor, "state action"]) -> Float[Tensor, "state_or_one action"]:
+def prior_rows(prior: Float[Tensor, "state action"]) -> Float[Tensor, "state_or_one action"]:
     """The action prior in float64, as one row if all rows are equal, which saves memory in huge problems."""
     prior = prior.detach()
     if prior.stride(0) == 0 or torch.equal(prior, prior[:1].expand_as(prior)):

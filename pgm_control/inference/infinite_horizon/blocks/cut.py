@@ -60,9 +60,15 @@ def block_tables(
 
 
 def renumbered(found: OutcomeTables, start: int, num_states: int) -> BlockTables:
-    """Replace the numbers of successors, in place. Beside the tables, this takes one byte for each of all states."""
+    """Replace the numbers of successors, in place. Beside the tables, this takes one byte for each of all states.
+
+    Impossible outcomes, such as those that fill up a row, lead to the first own state, so that nothing is sent for them.
+    """
     own, flat = len(found.probability), found.successor.view(-1).numpy()
     parts = [flat[first : first + _PIECE] for first in range(0, len(flat), _PIECE)]
+    weights = found.probability.view(-1).numpy()
+    for first, part in zip(range(0, len(flat), _PIECE), parts, strict=True):
+        part[weights[first : first + _PIECE] == 0] = start
     seen = np.zeros((-(-num_states // _ROW), _ROW), dtype=np.uint8)  # in rows whose sums are below 256
     for part in parts:
         seen.reshape(-1)[part] = 1

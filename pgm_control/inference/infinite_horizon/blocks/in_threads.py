@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import final
 
 from ....runtime.interrupt import deferred_interrupt
+from ....runtime.memory import require_room
 from ....runtime.progress import Progress, silent
 from .job import BlockJob
 from .links import Link, LinkBroken, Threads
@@ -15,9 +16,15 @@ def solved_in_threads(job: BlockJob, progress: Progress) -> tuple[list[HeldBlock
     """Solve all blocks, the first on the calling thread. Ctrl-C ends the run after the current sweep.
 
     Raises:
-        InvalidArgument, InvalidProblem, InvalidCheckpoint: what the first block that fails raises; so of all else.
+        InvalidArgument, InvalidProblem, InvalidCheckpoint: what the first block that fails raises, as any other error;
+            or if the tables of all blocks do not fit into memory.
     """
-    size = len(job.cut.bounds) - 1
+    size, states = len(job.cut.bounds) - 1, job.cut.bounds[-1]
+    require_room(
+        "num_states", f"the tables of {states:,} states, {job.num_actions} actions and {job.num_outcomes} outcomes",
+        states * job.num_actions * job.num_outcomes, 4 + 2 * job.dtype.itemsize,
+        "Take dtype=torch.float32, fewer, or a `client`, whose workers hold a block each.",
+    )  # fmt: skip
     meeting = Threads(size)
     workers = [_Worker(job, rank, meeting) for rank in range(1, size)]
     for each in workers:

@@ -17,7 +17,7 @@ from ....runtime.arguments import one_of, shown, takes_two, whole, whole_number
 from ....runtime.files import folder_of
 from ....runtime.moving import is_floating
 from ..fixed_point import Stopping
-from ..problem import limits, optimism_of_dynamics
+from ..problem import limits, optimism_of_dynamics, prior_rows
 from .cut import BlockTables, Cut, Tables
 
 Rows = Callable[[int, int], Any]
@@ -104,7 +104,7 @@ class BlockJob:
             temperature=temperature,
             optimism=optimism_of_dynamics(optimism, temperature, discount),
             discount=discount,
-            action_prior=_prior(action_prior, actions),
+            action_prior=_prior(action_prior, actions, dtype),
             policy=None if policy is None else _of_states("policy", policy),
             initial_value=None if initial_value is None else _of_states("initial_value", initial_value),
             tolerance=tolerance,
@@ -131,10 +131,12 @@ class BlockJob:
         if isinstance(self.action_prior, str):
             return feasible(tables.probability, tables.reward).double()
         if isinstance(self.action_prior, Tensor):
-            return self.action_prior[None]
-        return self.rows("action_prior", self.action_prior, rank)
+            return prior_rows(self.action_prior[None])
+        return prior_rows(self.rows("action_prior", self.action_prior, rank, self.dtype))
 
-    def rows(self, name: str, function: Rows, rank: int) -> Float[Tensor, "state action"]:
+    def rows(
+        self, name: str, function: Rows, rank: int, dtype: torch.dtype = torch.float64
+    ) -> Float[Tensor, "state action"]:
         """Probabilities of actions in the states of a block, made by a function and checked.
 
         Raises:
@@ -142,7 +144,7 @@ class BlockJob:
         """
         start, stop = self.span(rank)
         given = function(start, stop)
-        found = table(name, given, 2, Kind(torch.float64, torch.device("cpu")), InvalidArgument)
+        found = table(name, given, 2, Kind(dtype, torch.device("cpu")), InvalidArgument)
         if tuple(found.shape) != (stop - start, self.num_actions):
             raise InvalidArgument(
                 f"`{name}` must return one row a state and one probability an action, but {name}({start}, {stop}) has "
@@ -196,7 +198,7 @@ def _blocks(num_blocks: Any, num_states: int, most: int | None) -> int:
     return blocks
 
 
-def _prior(value: Any, num_actions: int) -> Rows | Float[Tensor, " action"] | Literal["count"] | None:
+def _prior(value: Any, num_actions: int, dtype: torch.dtype) -> Rows | Float[Tensor, " action"] | Literal["count"] | None:
     if value is None:
         return None
     if callable(value):
@@ -208,6 +210,6 @@ def _prior(value: Any, num_actions: int) -> Rows | Float[Tensor, " action"] | Li
             f'`action_prior` must be a row of probabilities, a function that returns rows, "count" or None, but is '
             f"{shown(value)}."
         )
-    row = table("action_prior", value, {1: "action"}, Kind(torch.float64, torch.device("cpu")), InvalidArgument)
+    row = table("action_prior", value, {1: "action"}, Kind(dtype, torch.device("cpu")), InvalidArgument)
     checks.shape("action_prior", row, (num_actions,), "one probability an action")
     return normalised("action_prior", row, (None,), InvalidArgument, given=value)

@@ -20,6 +20,7 @@ from .links import LinkBroken
 
 _HEAD = 48  # bytes with which a process introduces itself
 _BACKLOG = 4096
+_PATIENCE = 1.0  # seconds in which whoever connects must say who it is
 
 
 @final
@@ -135,8 +136,7 @@ class SocketLink:
             self._keep(j, made)
         while None in self._sockets[self.rank + 1 :]:
             made = listener.accept(max(deadline - time.monotonic(), 1e-3))
-            made.settimeout(self._timeout)
-            head = made.recv(_HEAD, socket.MSG_WAITALL)
+            head = _head_of(made, min(self._timeout, _PATIENCE))
             ranks = [j for j in range(self.rank + 1, self.size) if head == _head(run, j)]
             if ranks:
                 self._keep(ranks[0], made)
@@ -158,6 +158,18 @@ class SocketLink:
 
 def _head(run: str, rank: int) -> bytes:
     return f"{run} {rank} {sys.byteorder}".encode().ljust(_HEAD)
+
+
+def _head_of(made: socket.socket, patience: float) -> bytes:
+    """What a process introduces itself with; less of one that stops, is silent for so many seconds, or goes away."""
+    made.settimeout(patience)
+    head = b""
+    try:
+        while len(head) < _HEAD and (more := made.recv(_HEAD - len(head))):
+            head += more
+    except OSError:
+        return b""
+    return head
 
 
 def _bytes(some: Sequence[Tensor], more: Tensor) -> list[memoryview]:

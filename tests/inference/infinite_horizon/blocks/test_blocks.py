@@ -244,7 +244,7 @@ def test_reading_states():
         for states in ([50], [-1], [[0]], 3):
             with pytest.raises(InvalidArgument, match="`states` must be a vector of states, 0 to 49"):
                 found.value(states)
-        with pytest.raises(InvalidProblem, match="`states` must hold integers"):
+        with pytest.raises(InvalidArgument, match="`states` must hold integers"):
             found.value([0.5])
     with pytest.raises(InvalidArgument, match="closed"):
         found.value([0])
