@@ -1,6 +1,7 @@
 """Links between processes: everything arrives, nothing waits for ever, and strangers are not let in."""
 
 import socket
+import struct
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -113,3 +114,18 @@ def test_a_thread_that_fails_frees_the_others():
     meeting.leave()
     thread.join(timeout=20)
     assert len(found) == 1
+
+
+def test_strangers_that_are_silent_or_vanish_do_not_break_the_link():
+    listeners = [Listener("127.0.0.1") for _ in range(2)]
+    addresses = [("127.0.0.1", each.port) for each in listeners]
+    silent, gone, slow = (socket.create_connection(addresses[0]) for _ in range(3))
+    gone.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # the end is a reset
+    gone.sendall(b"x")
+    gone.close()
+    slow.sendall(b"another")
+    with ThreadPoolExecutor(2) as pool:
+        made = [pool.submit(SocketLink, j, "run", listeners[j], addresses, 20.0) for j in range(2)]
+        links = [each.result() for each in made]
+    OPEN.extend([*links, *listeners, silent, slow])
+    assert together(links, swapped([[5, 5], [5, 5]])) == [True, True]
