@@ -14,7 +14,7 @@ from ..runtime.arguments import called, listed, whole, whole_or_none
 from ..runtime.files import folder_of
 from ..runtime.progress import Progress, require_progress, silent
 from ..sweeps.engines import engine_of
-from ..sweeps.functions import importable
+from ..sweeps.functions import importable, require_current
 from ..sweeps.job import Job as SweepJob
 from ..sweeps.run import run_jobs
 from ..sweeps.store import store_in
@@ -95,6 +95,8 @@ def bench(
     path = None if out is None else folder_of(out, "out").absolute()  # a job may change the folder of the process
     with importable(where):
         problems, fitted = _taken(models, guides)
+        for each in fitted if path is not None else ():
+            require_current(each.build, each.name, "guides")
         planned = _planned(problems, fitted, settings, where)
     with store_in(path) as store:
         known = {} if store is None else store.results(lambda found: decoded(found) is not None)

@@ -93,7 +93,7 @@ def written_whole(path: str | Path) -> Iterator[BinaryIO]:
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_partial(target)
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=_prefix(target), suffix=_SUFFIX)
-    except (FileExistsError, NotADirectoryError, PermissionError) as problem:
+    except OSError as problem:
         raise InvalidArgument(
             f"`path` must be the path of a file that can be written, but {str(target)!r} is not: {problem.strerror}."
         ) from problem
@@ -126,7 +126,7 @@ def alone_in(folder: Path, name: str = "out") -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = locked_file(folder / _LOCK)
-    except (FileExistsError, NotADirectoryError, PermissionError) as problem:
+    except OSError as problem:
         raise InvalidArgument(
             f"`{name}` must be a folder that can be written, but {str(folder)!r} is not: {problem.strerror}."
         ) from problem

@@ -137,10 +137,16 @@ def digest_of(function: Callable[..., Any]) -> str:
         return ""
 
 
-def require_current(function: Callable[..., Any], name: str) -> None:
+def require_current(function: Callable[..., Any], name: str, argument: str, other: str = "") -> None:
     """Require that this process has the functions of the file that defines a function, as the file is now.
 
     Python reads a file once. Where it was changed since, a digest of the file is not one of what runs here.
+
+    Args:
+        function: the function, or class.
+        name: its name in the message.
+        argument: the argument that holds it, for the message.
+        other: another remedy, for the end of the message.
 
     Raises:
         InvalidArgument: if they differ.
@@ -149,8 +155,8 @@ def require_current(function: Callable[..., Any], name: str) -> None:
     module = sys.modules.get(getattr(plain, "__module__", None) or "")
     if not _is_current(module):
         raise InvalidArgument(
-            f"`function` must be as its file is now, but {getattr(module, '__file__', None)} was changed since {name} "
-            "was imported from it. Import it again, in a new process or by importlib.reload; or pass a `version`."
+            f"`{argument}` must be as the file is now, but {getattr(module, '__file__', None)} was changed since "
+            f"{name} was imported from it. Import it again, in a new process or by importlib.reload{other}."
         )
 
 

@@ -89,7 +89,13 @@ def store_in(folder: Path | None) -> Iterator[Store | None]:
         return
     with alone_in(folder):
         file = Store(folder / RESULTS)
-        file.mend()
+        try:
+            file.mend()
+        except OSError as problem:
+            raise InvalidArgument(
+                f"`out` must be a folder whose {RESULTS} can be read and written, but {str(file.path)!r} cannot: "
+                f"{problem.strerror or problem}. Give another folder."
+            ) from problem
         yield file
 
 

@@ -49,7 +49,9 @@ def sweep(
         out: a folder, which one process holds at a time. results.csv has the table in the end. Default: nothing is
             written.
         version: a string that is part of every key: with another one, everything runs again. Default: a digest of the
-            file that defines the function, so that an edited function runs again; files that it imports do not count.
+            file that defines the function, so that an edited function runs again; files that it imports do not count,
+            and in a notebook only the source of the function itself. A file that was edited after it was imported is
+            refused.
         size: a function of the same arguments that returns a number: jobs with a larger one start earlier.
         progress: called at the beginning and after every job with the number of finished jobs; "failed" is the number
             of failed jobs among them, "left" the number of jobs left.
@@ -88,7 +90,7 @@ def sweep(
     taken = engine_of(engine, jobs)
     where = None if out is None else folder_of(out, "out").absolute()  # a job may change the folder of the process
     if where is not None and version is None and (taken.is_here or for_workers(function) is function):
-        require_current(function, name)
+        require_current(function, name, "function", "; or pass a `version`")
     version = _version(function, name, version, is_kept=where is not None)
     planned = [
         Job(

@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from pgm_control import InvalidArgument, sweep
+from pgm_control import InvalidArgument, bench, sweep
+from pgm_control.sweeps.functions import imported
 from pgm_control.sweeps.store import Store
 
 
@@ -95,7 +96,7 @@ def test_a_line_for_which_there_is_no_room_leaves_no_part(tmp_path):
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 30, hard))
     try:
-        with pytest.raises(InvalidArgument, match="`out` must be a folder that can be written, but .* Finished jobs"):
+        with pytest.raises(InvalidArgument, match=r"`out` must be a folder that can be written, but .* Finished jobs"):
             file.append({"key": "b", "result": {"value": "x" * 100}})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -125,7 +126,9 @@ def test_results_of_a_function_whose_file_was_edited_meanwhile_are_not_kept(tmp_
     module = importlib.import_module("edited_meanwhile")
     assert sweep(module.f, {"x": [1]}, out=tmp_path / "out").column("value") == [2]
     file.write_text(MODULE.replace(*change))
-    with pytest.raises(InvalidArgument, match=r"edited_meanwhile\.py was changed since edited_meanwhile:f was imported"):
+    with pytest.raises(
+        InvalidArgument, match=r"edited_meanwhile\.py was changed since edited_meanwhile:f was imported"
+    ):
         sweep(module.f, {"x": [1]}, out=tmp_path / "out")
     assert sweep(module.f, {"x": [1]}).column("value") == [2], "nothing is kept"
     assert sweep(module.f, {"x": [1]}, out=tmp_path / "out", version="mine").column("value") == [2]
@@ -133,3 +136,36 @@ def test_results_of_a_function_whose_file_was_edited_meanwhile_are_not_kept(tmp_
     importlib.reload(module)
     assert sweep(module.f, {"x": [1]}, out=tmp_path / "out").column("value") == [101]
     sys.modules.pop("edited_meanwhile")
+
+
+def test_a_bench_of_a_guide_whose_file_was_edited_meanwhile_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = tmp_path / "edited_guide.py"
+    text = "from pgm_control.guides import MeanFieldGuide\n\n\ndef guide(model):\n    return MeanFieldGuide(model)\n"
+    file.write_text(text)
+    importlib.invalidate_caches()
+    importlib.import_module("edited_guide")
+    file.write_text(text.replace("(model)\n", "(model)  # edited\n").replace("\n\n\n", "\n\n"))
+    with pytest.raises(
+        InvalidArgument, match=r"`guides` must be as the file is now, but .*edited_guide\.py was changed"
+    ):
+        bench(["lottery"], ["edited_guide:guide"], num_seeds=1, num_steps=2, out=tmp_path / "out")
+    sys.modules.pop("edited_guide")
+
+
+def test_a_module_that_ends_the_process_when_it_is_imported_is_named(tmp_path, monkeypatch):
+    (tmp_path / "ends_at_once.py").write_text("import sys\nsys.exit(2)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(InvalidArgument, match=r"`function` must name a module that can be imported, .* SystemExit: 2"):
+        imported("ends_at_once:f", "function", "function", "my_module:run")
+
+
+@pytest.mark.parametrize("name", ["results.jsonl", ".lock"])
+def test_a_folder_that_cannot_be_used_is_named_before_anything_runs(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(InvalidArgument, match="`out` must be a folder"):
+        sweep(grown, [{"layers": [[1]], "options": {}, "seed": 1}], out=tmp_path, version="1")
+    if os.path.exists("/proc/self"):
+        with pytest.raises(InvalidArgument, match="`out` must be a folder that can be written"):
+            sweep(grown, [{"layers": [[1]], "options": {}, "seed": 1}], out="/proc/self/nowhere", version="1")

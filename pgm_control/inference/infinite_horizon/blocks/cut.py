@@ -62,7 +62,8 @@ def block_tables(
 def renumbered(found: OutcomeTables, start: int, num_states: int) -> BlockTables:
     """Replace the numbers of successors, in place. Beside the tables, this takes one byte for each of all states.
 
-    Impossible outcomes, such as those that fill up a row, lead to the first own state, so that nothing is sent for them.
+    Impossible outcomes, such as those that fill up a row, lead to the first own state, so that nothing is sent for
+    them.
     """
     own, flat = len(found.probability), found.successor.view(-1).numpy()
     parts = [flat[first : first + _PIECE] for first in range(0, len(flat), _PIECE)]

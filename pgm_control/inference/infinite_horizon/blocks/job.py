@@ -198,7 +198,9 @@ def _blocks(num_blocks: Any, num_states: int, most: int | None) -> int:
     return blocks
 
 
-def _prior(value: Any, num_actions: int, dtype: torch.dtype) -> Rows | Float[Tensor, " action"] | Literal["count"] | None:
+def _prior(
+    value: Any, num_actions: int, dtype: torch.dtype
+) -> Rows | Float[Tensor, " action"] | Literal["count"] | None:
     if value is None:
         return None
     if callable(value):

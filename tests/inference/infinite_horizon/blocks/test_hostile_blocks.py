@@ -31,7 +31,9 @@ class Ended(BaseException):
 def raising(error, first):
     """A function of tables, of a prior or of values that raises in the blocks from state `first` on."""
 
-    def tables(start, stop, whole=Garnet(30)):
+    whole = Garnet(30)
+
+    def tables(start, stop):
         if start >= first:
             raise error
         return whole(start, stop)
@@ -90,7 +92,7 @@ def test_a_folder_that_cannot_be_written_is_named_before_anything_runs(tmp_path)
         asked.append(start)
         return Garnet(30)(start, stop)
 
-    with pytest.raises(InvalidArgument, match="`folder` must be a folder that can be written, but .* Not a directory"):
+    with pytest.raises(InvalidArgument, match=r"`folder` must be a folder that can be written, but .* Not a directory"):
         value_iteration_blocks(counted, 30, 4, 5, *COMMON, folder=inside)
     assert asked == []
     with (
@@ -132,7 +134,11 @@ def test_nothing_is_sent_for_impossible_outcomes():
     def padded(start, stop):  # two outcomes, of which the second is impossible and leads anywhere
         states = np.arange(start, stop)[:, None, None]
         successor = np.concatenate(((states + 1) % 60, (states * 37 + 11) % 60), -1)
-        return np.broadcast_to([1.0, 0.0], successor.shape), successor, np.broadcast_to(states == 5, successor.shape) * 1.0
+        return (
+            np.broadcast_to([1.0, 0.0], successor.shape),
+            successor,
+            np.broadcast_to(states == 5, successor.shape) * 1.0,
+        )
 
     cut = Cut.even(60, 3)
     assert [block_tables(padded, cut, rank, 1, 2, torch.float64).ghosts.tolist() for rank in range(3)] == [
