@@ -132,7 +132,8 @@ def rollout(
         num_envs: the number of copies; default: 16, or the number of episodes if that is smaller.
         seed: an integer, a generator, or None for torch's global generator. The same integer gives the same episodes:
             it seeds the environments and, in a separate stream, a policy given by probabilities. Other policies have
-            their own randomness.
+            their own randomness: a learner of this library draws from torch's global generator here, and from the seed
+            in its method `evaluate`.
         deterministic: take the most probable action instead of sampling.
         max_episode_steps: the number of steps after which every episode is truncated. Default: the environment's own
             limit, or else the horizon of a policy that depends on time. Without any of these an episode that never ends

@@ -72,6 +72,11 @@ def test_the_script_of_the_page_runs_and_resumes(tmp_path, shell):
     before = (tmp_path / "runs" / "results.jsonl").read_bytes()
     assert finished(shell("python runs.py")) == said
     assert (tmp_path / "runs" / "results.jsonl").read_bytes() == before
+    (tmp_path / "runs").rename(tmp_path / "first")
+    assert finished(shell("python runs.py")) == said  # from finished checkpoints
+    (tmp_path / "runs").rename(tmp_path / "second")
+    (tmp_path / "checkpoints").rename(tmp_path / "kept")
+    assert finished(shell("python runs.py")) == said  # from the beginning, since the function depends on its seed only
 
 
 def test_the_cluster_of_the_page_runs_from_two_shells(tmp_path, shell):
