@@ -30,6 +30,10 @@ from .solving import BlockFacts, What
 _PAUSE = 0.05  # seconds between two looks at the tasks
 _LOOK = 1.0  # seconds between two looks at the workers
 _HEARTBEATS = 5.0  # seconds in which a worker sends some
+_UNCONNECTED = (
+    "`client` is closed, or its scheduler is gone, and so are results that were not saved. Start scheduler and workers "
+    "again if they have ended, and run again with a new client; with the same `folder` the run goes on."
+)
 
 
 class Worker(NamedTuple):
@@ -53,7 +57,7 @@ class Cluster:
 
         Raises:
             MissingExtra: if dask is not installed.
-            InvalidArgument: if it is no `distributed.Client`, or has no workers.
+            InvalidArgument: if it is no `distributed.Client`, is closed, or has no workers.
         """
         distributed = require_dask("Blocks on workers", "Without `client` they are threads of this process.")
         if isinstance(client, distributed.Client) and client.status == "closed":
@@ -63,13 +67,19 @@ class Cluster:
                 f"`client` must be a distributed.Client that is not asynchronous, but is {shown(client)}. Make one by "
                 "Client('tcp://address-of-the-scheduler:8786')."
             )
+        if client.status != "running":
+            raise InvalidArgument(f"`client` must be connected, but is {client.status}. Make a new one.")
         found = cls(client)
         if not found.workers():
             raise InvalidArgument("`client` must have workers, but has none. Start some, or wait for them.")
         return found
 
     def workers(self) -> list[Worker]:
-        """The workers, by name."""
+        """The workers, by name.
+
+        Raises:
+            WorkersLost: if the client has no connection to a scheduler.
+        """
         return sorted(self._last_heard())
 
     def silent(self, seconds: float) -> list[Worker]:
@@ -78,7 +88,12 @@ class Cluster:
         return [worker for worker, seen in self._last_heard().items() if seen < now - seconds]
 
     def _last_heard(self) -> dict[Worker, float]:
-        found = self.client.scheduler_info(n_workers=-1)["workers"]
+        if self.client.status in ("closing", "closed"):  # one that connects again waits below
+            raise WorkersLost(_UNCONNECTED)
+        try:
+            found = self.client.scheduler_info(n_workers=-1)["workers"]
+        except (KeyError, OSError) as problem:  # the connection broke meanwhile: what it knew of workers is empty
+            raise WorkersLost(_UNCONNECTED) from problem
         return {Worker(str(about["name"]), address): about["last_seen"] for address, about in found.items()}
 
     def submit(self, worker: Worker, work: Callable[..., Any], *given: Any) -> Any:
@@ -133,6 +148,7 @@ class HeldOnDask:
 
     def save(self, folder: Path) -> None:
         """Let each worker write its files, side by side."""
+        self._cluster.workers()  # an error without a connection
         futures = [
             self._cluster.submit(worker, on_worker.save, self._run, rank, str(folder))
             for rank, worker in enumerate(self._workers)
@@ -145,12 +161,13 @@ class HeldOnDask:
                 raise self._lost(rank, worker) from problem
 
     def close(self) -> None:
-        """Let the workers forget the blocks."""
-        here = set(self._cluster.workers())
-        for worker in self._workers:
-            if worker in here:
-                with suppress(WorkersLost):
-                    self._cluster.call(worker, self._timeout, on_worker.forget, self._run)
+        """Let the workers forget the blocks; those that cannot be reached are left alone."""
+        with suppress(WorkersLost):
+            here = set(self._cluster.workers())
+            for worker in self._workers:
+                if worker in here:
+                    with suppress(WorkersLost):
+                        self._cluster.call(worker, self._timeout, on_worker.forget, self._run)
 
     def _asked(self, rank: int, work: Callable[..., Any], *given: Any) -> Any:
         worker = self._workers[rank]
@@ -283,6 +300,11 @@ def _reason(futures: list[Any]) -> Exception:
     while time.monotonic() < end:  # the block that failed and those that lost it report at about the same time
         found = [future.exception() for future in futures if future.status == "error"]
         for each in found:
+            if isinstance(each, on_worker.NotUnderstood):
+                return InvalidArgument(
+                    f"`block` and the other functions must be such that workers can import what they use, but: {each}. "
+                    "Install it there, or start the workers with PYTHONPATH=. in its folder."
+                )
             if not isinstance(each, lost):
                 return each
         time.sleep(_PAUSE)

@@ -34,6 +34,10 @@ class NotHere(KeyError):
     """The block is not in this process."""
 
 
+class NotUnderstood(Exception):
+    """A worker cannot import what the functions of a job use."""
+
+
 def meet(run: str, size: int) -> Meeting:
     """Open the store at which the processes of a run meet, and return where it is."""
     host = _host()
@@ -63,7 +67,7 @@ def work(sent: bytes, rank: int, meeting: Meeting, run: str, timeout: float, top
 def _solved(sent: bytes, rank: int, meeting: Meeting, run: str, timeout: float, topic: str) -> BlockFacts:
     from distributed import get_worker, secede
 
-    job: BlockJob = pickle.loads(sent)  # here, where an error is that of the task, and not in the loop of the worker
+    job = _job(sent)  # here, where an error is that of the task, and not in the loop of the worker
     worker = get_worker()
     key = worker.get_current_task()
     ended = _ENDS.setdefault(run, threading.Event())
@@ -146,6 +150,13 @@ def _block(run: str, rank: int) -> HeldBlock:
         return _HELD[run, rank]
     except KeyError:
         raise NotHere(run, rank) from None
+
+
+def _job(sent: bytes) -> BlockJob:
+    try:
+        return pickle.loads(sent)
+    except (ImportError, AttributeError) as problem:  # a module, or a name in it, that is not here
+        raise NotUnderstood(f"{type(problem).__name__}: {problem}") from problem
 
 
 def _store(meeting: Meeting, timeout: float) -> Any:

@@ -15,6 +15,7 @@ from ....errors import InvalidArgument, InvalidCheckpoint, InvalidProblem
 from ....problems.checks import indices
 from ....runtime.array_like import ArrayLike
 from ....runtime.files import folder_of, require_writable
+from ....text.html import counted
 from ..fixed_point import ValueStatus
 from .cut import Cut
 from .held import FACTS, Freed, Held, HeldInFolder, save_facts
@@ -119,7 +120,7 @@ class BlockValues:
     def __repr__(self) -> str:
         """A line with the error bound and the message."""
         return (
-            f"BlockValues({self.num_states} states in {len(self.bounds) - 1} blocks, error at most "
+            f"BlockValues({self.num_states} states in {counted(len(self.bounds) - 1, 'block')}, error at most "
             f"{self.error_bound:.3g} after {self.num_sweeps} sweeps, {self.seconds:.2f} s. {self.status.message})"
         )
 

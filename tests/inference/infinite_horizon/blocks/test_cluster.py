@@ -1,11 +1,13 @@
 """Blocks over processes: the numbers of one machine bit for bit, also when processes are killed or silent."""
 
 import functools
+import importlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -200,6 +202,26 @@ def test_functions_that_cannot_be_sent_are_refused(client, tmp_path):
         value_iteration_blocks(lambda start, stop: file, 20, 2, 3, 0.5, 1.0, 0.9, client=client)
 
 
+def test_functions_that_workers_cannot_import_are_named(client, tmp_path, monkeypatch):
+    (tmp_path / "of_this_process.py").write_text("def block(start, stop):\n    return None\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    block = importlib.import_module("of_this_process").block
+    with pytest.raises(InvalidArgument, match=r"workers can import.*'of_this_process'.*PYTHONPATH=. in its folder"):
+        value_iteration_blocks(block, 20, 2, 3, 0.5, 1.0, 0.9, client=client)
+
+
+def test_a_closed_client_is_an_error_that_says_so(client, tmp_path):
+    with distributed.Client(client.scheduler.address, set_as_default=False) as second:
+        found = solved(Garnet(100), 0.5, 0.0, 0.9, client=second)
+    with pytest.raises(WorkersLost, match="`client` is closed"):
+        found.value([0])
+    with pytest.raises(WorkersLost, match="`client` is closed"):
+        found.save(tmp_path)
+    found.close()
+    with pytest.raises(InvalidArgument, match="`client` must be connected, but is closed"):
+        solved(Garnet(100), 0.5, 0.0, 0.9, client=second)
+
+
 @pytest.mark.wrong_types
 def test_clients_that_are_none():
     for client in (5, "tcp://127.0.0.1:1", object()):
@@ -207,9 +229,9 @@ def test_clients_that_are_none():
             solved(TABLES, *LONG, client=client)
 
 
-@pytest.mark.slow
-def test_processes_that_were_started_by_hand(tmp_path):
-    """The how-to page: a scheduler and two workers from shells."""
+@contextmanager
+def by_hand(tmp_path, timeout):
+    """A client, and the processes of a scheduler and two workers, as from shells."""
     dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--port", "0", "--dashboard-address", ":0"]
     file = tmp_path / "scheduler.json"
     here = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}  # where `block` is imported from
@@ -219,15 +241,44 @@ def test_processes_that_were_started_by_hand(tmp_path):
         work = [sys.executable, "-m", "distributed.cli.dask_worker", "--scheduler-file", str(file), "--nthreads", "1"]
         for name in ("left", "right"):
             started.append(start([*work, "--name", name, "--dashboard-address", ":0"]))
-        with distributed.Client(scheduler_file=str(file), timeout=60) as client:
+        for _ in range(600):
+            if file.exists():
+                break
+            time.sleep(0.1)
+        with distributed.Client(scheduler_file=str(file), timeout=timeout) as client:
             client.wait_for_workers(2, timeout=60)
-            problem = Garnet(300)
-            one = solved(problem, 0.5, 0.0, 0.9, num_blocks=2)
-            with solved(problem, 0.5, 0.0, 0.9, client=client) as found:
-                assert_same(found, one)
-                assert np.isfinite(found.error_bound)
+            yield client, started
     finally:
         for each in started:
             each.terminate()  # a nanny ends its worker
         for each in started:
             each.wait()
+
+
+@pytest.mark.slow
+def test_processes_that_were_started_by_hand(tmp_path):
+    """The how-to page: a scheduler and two workers from shells."""
+    with by_hand(tmp_path, 60) as (client, _):
+        problem = Garnet(300)
+        one = solved(problem, 0.5, 0.0, 0.9, num_blocks=2)
+        with solved(problem, 0.5, 0.0, 0.9, client=client) as found:
+            assert_same(found, one)
+            assert np.isfinite(found.error_bound)
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_is_killed_is_an_error_that_says_how_to_go_on(tmp_path, whole):
+    folder = tmp_path / "states"
+    with by_hand(tmp_path, 3) as (client, started):
+        kill, done = at_some_step(started[0].kill, 60)
+        with pytest.raises(WorkersLost, match=r"its scheduler is gone.*with the same `folder` the run goes on"):
+            solved(TABLES, *LONG, stopping="sup_norm", client=client, folder=folder, save_every=20, progress=kill)
+        assert done
+    (tmp_path / "scheduler.json").unlink()
+    with by_hand(tmp_path, 60) as (client, _):
+        first, begun = at_some_step(lambda: None, 0)
+        with solved(
+            TABLES, *LONG, stopping="sup_norm", client=client, folder=folder, save_every=20, progress=first
+        ) as found:
+            assert begun[0] > 40
+            assert_same(found, whole)
