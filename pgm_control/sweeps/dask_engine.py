@@ -1,5 +1,6 @@
 """The engine of a cluster of dask: its workers run the jobs."""
 
+import logging
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
@@ -119,6 +120,8 @@ def on_client(call: Call, jobs: Sequence[Job], client: Any, most: int | None) ->
             if most is not None and len(running) >= most:
                 return
 
+    if client.scheduler_info().get("workers") == {}:
+        logging.getLogger("pgm_control").warning("The scheduler of dask has no workers: the jobs wait for one.")
     try:
         start()
         for future in finished:
@@ -132,11 +135,12 @@ def on_client(call: Call, jobs: Sequence[Job], client: Any, most: int | None) ->
             else:
                 raise PGMControlError(
                     f"The scheduler of dask was lost, or has dropped a job ({future.status}). Finished jobs are kept: "
-                    "run the sweep again with a new client."
+                    "start the scheduler and workers again if they have ended, and run the sweep again."
                 )
             future.release()
             yield job, found
             start()
     finally:
-        with suppress(Exception):  # a client that has lost its scheduler
-            client.cancel(list(running))
+        if running:
+            with suppress(Exception):  # a client that has lost its scheduler
+                client.cancel(list(running))

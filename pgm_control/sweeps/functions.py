@@ -36,6 +36,8 @@ class Named:
         module, name: the module, and the function in it.
         digest: the digest of the module's file where the sweep was asked for; "" if there is none.
         folder: the folder from which it was imported there.
+
+    A worker that does not find the module searches this folder, and the folder in which it was started itself.
     """
 
     module: str
@@ -76,7 +78,7 @@ class Named:
         except ModuleNotFoundError as problem:
             if self.folder is None or problem.name not in _parents(self.module):
                 raise
-            sys.path.append(self.folder)
+            sys.path += [each for each in (self.folder, str(Path.cwd())) if each not in sys.path]
             importlib.invalidate_caches()
             module = importlib.import_module(self.module)
         if not self.digest:
@@ -173,8 +175,10 @@ def imported(spec: str, argument: str, what: str, example: str) -> Any:
         InvalidArgument: if the module cannot be imported, or has no such name, with the nearest names.
     """
     module_name, _, name = spec.partition(":")
-    if not module_name or not name:
-        raise InvalidArgument(f"`{argument}` must be module:name, such as {example}, but is {spec!r}.")
+    if not module_name or not name or module_name.endswith(".py"):
+        file = module_name if module_name.endswith(".py") else ""
+        remedy = f" Write {file[:-3].replace('/', '.')}:{name or example.partition(':')[2]}." if file else ""
+        raise InvalidArgument(f"`{argument}` must be module:name, such as {example}, but is {spec!r}.{remedy}")
     found: Any = imported_module(module_name, argument, spec)
     for part in name.split("."):
         if not hasattr(found, part):

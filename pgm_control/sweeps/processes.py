@@ -31,7 +31,8 @@ def require_loky() -> Any:
         from joblib.externals import loky  # an extra
     except ImportError as problem:
         raise MissingExtra(
-            "Parallel jobs need joblib, which is missing: pip install joblib. jobs=1 works without it."
+            "Parallel jobs need joblib, which is missing: pip install joblib. Without `engine` and `jobs` "
+            "they run one after another."
         ) from problem
     return loky
 

@@ -132,6 +132,7 @@ def test_ctrl_c_prints_the_command_to_resume(capsys, folder, monkeypatch, keyboa
     ("args", "message"),
     [
         (["my_runs:g", "settings.json"], "FUNCTION must name a function, but my_runs has no 'g'"),
+        (["my_runs.py:run", "settings.json"], "but is 'my_runs.py:run'. Write my_runs:run."),
         (["my_runs", "settings.json"], "FUNCTION must be module:name, such as my_module:run, but is 'my_runs'"),
         (["yours:f", "settings.json"], "No module named 'yours'"),
         (["my_runs:not_a_function", "settings.json"], "FUNCTION must be a function, but is 3"),

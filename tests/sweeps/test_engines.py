@@ -5,12 +5,18 @@ import importlib.util
 import json
 import os
 import signal
+import socket
+import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from sweep_functions import alone, calls, failing, lost, measure, meeting, noted
 
+import pgm_control
 from pgm_control import InvalidArgument, MissingExtra, bench, sweep
 from pgm_control.sweeps import dask_engine, processes, ray_engine
 from pgm_control.sweeps.functions import Named, NotHere, digest_of, for_workers
@@ -180,6 +186,45 @@ def test_workers_import_a_module_of_the_callers_folder_and_load_it_again_when_it
     sent = Named(**away)
     with pytest.raises(NotHere, match="nowhere:f cannot be imported: ModuleNotFoundError"):
         sent(x=1)
+
+
+def test_workers_search_the_folder_in_which_they_were_started(module, tmp_path):
+    """As on a machine that does not have the folder of the caller; workers of dask do not search their own folder."""
+    sent = for_workers(module.f)
+    away = {**vars(sent), "folder": str(tmp_path / "of_another_machine")}
+    program = f"from pgm_control.sweeps.functions import Named; print(Named(**{away!r})(x=3))"
+    path = {**os.environ, "PYTHONPATH": str(Path(pgm_control.__file__).parent.parent)}
+    run = [sys.executable, "-P", "-c", program]  # -P: the current folder is not on the path
+    found = subprocess.run(run, cwd=tmp_path, env=path, capture_output=True, text=True, check=False)
+    assert found.stdout == "{'value': 3}\n", found.stderr
+
+
+def test_jobs_that_wait_for_a_worker_say_so(caplog):
+    said = "The scheduler of dask has no workers: the jobs wait for one."
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(n_workers=0, threads_per_worker=1, dashboard_address=":0") as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+    ):
+
+        def start():
+            end = time.monotonic() + 20
+            while said not in caplog.text and time.monotonic() < end:
+                time.sleep(0.1)
+            cluster.scale(1)
+
+        threading.Thread(target=start, daemon=True).start()
+        assert sweep(measure, {"x": [2]}, engine=client).num_failed == 0
+    assert said in caplog.text
+
+
+def test_processes_of_dask_take_a_port_that_is_free():
+    pytest.importorskip("distributed")
+    with socket.socket() as taken:
+        with suppress(OSError):  # another cluster of this machine has it already
+            taken.bind(("", 8787))
+            taken.listen()
+        assert sweep(measure, {"x": [2]}, engine="dask", jobs=1).num_failed == 0  # a warning would be an error
 
 
 def test_a_worker_with_another_file_refuses_the_job(module, tmp_path, monkeypatch):
