@@ -9,8 +9,8 @@ import pickle
 import queue
 import time
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
@@ -84,24 +84,35 @@ class Cluster:
 
     def silent(self, seconds: float) -> list[Worker]:
         """The workers from which the scheduler has heard nothing for this time."""
-        now = self.client.run_on_scheduler(time.time)
-        return [worker for worker, seen in self._last_heard().items() if seen < now - seconds]
+        with suppress(OSError), self._connection():  # while the client connects again nothing is known of them
+            now = self.client.run_on_scheduler(time.time)
+            return [worker for worker, seen in self._last_heard().items() if seen < now - seconds]
+        return []
 
     def _last_heard(self) -> dict[Worker, float]:
-        if self.client.status in ("closing", "closed"):  # one that connects again waits below
-            raise WorkersLost(_UNCONNECTED)
-        try:
+        with self._connection():
             found = self.client.scheduler_info(n_workers=-1)["workers"]
-        except (KeyError, OSError) as problem:  # the connection broke meanwhile: what it knew of workers is empty
-            raise WorkersLost(_UNCONNECTED) from problem
         return {Worker(str(about["name"]), address): about["last_seen"] for address, about in found.items()}
 
     def submit(self, worker: Worker, work: Callable[..., Any], *given: Any) -> Any:
         """The future of a call on one worker, which is never repeated."""
         key = f"{work.__name__}-{uuid.uuid4().hex}"
-        return self.client.submit(
-            work, *given, workers=[worker.address], allow_other_workers=False, retries=0, pure=False, key=key
-        )
+        with self._connection():
+            return self.client.submit(
+                work, *given, workers=[worker.address], allow_other_workers=False, retries=0, pure=False, key=key
+            )
+
+    @contextmanager
+    def _connection(self) -> Iterator[None]:
+        """Within the context, errors of a client that has been closed, or has given up its scheduler, say so."""
+        try:
+            yield
+        except WorkersLost:
+            raise
+        except Exception as problem:  # of many kinds, such as a KeyError where it knows of no workers any more
+            if self.client.status not in ("closing", "closed"):
+                raise
+            raise WorkersLost(_UNCONNECTED) from problem
 
     def call(self, worker: Worker, timeout: float, work: Callable[..., Any], *given: Any) -> Any:
         """The result of a call on one worker.
