@@ -128,7 +128,7 @@ def tables_of_blocks(
             first += _put(into, block, first, kind, num_states if num_successors is None else num_successors)
         except InvalidProblem as problem:
             raise InvalidProblem(
-                f"{problem} This is in the block that begins with state {first_state + first}, its state 0."
+                f"{problem} Index 0 of this block is state {first_state + first} of the problem."
             ) from None
     if first != num_states:
         raise InvalidProblem(

@@ -270,7 +270,8 @@ def shown(value: Any) -> str:
     if (is_tensor or isinstance(value, np.ndarray)) and (value.ndim or not is_number(value)):
         sparse = "" if str(getattr(value, "layout", "torch.strided")) == "torch.strided" else "sparse "
         dtype = str(value.dtype).removeprefix("torch.")
-        return f"a {sparse}{'tensor' if is_tensor else 'array'} of {dtype}, shape {tuple(value.shape)}"
+        what = f"a {sparse}tensor" if is_tensor else "an array"
+        return f"{what} of {dtype}, shape {tuple(value.shape)}"
     try:
         text = repr(value)
     except Exception:  # the repr of another library's object

@@ -152,7 +152,7 @@ def test_errors_name_the_block():
         (good[0] * 0.5, *good[1:]), (good[0], good[1] + 7, good[2]), (*good[:2], good[2] + np.nan)
     )  # fmt: skip
     for blocks, message in (
-        ([good, bad_sum], r"must sum to 1 .* begins with state 1"),
+        ([good, bad_sum], r"must sum to 1 .* Index 0 of this block is state 1 of"),
         ([good, bad_state], r"must be a state, 0 to 1, but is 7"),
         ([good, bad_reward], r"is nan"),
         ([good], r"must give 2 states in all"),

@@ -383,7 +383,7 @@ def raising(failure):
         (lambda: 3.0, "InvalidArgument: The function must return a mapping, such as {'value': 1.5}, but returned 3.0."),
         (lambda: None, "InvalidArgument: The function must return a mapping"),
         (lambda: {"v": object}, "must be of numbers, strings, True"),
-        (lambda: {"v": np.zeros(3)}, "'v' must be .* but is a array of float64.* Pass a list, by its method tolist"),
+        (lambda: {"v": np.zeros(3)}, "'v' must be .* but is an array of float64.* Pass a list, by its method tolist"),
         (lambda: {"v": torch.zeros(3)}, "'v' must be .*tolist"),
         (lambda: {"v": 1j}, "'v' must be .* but is 1j"),
         (lambda: {"v": {1, 2}}, "'v' must be"),

@@ -153,7 +153,7 @@ class BlockJob:
         try:
             return normalised(name, found, (None, None), InvalidArgument, given=given)
         except InvalidArgument as problem:
-            raise InvalidArgument(f"{problem} Its state 0 is state {start} of the problem.") from None
+            raise InvalidArgument(f"{problem} Index 0 of this block is state {start} of the problem.") from None
 
     def begin(self, rank: int) -> Float[Tensor, " state"]:
         """The initial values of a block; −inf is read as 0.

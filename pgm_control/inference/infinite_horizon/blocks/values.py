@@ -133,6 +133,7 @@ class BlockValues:
             raise InvalidArgument(
                 f"`states` must be a vector of states, 0 to {self.num_states - 1}, but has shape {tuple(given.shape)}"
                 + (f" and entries from {int(given.min())} to {int(given.max())}." if given.numel() else ".")
+                + (" Put a single state into a list." if given.ndim == 0 else "")
             )
         owners = Cut(self.bounds).owners(given)
         parts, order = [], []

@@ -260,7 +260,7 @@ def test_bad_tables_name_their_block():
             p[70 - start, 1] *= 1.1
         return p, successor, reward
 
-    with pytest.raises(InvalidProblem, match=r"`probability\[20, 1\]` must sum to 1.*begins with state 50"):
+    with pytest.raises(InvalidProblem, match=r"`probability\[20, 1\]` must sum to 1.*Index 0 .* is state 50 of"):
         value_iteration_blocks(broken, 100, 4, 5, 0.5, 1.0, 0.9, num_blocks=2)
     for wrong, said in (
         (lambda a, b: problem(a, b)[:2], "must return"),
@@ -271,7 +271,7 @@ def test_bad_tables_name_their_block():
             value_iteration_blocks(wrong, 100, 4, 5, 0.5, 1.0, 0.9, num_blocks=2)
     with pytest.raises(ZeroDivisionError):
         value_iteration_blocks(lambda a, b: 1 / 0, 100, 4, 5, 0.5, 1.0, 0.9, num_blocks=2)
-    with pytest.raises(InvalidArgument, match="Its state 0 is state 50"):
+    with pytest.raises(InvalidArgument, match="Index 0 of this block is state 50"):
         solved(problem, 0.5, 1.0, 0.9, num_blocks=2,
             action_prior=lambda a, b: np.full((b - a, 4), 0.25 if a == 0 else 0.3),
         )  # fmt: skip

@@ -21,6 +21,7 @@ from pgm_control import (
     WorkersLost,
     value_iteration_blocks,
 )
+from pgm_control.inference.infinite_horizon.blocks import on_dask
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
@@ -189,7 +190,7 @@ def test_errors_of_the_user_are_raised_as_they_are(client):
         p, successor, reward = TABLES(start, stop)
         return p, successor + (20_000 if start >= 10_000 else 0), reward
 
-    with pytest.raises(InvalidProblem, match=r"must be a state, 0 to 19999.*begins with state 10000"):
+    with pytest.raises(InvalidProblem, match=r"must be a state, 0 to 19999.*Index 0 of this block is state 10000 of"):
         value_iteration_blocks(broken, 20_000, 2, 3, 0.5, 1.0, 0.9, client=client)
     with pytest.raises(ZeroDivisionError):
         value_iteration_blocks(lambda start, stop: 1 / 0, 20_000, 2, 3, 0.5, 1.0, 0.9, client=client)
@@ -217,6 +218,10 @@ def test_a_closed_client_is_an_error_that_says_so(client, tmp_path):
         found.value([0])
     with pytest.raises(WorkersLost, match="`client` is closed"):
         found.save(tmp_path)
+    cluster, worker = on_dask.Cluster(second), on_dask.Worker("a", "tcp://a:1")
+    for ask in (cluster.workers, lambda: cluster.silent(1.0), lambda: cluster.submit(worker, int)):
+        with pytest.raises(WorkersLost, match="`client` is closed, or its scheduler is gone"):
+            ask()
     found.close()
     with pytest.raises(InvalidArgument, match="`client` must be connected, but is closed"):
         solved(Garnet(100), 0.5, 0.0, 0.9, client=second)
