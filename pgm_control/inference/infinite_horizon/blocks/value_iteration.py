@@ -20,10 +20,11 @@ from ....runtime.arguments import function, positive, whole
 from ....runtime.array_like import ArrayLike
 from ....runtime.progress import Progress, require_progress, silent
 from ..fixed_point import Stopping
+from .cluster import Cluster
 from .held import HeldHere
 from .in_threads import solved_in_threads
 from .job import BlockJob
-from .on_dask import Cluster, solved_on_dask
+from .on_dask import solved_on_dask
 from .values import BlockValues, block_values
 
 Prior = ArrayLike | Callable[[int, int], Any] | Literal["count"] | None

@@ -21,7 +21,7 @@ from pgm_control import (
     WorkersLost,
     value_iteration_blocks,
 )
-from pgm_control.inference.infinite_horizon.blocks import on_dask
+from pgm_control.inference.infinite_horizon.blocks.cluster import Cluster, Worker
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
@@ -218,7 +218,7 @@ def test_a_closed_client_is_an_error_that_says_so(client, tmp_path):
         found.value([0])
     with pytest.raises(WorkersLost, match="`client` is closed"):
         found.save(tmp_path)
-    cluster, worker = on_dask.Cluster(second), on_dask.Worker("a", "tcp://a:1")
+    cluster, worker = Cluster(second), Worker("a", "tcp://a:1")
     for ask in (cluster.workers, lambda: cluster.silent(1.0), lambda: cluster.submit(worker, int)):
         with pytest.raises(WorkersLost, match="`client` is closed, or its scheduler is gone"):
             ask()
