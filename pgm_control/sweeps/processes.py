@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any, final
 
 from ..errors import MissingExtra
@@ -99,7 +101,8 @@ class _Place:
     def _submit(self, call: Call, job: Job) -> Future[Answer]:
         if self._executor is None:
             self._executor = _executor()
-        return self._executor.submit(answer_in_worker, call, job.arguments)
+        with _held_back():  # the first job starts the process, which has the signals of this one until `_begin`
+            return self._executor.submit(answer_in_worker, call, job.arguments)
 
     def close(self) -> None:
         if self._executor is not None:
@@ -124,9 +127,25 @@ def _executor() -> Any:
     return require_loky().ProcessPoolExecutor(1, initializer=_begin, initargs=(os.getpid(),), env=threads)
 
 
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Hold back Ctrl-C, which comes after the block instead, from this thread and the processes that it starts."""
+    if os.name != "posix":
+        yield
+        return
+    resource_tracker.ensure_running()  # the start of this process of Python would let the signal through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _begin(parent: int) -> None:
     """Leave Ctrl-C to the process that asks, and end when it has ended, however that was."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if os.name == "posix":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -289,6 +289,27 @@ def test_ctrl_c_in_a_terminal_ends_the_run_and_keeps_the_results(tmp_path, engin
     assert len(lines_of(tmp_path / "out")) == 8 - left
 
 
+@pytest.mark.slow
+def test_ctrl_c_while_processes_start_prints_no_traceback_of_theirs(tmp_path):
+    """They import torch for seconds before they can ignore the signal."""
+    pytest.importorskip("joblib")
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    try:
+        run = subprocess.Popen([sys.executable, script, tmp_path, "loky"], env=environment(), process_group=0, **pipes)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    while not (tmp_path / "out").exists():
+        time.sleep(0.01)
+    time.sleep(0.3)
+    os.killpg(run.pid, signal.SIGINT)
+    said, errors = run.communicate(timeout=60)
+    assert said.endswith("8 interrupted\n"), errors
+    assert "Traceback" not in errors
+
+
 # Order, progress and interruption
 
 
