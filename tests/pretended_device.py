@@ -7,6 +7,8 @@ that one is a number or an index; so do `numpy` of a marked tensor, and factorie
 """
 
 from contextlib import contextmanager
+from importlib import import_module
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +20,9 @@ CPU = torch.device("cpu")
 MOVES = {Tensor.to, Tensor.copy_, Tensor.type, Tensor.cpu}  # take tensors of both
 INDEXES = {Tensor.__getitem__, Tensor.__setitem__}  # of which the indices may lie on the CPU
 NUMPY = {Tensor.numpy, Tensor.__array__}
-READS = {Tensor.device.__get__, Tensor.is_cpu.__get__}
+SLOTS: Any = Tensor  # in the class, `device`, `is_cpu` and `data` are descriptors
+DEVICE_OF, IS_CPU, SET_DATA = SLOTS.device.__get__, SLOTS.is_cpu.__get__, SLOTS.data.__set__
+PARSE_TO = import_module("torch._C")._nn._parse_to
 
 
 class Mixed(RuntimeError):
@@ -29,17 +33,20 @@ class _Mode(TorchFunctionMode):
     def of(self, tensor):
         return getattr(tensor, "_pretended", None)
 
+    def mark(self, tensor: Any, device):
+        tensor._pretended = device
+
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
         tensors = [each for each in tree_flatten((args, kwargs))[0] if isinstance(each, Tensor)]
         marks = [self.of(each) for each in tensors]
-        if func in READS and marks[0] == PRETENDED:
-            return PRETENDED if func == Tensor.device.__get__ else False
+        if func in (DEVICE_OF, IS_CPU) and marks[0] == PRETENDED:
+            return PRETENDED if func == DEVICE_OF else False
         if func in NUMPY and marks[0] == PRETENDED and not kwargs.get("force"):
             raise Mixed("numpy() of a tensor on the device")
-        if func in (torch.device, torch._C._nn._parse_to):
+        if func in (torch.device, PARSE_TO):
             found = func(*args, **kwargs)
-            return (PRETENDED, *found[1:]) if PRETENDED in marks else found
+            return (PRETENDED, *list(found)[1:]) if PRETENDED in marks else found
         asked, args, kwargs = self._asked(func, args, kwargs)
         name = getattr(func, "__name__", str(func))
         if asked is None and func not in MOVES and PRETENDED in marks:
@@ -52,8 +59,8 @@ class _Mode(TorchFunctionMode):
             asked = CPU
         elif func is Tensor.to and asked is None and len(tensors) == 2:
             asked = marks[1]
-        if func == Tensor.data.__set__:
-            args[0]._pretended = self.of(args[1])
+        if func == SET_DATA:
+            self.mark(args[0], self.of(args[1]))
         if func in (Tensor.to, Tensor.cpu) and found is tensors[0] and asked not in (None, marks[0]):
             found = found.clone()
         if asked is None:
@@ -62,7 +69,7 @@ class _Mode(TorchFunctionMode):
             asked = marks[0]
         for each in tree_flatten(found)[0]:
             if isinstance(each, Tensor) and asked is not None:
-                each._pretended = asked
+                self.mark(each, asked)
         return found
 
     def _asked(self, func, args, kwargs):

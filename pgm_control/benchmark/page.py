@@ -134,7 +134,7 @@ class Bench:
 
 def csv_of(rows: Sequence[BenchRow]) -> str:
     """Return one line per row, with a header; unknown values are empty."""
-    return csv_table([field.name for field in fields(BenchRow)], map(astuple, rows))
+    return csv_table([field.name for field in fields(BenchRow)], [astuple(row) for row in rows])
 
 
 def table_of(rows: Sequence[BenchRow]) -> str:

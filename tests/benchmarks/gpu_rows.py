@@ -73,7 +73,7 @@ def batch(device: torch.device, size: str, count: int) -> Row:
     return Row(f"exact: {count:,} settings of FrozenLake {size}, T = {SIZES[size]}, gradients", compiled, call, TABLES)
 
 
-def on_cpu(call: Callable[[], Tensor]) -> dict[str, Callable[[], Tensor]]:
+def on_cpu(call: Callable[[], Tensor]) -> dict[str, Callable[[], object]]:
     return {"compiled loops": on("auto", call), "torch": on("torch", call)}
 
 

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,7 +105,7 @@ def test_a_process_that_is_killed_while_it_compiles_leaves_its_turn_to_the_next(
     assert not list((tmp_path / "cache").rglob("*.lock"))
 
 
-def made(kept):
+def made(kept) -> Any:
     """A new dispatcher of one loop; what it compiled before is only in the cache."""
 
     def scaled(x, table):

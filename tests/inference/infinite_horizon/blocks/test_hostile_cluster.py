@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from typing import Any
 
 import pytest
 from block_problems import Garnet, solved
@@ -90,7 +91,8 @@ def test_ctrl_c_while_tables_are_made_ends_after_one_sweep(client):
 
 def test_results_of_a_worker_that_is_gone_are_not_waited_for(client, tmp_path):
     found = solved(PROBLEM, *COMMON, client=client, timeout=5.0)
-    client.retire_workers([found.held._workers[1].address])
+    held: Any = found.held
+    client.retire_workers([held._workers[1].address])
     end = time.monotonic() + 20
     while len(client.scheduler_info(n_workers=-1)["workers"]) > 1 and time.monotonic() < end:
         time.sleep(0.1)
