@@ -83,7 +83,8 @@ def value_iteration_blocks(
             Default: uniform.
         client: a `distributed.Client`, whose workers hold one block each; default: threads of this process.
         num_blocks: the number of blocks; default: the number of workers, or 1.
-        dtype: of the tables, torch.float64 or torch.float32. Values and sums are always float64.
+        dtype: of the tables, torch.float64 or torch.float32. Values and sums are always float64. The bound holds for
+            the tables as they are stored: a row of float32 sums to 1 only within 1e-7.
         stopping, max_sweeps: as for `value_iteration`.
         initial_value: a function such as `block` that returns V of states, in reward units; default: zeros.
         num_threads: the number of threads of each block.
