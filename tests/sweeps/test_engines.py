@@ -29,7 +29,9 @@ CROSSED = {"x": [0.5, 2, 3.0], "seed": [0, 1]}
 def client():
     """A client of dask with two processes."""
     distributed = pytest.importorskip("distributed")
+    patient = importlib.import_module("dask").config.set({"distributed.deploy.lost-worker-timeout": "1h"})
     with (
+        patient,  # a killed worker may take long to come back beside other tests
         distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
@@ -202,7 +204,9 @@ def test_workers_search_the_folder_in_which_they_were_started(module, tmp_path):
 def test_jobs_that_wait_for_a_worker_say_so(caplog):
     said = "The scheduler of dask has no workers: the jobs wait for one."
     distributed = pytest.importorskip("distributed")
+    patient = importlib.import_module("dask").config.set({"distributed.deploy.lost-worker-timeout": "1h"})
     with (
+        patient,  # a killed worker may take long to come back beside other tests
         distributed.LocalCluster(n_workers=0, threads_per_worker=1, dashboard_address=":0") as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
