@@ -62,11 +62,18 @@ def on_current(call: Call, jobs: Sequence[Job], number: int, most: int | None) -
     if current is not None:
         yield from on_client(call, jobs, current, most)
         return
-    made = distributed.LocalCluster(
-        n_workers=min(number, len(jobs)), threads_per_worker=1,
-        dashboard_address="127.0.0.1:0", scheduler_kwargs={"dashboard": False},  # its default port may be taken
-    )  # fmt: skip
-    with made as cluster, distributed.Client(cluster) as client:
+    import dask.config
+
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"}),  # it gives up workers that start slowly
+        distributed.LocalCluster(
+            n_workers=min(number, len(jobs)),
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",  # its default port may be taken
+            scheduler_kwargs={"dashboard": False},
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
         yield from on_client(call, jobs, client, most)
 
 
