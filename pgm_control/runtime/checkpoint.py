@@ -6,15 +6,16 @@ A file is an archive of `torch.save` whose comment, at the end, is the SHA-256 d
 import hashlib
 import io
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, final
 
 import torch
 
 from ..errors import InvalidCheckpoint
 from .checkpoint_checks import Check, anything, fields, require
-from .files import write_whole
+from .files import written_whole
 
 FORMAT = 3
 _HEX = 64  # characters of a digest
@@ -31,15 +32,47 @@ def write(path: str | Path, kind: str, tensors: Mapping[str, Any], facts: Mappin
         facts: values that JSON can hold.
     """
     description = json.dumps({"kind": kind, "format": FORMAT, "facts": facts})
-    buffer = io.BytesIO()
-    torch.save({"tensors": tensors, "json": description}, buffer)
-    write_whole(path, sealed(buffer.getvalue()))
+    with written_whole(path) as file:
+        sealing: Any = _Sealing(file)
+        try:
+            torch.save({"tensors": tensors, "json": description}, sealing)
+        except Exception:
+            if sealing.problem is not None:  # such as a full disk, of which torch gives another error
+                raise sealing.problem from None
+            raise
+        file.seek(-2, os.SEEK_END)
+        file.write(_seal(sealing.digest))
 
 
-def sealed(archive: bytes) -> bytes:
-    """The archive with its digest as its comment, which other programs that read archives ignore."""
-    digest = hashlib.sha256(archive).hexdigest()
-    return b"".join((memoryview(archive)[:-2], _HEX.to_bytes(2, "little"), digest.encode()))
+@final
+class _Sealing:
+    """A file to which torch writes, and the digest of what it has written: no copy of it is in memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.digest = file, hashlib.sha256()
+        self.problem: OSError | None = None
+
+    def write(self, piece: Any) -> int:
+        self.digest.update(piece)
+        try:
+            return self._file.write(piece)
+        except OSError as problem:
+            self.problem = self.problem or problem
+            raise
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def _seal(digest: "hashlib._Hash") -> bytes:
+    """The end of an archive whose comment is its digest, which other programs that read archives ignore."""
+    return _HEX.to_bytes(2, "little") + digest.hexdigest().encode()
+
+
+def _is_whole(found: bytes) -> bool:
+    digest, end = hashlib.sha256(memoryview(found)[: -2 - _HEX]), found[-2 - _HEX :]
+    digest.update(bytes(2))
+    return end == _seal(digest)
 
 
 def read(
@@ -99,7 +132,7 @@ def _loaded(path: str | Path, kind: str, remedy: str) -> tuple[dict[str, Any], d
     reason = "is incomplete, was changed after it was written, or was written by another program or version"
     try:
         found = Path(path).read_bytes()
-        if sealed(found[: -2 - _HEX] + bytes(2)) == found:
+        if _is_whole(found):
             content = torch.load(io.BytesIO(found), weights_only=True, map_location="cpu")
             described = json.loads(content.pop("json"))
             if isinstance(content, dict) and isinstance(described, dict):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from problems import gamble, random_mdp
+from sealed import sealed
 
 from pgm_control import (
     Blocks,
@@ -32,7 +33,6 @@ from pgm_control.exchange import load, save
 from pgm_control.guides import ClampedGuide
 from pgm_control.inference.exact.tables import WholeTables
 from pgm_control.models import frozen_lake, windy_bridge_in_parts
-from pgm_control.runtime.checkpoint import sealed
 
 
 def same(one, other):

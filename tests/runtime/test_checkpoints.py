@@ -2,15 +2,18 @@
 
 import copy
 import dataclasses
+import errno
 import io
 import json
 import math
+import os
 import random
 import re
 import sys
 import traceback
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import gymnasium
@@ -23,6 +26,7 @@ from problems import FULL, gamble, random_mdp
 from pyro.infer import Trace_ELBO, TraceEnum_ELBO
 from pyro.optim import ClippedAdam, PyroOptim
 from pyro.optim.lr_scheduler import PyroLRScheduler
+from sealed import sealed
 from small_environments import Noisy
 from torch import Tensor
 
@@ -48,7 +52,8 @@ from pgm_control.cli.run_folder import RunFolder
 from pgm_control.guides import DeterministicGuide, NeuralGuide
 from pgm_control.learners import SAC, MaxEntPolicyGradient, OriginalSAC, SoftQLearning
 from pgm_control.models import windy_bridge_in_parts
-from pgm_control.runtime.checkpoint import sealed
+from pgm_control.runtime import checkpoint
+from pgm_control.runtime.files import written_whole
 from pgm_control.sweeps.store import Store
 
 TINY = {"hidden": (4,), "batch_size": 4, "learning_starts": 4, "capacity": 20, "seed": 5}
@@ -677,3 +682,30 @@ def test_the_number_of_environments_is_checked_before_they_are_made(tmp_path):
     written(path, set_to(opened(path), ("json", "facts", "config", "num_envs"), 10**9))
     with pytest.raises(InvalidCheckpoint, match="environments side by side was 1, but here it is 1000000000"):
         SAC.load(path)
+
+
+@pytest.mark.parametrize("room", [0, 100, 1_000, 3_000])
+def test_a_full_disk_is_the_systems_error_and_leaves_the_file_before(tmp_path, monkeypatch, room):
+    path, content = tmp_path / "file.pt", {"x": torch.arange(1_000.0)}
+    checkpoint.write(path, "fit", content, {})
+    before = path.read_bytes()
+
+    class Full:
+        def __init__(self, file):
+            self.file = file
+
+        def write(self, piece):
+            if self.file.tell() + len(piece) > room:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return self.file.write(piece)
+
+    @contextmanager
+    def full(path):
+        with written_whole(path) as file:
+            yield Full(file)
+
+    monkeypatch.setattr(checkpoint, "written_whole", full)
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        checkpoint.write(path, "fit", content, {})
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
