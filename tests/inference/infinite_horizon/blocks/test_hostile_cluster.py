@@ -43,15 +43,13 @@ def meetings(client):
     return sum(client.run(count).values())
 
 
-def leaving(start, stop):
-    return sys.exit(3) if start >= 15 else PROBLEM(start, stop)
-
-
-def failing(start, stop):
-    return 1 / 0 if start >= 15 else PROBLEM(start, stop)
-
-
 def test_functions_that_end_the_process_or_fail_leave_the_workers_as_they_were(client):
+    def leaving(start, stop):  # here, so that it travels whole
+        return sys.exit(3) if start >= 15 else PROBLEM(start, stop)
+
+    def failing(start, stop):
+        return 1 / 0 if start >= 15 else PROBLEM(start, stop)
+
     before = client.run(os.getpid)
     said = "must return, or raise an Exception, but in the process of block 1 one ended by SystemExit: 3"
     with pytest.raises(InvalidProblem, match=said):
@@ -68,13 +66,12 @@ def test_functions_that_end_the_process_or_fail_leave_the_workers_as_they_were(c
     assert client.run(os.getpid) == before
 
 
-def slow(start, stop):
-    time.sleep(2.0)
-    return PROBLEM(start, stop)
-
-
 @pytest.mark.slow
 def test_ctrl_c_while_tables_are_made_ends_after_one_sweep(client):
+    def slow(start, stop):
+        time.sleep(2.0)
+        return PROBLEM(start, stop)
+
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     solved(PROBLEM, *COMMON, client=client).close()  # workers have imported all
     press = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
