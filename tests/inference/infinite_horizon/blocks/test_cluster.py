@@ -285,5 +285,10 @@ def test_a_scheduler_that_is_killed_is_an_error_that_says_how_to_go_on(tmp_path,
         with solved(
             TABLES, *LONG, stopping="sup_norm", client=client, folder=folder, save_every=20, progress=first
         ) as found:
-            assert begun[0] > 40
-            assert_same(found, whole)
+            assert begun[0] > 40, str(begun)
+            if begun[0] < whole.num_sweeps - 1:
+                assert_same(found, whole)
+            else:  # the workers had converged before they noticed; the run that goes on makes one more sweep
+                apart = (found.value(range(whole.num_states)) - whole.value(range(whole.num_states))).abs().max()
+                assert found.num_sweeps == whole.num_sweeps + 1
+                assert float(apart) <= found.error_bound + whole.error_bound
