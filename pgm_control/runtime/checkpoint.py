@@ -64,7 +64,7 @@ class _Sealing:
         self._file.flush()
 
 
-def _seal(digest: "hashlib._Hash") -> bytes:
+def _seal(digest: Any) -> bytes:
     """The end of an archive whose comment is its digest, which other programs that read archives ignore."""
     return _HEX.to_bytes(2, "little") + digest.hexdigest().encode()
 
