@@ -64,9 +64,13 @@ def require_writable(folder: Path, name: str) -> None:
         with tempfile.TemporaryFile(dir=folder, prefix=".") as file:
             file.write(b"\0")
     except OSError as problem:
-        raise InvalidArgument(
-            f"`{name}` must be a folder that can be written, but {str(folder)!r} is not: {problem.strerror}."
-        ) from problem
+        raise _not_writable(name, "a folder", folder, problem) from problem
+
+
+def _not_writable(name: str, what: str, path: Path, problem: OSError) -> InvalidArgument:
+    return InvalidArgument(
+        f"`{name}` must be {what} that can be written, but {str(path)!r} is not: {problem.strerror}."
+    )
 
 
 def write_whole(path: str | Path, content: bytes) -> None:
@@ -94,9 +98,7 @@ def written_whole(path: str | Path) -> Iterator[BinaryIO]:
         _remove_partial(target)
         handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=_prefix(target), suffix=_SUFFIX)
     except OSError as problem:
-        raise InvalidArgument(
-            f"`path` must be the path of a file that can be written, but {str(target)!r} is not: {problem.strerror}."
-        ) from problem
+        raise _not_writable("path", "the path of a file", target, problem) from problem
     try:
         with _locked(temporary):
             with os.fdopen(handle, "wb") as file:
@@ -127,9 +129,7 @@ def alone_in(folder: Path, name: str = "out") -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = locked_file(folder / _LOCK)
     except OSError as problem:
-        raise InvalidArgument(
-            f"`{name}` must be a folder that can be written, but {str(folder)!r} is not: {problem.strerror}."
-        ) from problem
+        raise _not_writable(name, "a folder", folder, problem) from problem
     if file is None:
         raise InvalidArgument(
             f"`{name}` must be a folder in which nothing else runs, but another process is running in {folder}. Wait "

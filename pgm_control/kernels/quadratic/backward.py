@@ -249,7 +249,7 @@ def backward(
     room = room_at(tables.end, sizes, horizon)
     start, one, broken, not_concave = np.int64(0), np.int64(1), np.int64(BROKEN), np.int64(NOT_CONCAVE)
     for first in range(0, count, LANES):
-        last = (LANES if count - first > LANES else count - first) - 1
+        last = (LANES if count - first > LANES else count - first) - 1  # numba would compile `min`, too
         take_constants(tables, places, sizes, first, last)
         store(room.one, spread(1.0))
         for t in range(horizon):

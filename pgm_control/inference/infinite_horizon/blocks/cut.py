@@ -65,22 +65,20 @@ def renumbered(found: OutcomeTables, start: int, num_states: int) -> BlockTables
     Impossible outcomes, such as those that fill up a row, lead to the first own state, so that nothing is sent for
     them.
     """
-    own, flat = len(found.probability), found.successor.view(-1).numpy()
-    parts = [flat[first : first + _PIECE] for first in range(0, len(flat), _PIECE)]
-    weights = found.probability.view(-1).numpy()
-    for first, part in zip(range(0, len(flat), _PIECE), parts, strict=True):
-        part[weights[first : first + _PIECE] == 0] = start
+    own, parts = len(found.probability), [each.numpy() for each in found.successor.view(-1).split(_PIECE)]
     seen = np.zeros((-(-num_states // _ROW), _ROW), dtype=np.uint8)  # in rows whose sums are below 256
-    for part in parts:
-        seen.reshape(-1)[part] = 1
-    seen.reshape(-1)[start : start + own] = 0
+    by_state = seen.reshape(-1)
+    for part, weights in zip(parts, found.probability.view(-1).split(_PIECE), strict=True):
+        part[weights.numpy() == 0] = start
+        by_state[part] = 1
+    by_state[start : start + own] = 0
     ghosts = np.flatnonzero(seen)
     for row in range(0, len(seen), _PIECE):
         seen[row : row + _PIECE] = np.cumsum(seen[row : row + _PIECE], axis=1, dtype=np.uint8)
     count = seen[:, -1].cumsum(dtype=np.int32) - seen[:, -1]  # of ghosts in the rows before
     for part in parts:
         outside = (part < start) | (part >= start + own)
-        ghost = count[part // _ROW] + seen.reshape(-1)[part] - 1
+        ghost = count[part // _ROW] + by_state[part] - 1
         part[:] = np.where(outside, own + ghost, part - start)
     return BlockTables(*found, torch.from_numpy(ghosts))
 

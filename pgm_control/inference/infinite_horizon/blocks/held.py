@@ -144,7 +144,8 @@ def save_block(block: HeldBlock, folder: Path) -> None:
 def write_table(path: Path, shape: tuple[int, ...], pieces: Iterable[np.ndarray]) -> None:
     """Write a table of float64 to a new file, which then takes the place of the one before.
 
-    Whoever has mapped the old file keeps it, and a full disk is an error. In a mapped file it would end the process.
+    A process that has mapped the old file keeps it, and a full disk is an error. In a mapped file it would end the
+    process.
     """
     about = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float64)), "fortran_order": False, "shape": shape}
     with written_whole(path) as file:

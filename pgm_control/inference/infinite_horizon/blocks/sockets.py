@@ -20,7 +20,7 @@ from .links import LinkBroken
 
 _HEAD = 48  # bytes with which a process introduces itself
 _BACKLOG = 4096
-_PATIENCE = 1.0  # seconds in which whoever connects must say who it is
+_PATIENCE = 1.0  # seconds in which a process that connects must introduce itself
 
 
 @final

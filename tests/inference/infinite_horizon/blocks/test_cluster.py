@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from block_problems import Garnet, evaluated, maskings, solved
+from dask_clusters import QUIET, two_workers
 
 from pgm_control import (
     InvalidArgument,
@@ -23,24 +24,16 @@ from pgm_control import (
 )
 from pgm_control.inference.infinite_horizon.blocks.cluster import Cluster, Worker
 
-dask = pytest.importorskip("dask")
+pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # sockets of dask
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed"),
-]
+pytestmark = QUIET
 LONG = (0.5, 1.0, 0.97, 1e-9)  # nearly a thousand sweeps by the supremum norm
 TABLES = Garnet(20_000, 2, 3)
 
 
 @pytest.fixture(scope="module")
 def client():
-    with (
-        dask.config.set({"distributed.deploy.lost-worker-timeout": "1h"}),  # it would give up those killed twice
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit=0) as cluster,
-        cluster.get_client() as client,
-    ):
+    with two_workers() as client:
         yield client
 
 

@@ -9,26 +9,20 @@ from typing import Any
 
 import pytest
 from block_problems import Garnet, solved
+from dask_clusters import QUIET, two_workers
 
 from pgm_control import InvalidArgument, InvalidProblem, ValueStatus, WorkersLost, value_iteration_blocks
 
-dask = pytest.importorskip("dask")
+pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),  # sockets of dask
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:distributed"),
-]
+pytestmark = QUIET
 COMMON = (0.5, 1.0, 0.9)
 PROBLEM = Garnet(30)
 
 
 @pytest.fixture
 def client():
-    with (
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", memory_limit=0) as cluster,
-        cluster.get_client() as client,
-    ):
+    with two_workers() as client:
         yield client
 
 
