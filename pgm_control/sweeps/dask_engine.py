@@ -50,6 +50,17 @@ def require_client(client: Any) -> None:
         )
 
 
+def workers_of(client: Any) -> dict[str, dict[str, Any]]:
+    """What the scheduler knows of each worker, by its address.
+
+    `Client.scheduler_info` would return what a thread of the client may have emptied a moment after it was filled.
+
+    Raises:
+        OSError: if the scheduler does not answer.
+    """
+    return client.sync(client.scheduler.identity)["workers"]
+
+
 def on_current(call: Call, jobs: Sequence[Job], number: int, most: int | None) -> Iterator[tuple[Job, Answer]]:
     """Run the jobs on the current client of dask, or on `number` processes of this machine, which end with the jobs."""
     if not jobs:
@@ -60,6 +71,7 @@ def on_current(call: Call, jobs: Sequence[Job], number: int, most: int | None) -
     except ValueError:  # there is none
         current = None
     if current is not None:
+        require_client(current)
         yield from on_client(call, jobs, current, most)
         return
     import dask.config
@@ -127,8 +139,9 @@ def on_client(call: Call, jobs: Sequence[Job], client: Any, most: int | None) ->
             if most is not None and len(running) >= most:
                 return
 
-    if client.scheduler_info().get("workers") == {}:
-        logging.getLogger("pgm_control").warning("The scheduler of dask has no workers: the jobs wait for one.")
+    with suppress(OSError):  # a scheduler that is lost: the jobs say so
+        if not workers_of(client):
+            logging.getLogger("pgm_control").warning("The scheduler of dask has no workers: the jobs wait for one.")
     try:
         start()
         for future in finished:

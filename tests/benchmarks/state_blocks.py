@@ -31,6 +31,7 @@ from pgm_control import TabularModel, WorkersLost, mdp_from_blocks, value_iterat
 from pgm_control.inference.infinite_horizon.blocks.cut import Cut, block_tables
 from pgm_control.inference.infinite_horizon.blocks.solving import BlockProblem
 from pgm_control.inference.infinite_horizon.operators.share import ALL_STATES
+from pgm_control.sweeps.dask_engine import workers_of
 
 from ..block_problems import Garnet, Grid, maskings
 
@@ -113,7 +114,7 @@ def overhead(rounds: int) -> None:
     problem, sweeps = Garnet(1000), 200
     cut = Cut.even(problem.num_states, 2)
     with cluster(2) as here, here.get_client() as client:
-        addresses = sorted(client.scheduler_info(n_workers=-1)["workers"])
+        addresses = sorted(workers_of(client))
         actors = [
             client.submit(BlockActor, problem, cut, rank, workers=[address], actor=True).result()
             for rank, address in enumerate(addresses)
@@ -173,7 +174,7 @@ def kills(number: int) -> None:
 
             def progress(step: int, metrics: Any, at: list[int] = at) -> None:
                 nonlocal killed
-                if at and step >= at[0] and len(client.scheduler_info(n_workers=-1)["workers"]) == 2:
+                if at and step >= at[0] and len(workers_of(client)) == 2:
                     at.pop(0)
                     pids = client.run(os.getpid)
                     os.kill(pids[chance.choice(sorted(pids))], signal.SIGKILL)
@@ -293,7 +294,7 @@ def hosts() -> None:
                 states = range(problem.num_states)
                 same = torch.equal(found.value(states), one.value(states)), found.error_bound == one.error_bound
                 print(f"two hosts: {found}; the same values and bound as here: {same}")
-                print(f"workers at {sorted(client.scheduler_info(n_workers=-1)['workers'])}")
+                print(f"workers at {sorted(workers_of(client))}")
     finally:
         for each in started:
             each.terminate()

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, final
 
 from ....errors import InvalidArgument, WorkersLost
 from ....runtime.arguments import shown
-from ....sweeps.dask_engine import require_dask
+from ....sweeps.dask_engine import require_dask, workers_of
 
 PAUSE = 0.05  # seconds between two looks at the tasks
 LOOK = 1.0  # seconds between two looks at the workers
@@ -31,7 +31,7 @@ class Cluster:
 
     def __init__(self, client: Any) -> None:
         """Keep the client."""
-        self.client = client
+        self.client, self._known = client, dict[Worker, float]()
 
     @classmethod
     def of(cls, client: Any) -> "Cluster":
@@ -57,7 +57,7 @@ class Cluster:
         return found
 
     def workers(self) -> list[Worker]:
-        """The workers, by name.
+        """The workers, by name; as they were when the scheduler last answered, while the client connects again.
 
         Raises:
             WorkersLost: if the client has no connection to a scheduler.
@@ -73,8 +73,14 @@ class Cluster:
 
     def _last_heard(self) -> dict[Worker, float]:
         with self._connection():
-            found = self.client.scheduler_info(n_workers=-1)["workers"]
-        return {Worker(str(about["name"]), address): about["last_seen"] for address, about in found.items()}
+            try:
+                found = workers_of(self.client)
+            except OSError:
+                if self.client.status not in ("running", "connecting"):
+                    raise
+            else:
+                self._known = {Worker(str(about["name"]), at): about["last_seen"] for at, about in found.items()}
+        return self._known
 
     def submit(self, worker: Worker, work: Callable[..., Any], *given: Any) -> Any:
         """The future of a call on one worker, which is never repeated."""

@@ -23,6 +23,7 @@ from pgm_control import (
     value_iteration_blocks,
 )
 from pgm_control.inference.infinite_horizon.blocks.cluster import Cluster, Worker
+from pgm_control.sweeps.dask_engine import workers_of
 
 pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
@@ -44,7 +45,7 @@ def whole():
 
 def processes(client):
     """The process of each worker, by its name."""
-    addresses = {about["name"]: address for address, about in client.scheduler_info(n_workers=-1)["workers"].items()}
+    addresses = {about["name"]: address for address, about in workers_of(client).items()}
     pids = client.run(os.getpid)
     return {name: pids[address] for name, address in addresses.items()}
 
@@ -79,6 +80,16 @@ def test_two_processes_are_one_machine(client, temperature, optimism):
         assert sum(found.num_sent) == 8 * sum(found.num_ghosts) > 0
         assert_same(found, one)
         assert torch.equal(found.policy([1499, 0]), one.policy([1499, 0]))
+
+
+def test_what_a_client_keeps_of_its_workers_is_not_asked(client, monkeypatch):
+    """A thread of the client empties it every few seconds; that once made a worker that was there a lost one."""
+    emptied = property(lambda _: {"workers": {}}, lambda client, found: None)
+    monkeypatch.setattr(type(client), "_scheduler_identity", emptied, raising=False)
+    assert client.scheduler_info(n_workers=-1)["workers"] == {}
+    assert [worker.name for worker in Cluster(client).workers()] == ["0", "1"]
+    with solved(Garnet(100), 0.5, 0.0, 0.9, client=client) as found:
+        assert found.value([0, 99]).isfinite().all()
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from block_problems import Garnet, solved
 from dask_clusters import QUIET, two_workers
 
 from pgm_control import InvalidArgument, InvalidProblem, ValueStatus, WorkersLost, value_iteration_blocks
+from pgm_control.sweeps.dask_engine import workers_of
 
 pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
@@ -85,7 +86,7 @@ def test_results_of_a_worker_that_is_gone_are_not_waited_for(client, tmp_path):
     held: Any = found.held
     client.retire_workers([held._workers[1].address])
     end = time.monotonic() + 20
-    while len(client.scheduler_info(n_workers=-1)["workers"]) > 1 and time.monotonic() < end:
+    while len(workers_of(client)) > 1 and time.monotonic() < end:
         time.sleep(0.1)
     with pytest.raises(WorkersLost, match="The values of block 1 are lost"):
         found.save(tmp_path)
