@@ -32,6 +32,7 @@ from pgm_control import (
 from pgm_control.inference.variational.elbo import elbo
 from pgm_control.inference.variational.fitting.checkpoint import Checkpoint
 from pgm_control.inference.variational.fitting.fit import default_loss
+from pgm_control.inference.variational.fitting.history import History
 from pgm_control.models import restaurant, risky_path
 from pgm_control.trajectories.blocks import require_model
 
@@ -437,3 +438,23 @@ def test_guides_without_parameters_are_refused_by_svi_and_em():
         fit(model, DeterministicGuide(model), method="em")
     with pytest.raises(InvalidArgument, match=r'`model` must be tabular for method="em"'):
         fit(lambda: None, DeterministicGuide(model), method="em")
+
+
+def test_checkpoints_share_the_history():
+    """A fit keeps one number a step; what a checkpoint has taken is not changed by later steps."""
+    history = History()
+    assert len(history.taken()) == 0
+    taken = []
+    for step in range(1000):
+        history.append(float(step))
+        if step % 300 == 0:
+            taken.append((step, history.taken()))
+    for step, each in taken:
+        assert each.tolist() == list(range(step + 1))
+        assert each.untyped_storage().nbytes() == 8 * (step + 1)  # what a file of it holds
+    assert taken[-1][1].data_ptr() == history.taken().data_ptr()
+    assert (history[-1], history[:2], len(history)) == (999.0, [0.0, 1.0], 1000)
+    again = History(history.taken())
+    again.append(5.0)
+    assert len(history) == 1000
+    assert again[-2:] == [999.0, 5.0]

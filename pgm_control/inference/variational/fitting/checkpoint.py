@@ -1,12 +1,11 @@
 """Checkpoints of fits: tensors and JSON, loadable without running code, written atomically."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from pyro.optim import PyroOptim
@@ -52,11 +51,11 @@ class Checkpoint:
         cls,
         guide: Callable[[], Any],
         optim: PyroOptim | None,
-        elbo_history: Sequence[float],
+        elbo_history: Float[Tensor, " step"],
         seconds: float,
         description: dict[str, Any],
     ) -> "Checkpoint":
-        """Copy the current state; `optim` is None for a method that has no state of its own."""
+        """Copy the current state, but for the history; `optim` is None for a method that has no state of its own."""
         parameters = parameters_of(guide)
         states = {} if optim is None else states_of(optim, parameters)
         known = set(parameters.values())
@@ -65,7 +64,7 @@ class Checkpoint:
         return cls(
             _copied(state_of(guide)),
             _copied(states),
-            torch.from_numpy(np.array(elbo_history, dtype=np.float64)),  # torch reads number by number
+            elbo_history,
             seconds,
             torch.get_rng_state(),
             description,

@@ -9,7 +9,6 @@ Sources:
 """
 
 import math
-from array import array
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -36,6 +35,7 @@ from ..parameters import together
 from .checkpoint import Checkpoint, identity
 from .fit_result import Callback, Fit, FitStatus, FitStep
 from .gaussian_methods import exact_elbo_of, needs_no_program
+from .history import History
 from .losses import Loss, require_loss
 from .method import Method
 from .methods import default_loss, exact, expectation_maximisation, forward, natural_gradient, svi
@@ -136,12 +136,12 @@ def fit(
     blocks = _check_pair(model, guide, loss)
     num_steps, checkpoint_every = whole("num_steps", num_steps), whole("checkpoint_every", checkpoint_every)
     tolerance = _check(guide, checkpoint, tolerance, seed, resume)
-    elbo = array("d")  # a list would take 32 bytes a step more
+    elbo = History()
     seconds = 0.0
     own_randomness = seeded(seed) if resume is None else torch.random.fork_rng(devices=[])
 
     def now() -> Checkpoint:
-        return Checkpoint.take(learned, way.optim, elbo, loop.seconds, about)
+        return Checkpoint.take(learned, way.optim, elbo.taken(), loop.seconds, about)
 
     def save() -> None:
         if checkpoint is not None:
@@ -157,7 +157,7 @@ def fit(
             past.require(about, learned, way.optim, "`resume`" if isinstance(resume, Fit) else resume)
             _restore(past, model, guide, learned, way.optim)
             torch.set_rng_state(past.random)
-            elbo, seconds = array("d", past.elbo_history.tolist()), past.seconds
+            elbo, seconds = History(past.elbo_history), past.seconds
         loop = Loop(
             FitStatus.out_of_steps, limit=num_steps, begin=len(elbo), seconds=seconds,
             progress=progress, callbacks=callbacks, save=save, save_every=checkpoint_every,
@@ -231,7 +231,7 @@ def _restore(
     Raises:
         InvalidCheckpoint: saying why it would not be. The guide and the optimiser are unchanged.
     """
-    before = Checkpoint.take(learned, None, [], 0.0, {})
+    before = Checkpoint.take(learned, None, History().taken(), 0.0, {})
     past.restore(learned, None)
     try:
         if isinstance(model, MarkovModel) and isinstance(guide, HasBlocks):
