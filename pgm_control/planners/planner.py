@@ -82,6 +82,7 @@ class Planner(ABC):
         self.latest: Plan | None = None
         self._before: Tensor | None = None
         self._time = 0
+        self._kept = max(self.horizon - 1, 1), *self.world.like().shape  # what `predict` remembers of a plan
 
     @abstractmethod
     def _search(self, t: int, state: Tensor, proposal: Proposal, steps: int) -> Found:
@@ -173,7 +174,7 @@ class Planner(ABC):
             action[rows] = played
             ahead = found.centre[:, 1:].numpy()
             if centres is None:
-                centres = np.zeros((len(seen), max(self.horizon - 1, 1), *ahead.shape[2:]))
+                centres = np.zeros((len(seen), *self._kept))
             centres[rows, : ahead.shape[1]] = ahead
             self.latest = found
         assert action is not None
@@ -267,12 +268,9 @@ class Planner(ABC):
                 centres = np.array(state[1], dtype=np.float64)
             except (TypeError, ValueError, IndexError, RuntimeError):
                 centres = np.empty(0)
-            if centres.shape != (count, *self._centre_shape()) or not np.isfinite(centres).all():
+            if centres.shape != (count, *self._kept) or not np.isfinite(centres).all():
                 raise InvalidArgument(
                     f"`state` must be None, or what the last call of `predict` returned for {count} environments, but "
                     f"is {shown(state)}."
                 )
         return time, centres
-
-    def _centre_shape(self) -> tuple[int, ...]:
-        return (max(self.horizon - 1, 1), *self.world.like().shape)

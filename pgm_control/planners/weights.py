@@ -75,17 +75,21 @@ def score(
 ) -> Float[Tensor, "episode plan"]:
     """$L_β$ of the returns over the noises, with τ log ρ, in reward units."""
     tau, prior = temperature[:, None], found.log_prior
-    x, beta = _averaged(found, temperature), beta_of(optimism, temperature[:, None])
-    uniform = x.new_full((x.shape[-1],), -math.log(x.shape[-1]))
-    if x.shape[-1] == 1:
-        level = x[..., 0]
-    elif isinstance(beta, Tensor):
-        level = certainty_equivalent(x, uniform, tau.expand(x.shape[:-1]), beta.expand(x.shape[:-1]))
-    elif float(beta) == 0:
-        level = x.mean(-1)
-    else:
-        level = certainty_equivalent(x, uniform, tau.expand(x.shape[:-1]), float(beta))
+    x = _averaged(found, temperature)
+    level = x[..., 0] if x.shape[-1] == 1 else _level(x, tau, optimism)
     return level if prior.shape[-1] > 1 else level + tau * prior[..., 0]
+
+
+def _level(
+    x: Float[Tensor, "episode plan noise"], tau: Float[Tensor, "episode 1"], optimism: float | Risk
+) -> Float[Tensor, "episode plan"]:
+    """$L_β$ over the noises, in reward units."""
+    beta = beta_of(optimism, tau)
+    if not isinstance(beta, Tensor) and float(beta) == 0:
+        return x.mean(-1)
+    uniform = x.new_full((x.shape[-1],), -math.log(x.shape[-1]))
+    beta = beta.expand(x.shape[:-1]) if isinstance(beta, Tensor) else float(beta)
+    return certainty_equivalent(x, uniform, tau.expand(x.shape[:-1]), beta)
 
 
 def largest_noise(

@@ -39,6 +39,11 @@ class Box:
         return bool(self.low.isfinite().any() or self.high.isfinite().any())
 
     @functools.cached_property
+    def bounds(self) -> Float[Tensor, "2 1 1 action"]:
+        """Both bounds, the low one first, beside episodes and steps."""
+        return torch.stack((self.low, self.high))[:, None, None]
+
+    @functools.cached_property
     def inside(self) -> tuple[Float[Tensor, " action"], Float[Tensor, " action"]]:
         """The bounds, a little inwards."""
         width = torch.where((self.high - self.low).isfinite(), self.high - self.low, 1.0)

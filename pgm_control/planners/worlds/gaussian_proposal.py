@@ -42,7 +42,7 @@ class GaussianProposal:
         below, inside = self._masses
         half = torch.rand(shape, dtype=self.mean.dtype)
         share = torch.addcmul(below[:, None], torch.cat((half, 1.0 - half), 1)[:, :count], inside[:, None])
-        share = share.clamp(1e-300, 1 - 1e-16)
+        share.clamp_(1e-300, 1 - 1e-16)
         return torch.addcmul(mean, deviation, torch.special.ndtri(share)).clamp_(*self.box.inside)
 
     def log_density(self, plans: Float[Tensor, "episode plan step action"]) -> Float[Tensor, "episode plan step"]:
@@ -55,16 +55,16 @@ class GaussianProposal:
 
     def refitted(self, plans: Tensor, weight: Float[Tensor, "episode plan"], spread: bool) -> "GaussianProposal":
         """The proposal with the weighted mean of plans, and if `spread` their weighted deviation."""
-        mean = torch.einsum("ek,ekta->eta", weight, plans)
+        mean = _weighted(weight, plans)
         if not spread:
             return GaussianProposal(mean, self.deviation, self.box)
-        variance = torch.einsum("ek,ekta->eta", weight, (plans - mean[:, None]).square())
+        variance = _weighted(weight, (plans - mean[:, None]).square())
         least = 1e-6 * self.deviation  # one plan alone has no spread
         return GaussianProposal(mean, torch.maximum(variance.sqrt(), least), self.box)
 
     def continued(self, centre: Float[Tensor, "episode kept action"]) -> "GaussianProposal":
         """This proposal, with the steps of an earlier plan, within the box, in the place of its own first ones."""
-        kept = torch.minimum(torch.maximum(centre[:, : self.mean.shape[1]], self.box.low), self.box.high)
+        kept = centre[:, : self.mean.shape[1]].clamp(self.box.low, self.box.high)
         mean = torch.cat((kept, self.mean[:, kept.shape[1] :]), 1)
         return GaussianProposal(mean, self.deviation, self.box)
 
@@ -75,5 +75,10 @@ class GaussianProposal:
     @functools.cached_property
     def _masses(self) -> tuple[Tensor, Tensor]:
         """The mass of the Gaussian below the box, and inside it."""
-        below = torch.special.ndtr((self.box.low - self.mean) / self.deviation)
-        return below, torch.special.ndtr((self.box.high - self.mean) / self.deviation) - below
+        below, up_to = torch.special.ndtr((self.box.bounds - self.mean) / self.deviation).unbind()
+        return below, up_to - below
+
+
+def _weighted(weight: Float[Tensor, "episode plan"], x: Tensor) -> Float[Tensor, "episode step action"]:
+    """The weighted sums over plans, as one product of matrices, which starts in a third of the time of an einsum."""
+    return (weight[:, None] @ x.flatten(2)).reshape(x.shape[:1] + x.shape[2:])

@@ -70,13 +70,17 @@ def pendulum_simulator(
             np.minimum(room, fastest, out=turn)
             np.add(angle, turn, out=angles[t + 1])
         speeds = turns * (1 / _STEP)
-        wrapped = angles[:-1] - 2 * math.pi * np.rint(angles[:-1] / (2 * math.pi))
-        cost = wrapped**2 + 0.1 * speeds[:-1] ** 2 + 0.001 * torque**2
-        return np.stack((angles[-1], speeds[-1]), -1), np.ascontiguousarray(-cost.T)
+        wrapped = angles[:-1] - 2 * math.pi * np.rint(angles[:-1] * (0.5 / math.pi))
+        reward = -0.1 * speeds[:-1] ** 2 - wrapped**2 - 0.001 * torque**2
+        return np.stack((angles[-1], speeds[-1]), -1), reward.T
 
     def step(state: Tensor, action: Tensor, generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
         ahead, reward = rollout(state, action[:, None], generator)
         return ahead, reward[:, 0]
+
+    def located(seen: Tensor) -> np.ndarray:
+        found = seen.numpy()
+        return np.stack((np.arctan2(found[:, 1], found[:, 0]), found[:, 2]), -1)
 
     return Simulator(
         step,
@@ -87,5 +91,5 @@ def pendulum_simulator(
         horizon=horizon,
         temperature=temperature,
         observe=lambda state: torch.stack((state[:, 0].cos(), state[:, 0].sin(), state[:, 1]), -1),
-        locate=lambda seen: torch.stack((torch.atan2(seen[:, 1], seen[:, 0]), seen[:, 2]), -1),
+        locate=located,
     )

@@ -102,12 +102,13 @@ class SimulatorWorld:
         state: Float[Tensor, "episode state"],
         plans: Float[Tensor, "episode plan step action"],
         noises: int,
-    ) -> tuple[Float[Tensor, "episode plan noise"], Float[Tensor, "episode plan 1"], Tensor] | None:
-        """The returns and log-priors of plans, each under noises of its own, and the states after them.
+        with_last: bool,
+    ) -> tuple[Float[Tensor, "episode plan noise"], Float[Tensor, "episode plan 1"], Tensor | None] | None:
+        """The returns and log-priors of plans, each under noises of its own, and if `with_last` the states after them.
 
-        None where the simulator has no `rollout`, or an episode is over.
+        None where the simulator has no `rollout`, which only those have whose episodes do not end.
         """
-        if self.simulator.rollout is None or bool((state[:, -1] > 0).any()):
+        if self.simulator.rollout is None:
             return None
         episodes, count, steps, size = plans.shape
         front = episodes, count, noises
@@ -116,8 +117,7 @@ class SimulatorWorld:
         last, reward = self.simulator.rolled(many[:, :-1].clone(), each.clone(), torch.default_generator)
         _require_numbers(last, None, t + steps - 1, "rollout")
         prior = plans.new_full((episodes, count, 1), steps * self._log_density)
-        at = torch.cat((last, last.new_zeros(len(last), 1)), -1).reshape(*front, -1)
-        return reward.sum(-1).reshape(front), prior, at
+        return reward.sum(-1).reshape(front), prior, _begun(last).reshape(*front, -1) if with_last else None
 
     @staticmethod
     def going_on(value: Callable[..., Any]) -> Callable[..., Any]:
@@ -144,7 +144,7 @@ def _require_numbers(state: Float[Tensor, "batch state"], over: Tensor | None, t
     Raises:
         InvalidProblem: if one is.
     """
-    if bool(state.sum().isnan()):
+    if math.isnan(float(state.sum())):
         lost = state.isnan().any(-1)
         if bool((lost if over is None else lost & ~over).any()):
             raise InvalidProblem(

@@ -279,7 +279,7 @@ def _rows(name: str, given: Any, count: int) -> Float[Tensor, "batch coordinate"
     Raises:
         InvalidProblem: unless it is a matrix with that many rows.
     """
-    found = numbers(name, given, InvalidProblem).detach().to("cpu", torch.float64)
+    found = _numbers(name, given)
     if found.ndim != 2 or len(found) != count:
         raise InvalidProblem(f"`{name}` must return {count} rows for {count}, but returns shape {tuple(found.shape)}.")
     return found
