@@ -84,9 +84,9 @@ class Optimism:
         """
         if isinstance(optimism, Optimism):
             return optimism
-        if type(optimism) is float and math.isfinite(optimism):
-            return _of_number(optimism + 0.0)  # −0.0 is 0.0
-        beta: Any = number(optimism) if is_number(optimism) else optimism
+        if is_number(optimism):
+            return _of_number(number(optimism) + 0.0)  # −0.0 is 0.0
+        beta: Any = optimism
         return cls(dynamics=beta, initial=beta)
 
     def at(self, temperature: float) -> "Optimism":

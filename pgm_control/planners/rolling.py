@@ -60,10 +60,11 @@ def require_rewards(returns: Tensor, t: int) -> None:
 
 def _rolled(world: World, t: int, state: Tensor, plans: Tensor, noises: int, value: Value | None) -> Scores:
     episodes, count, steps = plans.shape[:3]
-    is_valued = value is not None and t + steps < world.horizon
-    at_once = world.rolled(t, state, plans, noises, is_valued) if isinstance(world, SimulatorWorld) else None
+    if t + steps >= world.horizon:
+        value = None  # nothing follows
+    at_once = world.rolled(t, state, plans, noises, value is not None) if isinstance(world, SimulatorWorld) else None
     total, prior, at = at_once or _step_by_step(world, t, state, plans, noises)
-    if value is not None and is_valued:
+    if value is not None:
         assert at is not None
         total = total + valued(value, t + steps, at, at.shape[:3])
     return Scores(total, prior.expand(episodes, count, prior.shape[-1]))

@@ -5,7 +5,6 @@ import open_loop_plans as open_loop
 import pytest
 import torch
 from linear_quadratics import double_integrator, scalar
-from problems import sized
 
 from pgm_control import LinearQuadraticModel, Risk, infer
 from pgm_control.planners import CEM, ESS, MPPI, SMCPlanner
@@ -28,19 +27,16 @@ def test_the_oracle_knows_the_known_answers():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("beta", "noises", "plans", "least"),
-    [(1.0, 16, 8192, 0.003), (0.0, 64, 8192, 0.003), (-0.2, 128, *sized((16384, 0.003), (2048, 0.01)))],
-)
-def test_first_actions_are_those_of_the_dial(beta, noises, plans, least):
-    """At 16 × 4 sweeps × plans × noises × 6 simulated steps: 50, 201 and, in full, 805 million."""
+@pytest.mark.parametrize(("beta", "noises", "plans"), [(1.0, 16, 8192), (0.0, 64, 8192), (-0.2, 128, 16384)])
+def test_first_actions_are_those_of_the_dial(beta, noises, plans):
+    """At 16 × 4 sweeps × plans × noises × 6 simulated steps: 50, 201 and 805 million."""
     planner = MPPI(
         MODEL, optimism=beta, num_plans=plans, num_noise_samples=noises, num_sweeps=4, adapts_spread=True, seed=0
     )
     mean, error, found = first_actions(planner, 16)
     assert found.num_simulated_steps == 16 * 4 * plans * noises * 6
-    assert error < least
-    assert abs(mean - open_loop.plans(**SCALAR, beta=beta).mean[0]) < max(0.01, 3 * least)
+    assert error < 0.003
+    assert abs(mean - open_loop.plans(**SCALAR, beta=beta).mean[0]) < 0.01
 
 
 @pytest.mark.parametrize(
