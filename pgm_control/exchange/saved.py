@@ -219,7 +219,7 @@ def _posterior(path: Path, tensors: Parts, facts: Parts) -> Posterior:
     require(path, "its model", tensors, fields(needed, others=True), _REMEDY)
     blocks = Blocks(mdp, **{name: tensors[name] for name in _BLOCKS})
     tabulate(model, blocks)
-    return Posterior(model, optimism, tensors["v"], facts["value"], WholeTables(tensors["q"], blocks))
+    return Posterior(model, optimism, tensors["v"], facts["value"], WholeTables(tensors["q"], lambda: blocks))
 
 
 class _Form(NamedTuple):

@@ -25,7 +25,7 @@ def kernels_for(table: Table, steps: int) -> ModuleType | None:
     step. With one step torch is as fast, and the first call takes some seconds to compile. PGM_CONTROL_BACKEND=torch
     in the environment always selects torch.
     """
-    if steps == 1 or table.device.type != "cpu" or os.environ.get("PGM_CONTROL_BACKEND") == "torch":
+    if steps == 1 or not table.is_cpu or os.environ.get("PGM_CONTROL_BACKEND") == "torch":
         return None
     return _finite_horizon()
 

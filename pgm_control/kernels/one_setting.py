@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .bundles import SPARE, Logs, Messages, Outcomes, Plain, Single, ValuesOfOne
+from .bundles import SPARE, Messages, Outcomes, Plain, Single, ValuesOfOne
 from .compiling import compiled, entry
 from .lanes import soft_maximum
 from .outcomes import dot
@@ -37,9 +37,8 @@ def solve_one(
     free_start: bool,
     values: Plain,
     messages: Plain,
-    logs: Plain,
 ) -> None:
-    """The backward sweep: write `values`, `messages` for the forward sweep, and those of `logs` that are not empty.
+    """The backward sweep: write `values`, and `messages` for the forward sweep.
 
     Args:
         single: `Single`, as a plain tuple, like all bundles here.
@@ -50,16 +49,13 @@ def solve_one(
         free_start: whether the start is.
         values: `ValuesOfOne`.
         messages: `Messages`; the tables by time have length 1 if there is no forward sweep.
-        logs: `Logs`, where survival is left out.
     """
     outcomes, weight, prior, log_mass, initial = Single(*single)
     successor, place, counts, common, lane, ordered = Outcomes(*outcomes)
     q, v, value, objective = ValuesOfOne(*values)
     factor, narrow, message, inverse, policy, start = Messages(*messages)
-    log_policy, log_dynamics, _, log_start = Logs(*logs)
     (num_outcomes, pairs), (actions, states), horizon = weight.shape, prior.shape, q.shape[0]
     per_nat, keeps = 1.0 / temperature, policy.shape[0] > 1
-    wants_policy, wants_dynamics = log_policy.shape[0] > 0, log_dynamics.shape[0] > 0
     # The loops index whole tables by time, since a slice costs atomic counts of references.
     ahead, mean, total, here = np.zeros(states + SPARE), np.zeros(pairs), np.empty(pairs), np.empty(states)
     natural = total if ordered else np.empty(pairs)  # in the order of the tables
@@ -76,19 +72,6 @@ def solve_one(
             for j in range(counts[k]):
                 factor[k, j] = weight[k, j]
                 mean[j] += weight[k, j] * reward[place[k, j]] if weight[k, j] > 0 else 0.0
-    log_prior, base, target, pair = np.empty((0, 0)), np.empty(0), np.empty(0, np.uint32), np.empty(0, np.uint32)
-    if wants_policy:
-        log_prior = np.empty((actions, states))
-        for a in range(actions):
-            for s in range(states):
-                log_prior[a, s] = log(prior[a, s])
-    if wants_dynamics:
-        many = log_dynamics.shape[1]
-        base, target, pair = np.full(many, -np.inf), np.full(many, states, np.uint32), np.zeros(many, np.uint32)
-        for k in range(num_outcomes):
-            for j in range(counts[k]):
-                base[place[k, j]] = log(weight[k, j])
-                target[place[k, j]], pair[place[k, j]] = successor[k, j], lane[j]
     for t in range(horizon - 1, -1, -1):
         now = t if message.shape[0] > 1 else 0
         most, least = -np.inf, np.inf
@@ -136,23 +119,6 @@ def solve_one(
             for a in range(actions if keeps else 0):
                 for s in range(states):
                     policy[t, a * states + s] = shares[0, a, s] * lines[1, s]
-        for a in range(actions if wants_policy else 0):
-            for s in range(states):
-                gain = y[a, s] - norm[s]
-                if fits:
-                    gain = (q[t, a * states + s] - v[t, s]) * per_nat + log_mass[s] if v[t, s] > -np.inf else 0.0
-                log_policy[t, a * states + s] = log_prior[a, s] + gain
-        if fits and wants_dynamics:
-            for n in range(base.shape[0]):
-                before = q[t, pair[n]]
-                gain = per_nat * (reward[n] + ahead[target[n]] - before) if before > -np.inf else 0.0
-                log_dynamics[t, n] = base[n] + (gain if base[n] > -np.inf else 0.0)
-        elif wants_dynamics:
-            for n in range(base.shape[0]):
-                log_dynamics[t, n] = -np.inf
-            for k in range(num_outcomes):
-                for j in range(counts[k]):
-                    log_dynamics[t, place[k, j]] = base[place[k, j]] + (x[k, j] - event_norm[j])
     if free_start:
         x, share, one = np.empty((states, 1)), np.empty((2, states, 1)), np.full(states, 1)
         for s in range(states):
@@ -160,8 +126,6 @@ def solve_one(
         soft_maximum(x, initial.reshape((states, 1)), one, per_nat, x, share, lines, norm)
         for s in range(states):
             start[s] = share[0, s, 0] * lines[1, 0]
-        for s in range(log_start.shape[0]):
-            log_start[s] = log(initial[s]) + (x[s, 0] - norm[0])
         value[()] = lines[0, 0] + temperature * norm[0]
     else:
         mean_value = 0.0

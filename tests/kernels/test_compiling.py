@@ -50,6 +50,7 @@ def use(model):
     [
         "solve",
         "solve_one",
+        "factors_of_one",
         "visits_of_one",
         "elbo_to_go",
         "elbo_gradients",

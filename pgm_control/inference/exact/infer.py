@@ -176,7 +176,7 @@ def infer(
     coldest = min(temperature_at(tabular, t) for t in (range(mdp.horizon) if is_timed(tabular) else [0]))
     # 1/τ overflows for the smallest τ, which the compiled loops do not detect
     wider = "" if mdp.probability.dtype == torch.float64 else ", or use mdp.to(dtype=torch.float64)"
-    is_right = bool(found.v.isfinite().all()) or _is_forbidden(tabular, found.v, given)
+    is_right = all(map(math.isfinite, found.v.aminmax())) or _is_forbidden(tabular, found.v, given)
     overflows = 0 < coldest < 1 / sys.float_info.max or not is_right
     if report is not None and temperature > 0:  # prices are in units of τ
         overflows = overflows or bool(((found.v / temperature).isinf() & found.v.isfinite()).any())

@@ -128,8 +128,7 @@ class Posterior:
         """The posterior with numbers in place of tensors that are differentiable in tables of the model."""
         if not isinstance(self.value, Tensor) or isinstance(self.tables, TablesByStep):
             return self
-        tables = self.tables._replace(q=self.q.detach())
-        return replace(self, v=self.v.detach(), value=self.value.item(), tables=tables)
+        return replace(self, v=self.v.detach(), value=self.value.item(), tables=self.tables.detached())
 
     @property
     def initial(self) -> Float[Tensor, " state"]:

@@ -27,7 +27,7 @@ from ...problems.gradients import detached, graphs_of
 from ...problems.mdp import TabularMDP
 from ...runtime.arguments import one_of, shown
 from ...runtime.array_like import is_transformed
-from ...runtime.memory import require_room
+from ...runtime.memory import has_room, require_room
 from ...text.one_line import one_line
 from ...trajectories.blocks import MarkovModel, require_model
 from ...trajectories.gaussian.model import GaussianModel, is_gaussian
@@ -158,19 +158,37 @@ def soft_values(
             )
         return gaussian_values(model, optimism, temperature)
     require_model(model, timed=True, graph=True)
+    own = graphs_of(model.mdp, model.action_prior) if torch.is_grad_enabled() else None
+    inside = is_transformed(model.mdp.initial.detach())  # of `grad`, where each new tensor is one of the transform
+    if not (own or inside) and action_prior is None and probability is None and initial is None:
+        found = _alone(model, optimism, temperature, reward, final_reward)
+        if found is not None:
+            return found
     given: dict[str, Any] = {"reward": reward, "final_reward": final_reward, "action_prior": action_prior}
     given |= {"probability": probability, "initial": initial}
-    if torch.is_grad_enabled() and (own := graphs_of(model.mdp, model.action_prior)):
+    if own:
         given, model = own | {name: each for name, each in given.items() if each is not None}, detached(model)
         given = {name: given.get(name) for name in _TABLES}
     theta = optimism.theta if isinstance(optimism, Risk) else optimism
-    inside = is_transformed(model.mdp.initial.detach())  # of `grad`, where each new tensor is one of the transform
     if inside or any(is_transformed(each) for each in (*given.values(), temperature, theta)):
         return _transformed(model, optimism, temperature, given)
     return _solved(model, optimism, temperature, given)
 
 
 _TABLES = ("reward", "final_reward", "action_prior", "probability", "initial")
+
+
+def _alone(model: MarkovModel, optimism: Any, temperature: Any, reward: Any, final_reward: Any) -> SoftValues | None:
+    """The values of one setting whose blocks are clamped or free, by loops of their own; None if it is another one."""
+    mdp = model.mdp
+    kernels = kernels_for(mdp.probability, mdp.horizon)
+    if kernels is None or not fits(mdp.reward, reward) or not fits(mdp.initial, final_reward):
+        return None
+    one = one_setting(kernels, model, optimism, temperature)
+    if one is None or one.own is None:
+        return None
+    _require_room(mdp, 1)
+    return SoftValues(*solved_alone(one, reward, final_reward))
 
 
 def _transformed(model: MarkovModel, optimism: Any, temperature: Any, given: dict[str, Any]) -> SoftValues:
@@ -184,7 +202,10 @@ def _transformed(model: MarkovModel, optimism: Any, temperature: Any, given: dic
     def values(*tensors: Tensor) -> tuple[Tensor, ...]:
         found = given | numbers | dict(zip(named, tensors, strict=True))
         beta, tau = found.pop("optimism"), found.pop("temperature")
-        solved = _solved(model, Risk(beta) if isinstance(optimism, Risk) else beta, tau, found)
+        beta = Risk(beta) if isinstance(optimism, Risk) else beta
+        reward, last, *others = (found[name] for name in _TABLES)
+        solved = _alone(model, beta, tau, reward, last) if all(each is None for each in others) else None
+        solved = solved or _solved(model, beta, tau, found)
         return solved.q, solved.v, solved.value, solved.objective
 
     return SoftValues(*transformed(values, *full))
@@ -204,14 +225,8 @@ def _shapes(model: MarkovModel) -> dict[str, tuple[int, ...]]:
 
 def _solved(model: MarkovModel, optimism: Any, temperature: Any, given: dict[str, Any]) -> SoftValues:
     """`soft_values` of tensors that hold numbers."""
-    mdp, (reward, final_reward, action_prior, probability, initial) = model.mdp, (given[name] for name in _TABLES)
-    plain = is_plain(model)
+    mdp, action_prior, plain = model.mdp, given["action_prior"], is_plain(model)
     kernels = kernels_for(mdp.probability, mdp.horizon) if plain else None
-    if kernels is not None and action_prior is None and probability is None and initial is None:
-        one = one_setting(kernels, model, optimism, temperature)
-        if one is not None and fits(mdp.reward, reward) and fits(mdp.initial, final_reward):
-            _require_room(mdp, 1)
-            return SoftValues(*solved_alone(one, reward, final_reward))
     timed = not plain and is_timed(model)
     if timed:
         _refuse_with_time(temperature, optimism)
@@ -310,8 +325,9 @@ def _of_steps(model: MarkovModel, given: dict[str, Tensor | None], temperature: 
 
 def _require_room(mdp: TabularMDP, count: int) -> None:
     """Refuse values that do not fit into memory."""
-    require_room(
-        "model", f"the values of {count:,} settings at {mdp.horizon:,} steps",
-        count * mdp.horizon * mdp.num_states * (mdp.num_actions + 1), 8,
-        "Shorten the horizon, mdp.replace(horizon=…), or pass fewer settings at once.",
-    )  # fmt: skip
+    entries = count * mdp.horizon * mdp.num_states * (mdp.num_actions + 1)
+    if not has_room(entries, 8):
+        require_room(
+            "model", f"the values of {count:,} settings at {mdp.horizon:,} steps", entries, 8,
+            "Shorten the horizon, mdp.replace(horizon=…), or pass fewer settings at once.",
+        )  # fmt: skip

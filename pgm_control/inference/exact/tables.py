@@ -1,6 +1,8 @@
 """The tables of a posterior: of all steps, or where they do not fit into memory, of one step at a time."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any, NamedTuple, final
 
 import torch
 from jaxtyping import Float
@@ -29,17 +31,32 @@ class PosteriorStep(NamedTuple):
     __repr__ = one_line
 
 
-class WholeTables(NamedTuple):
-    """Q, in reward units, and the factors of all steps."""
+@final
+class WholeTables:
+    """Q, in reward units, and the factors of all steps, which are made when they are first asked for."""
 
-    q: Float[Tensor, "time state action"]
-    distribution: Blocks
+    def __init__(self, q: Float[Tensor, "time state action"], make: Callable[[], Blocks]) -> None:
+        """Q, and a function that makes the factors."""
+        self.q, self._make = q, make
 
     @classmethod
     def of(cls, mdp: TabularMDP, found: Messages, q: Tensor | None = None) -> "WholeTables":
         """The tables of these messages, with Q as a function of other tables, if it is given."""
-        factors = found.log_initial, found.log_policy, found.log_dynamics, found.log_survival
-        return cls(found.q if q is None else q, Blocks(mdp, *factors))
+        return cls(found.q if q is None else q, lambda: Blocks(mdp, *found.factors()))
+
+    @cached_property
+    def distribution(self) -> Blocks:
+        """The factors, as log-probabilities."""
+        with torch.inference_mode(False):  # or nobody could differentiate later by what is made from them
+            return self._make()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For copies and other processes: the tables themselves, not how they are made."""
+        return _held, (self.q, self.distribution)
+
+    def detached(self) -> "WholeTables":
+        """The tables with numbers in place of a differentiable Q."""
+        return WholeTables(self.q.detach(), lambda: self.distribution)
 
     @property
     def log_initial(self) -> Float[Tensor, " state"]:
@@ -56,7 +73,11 @@ class WholeTables(NamedTuple):
 
     def moved(self, model: MarkovModel, place: Place) -> "WholeTables":
         """A copy for the model at another place."""
-        return WholeTables(moved(self.q, place), moved(self.distribution.replace(mdp=model.mdp), place))
+        return _held(moved(self.q, place), moved(self.distribution.replace(mdp=model.mdp), place))
+
+
+def _held(q: Tensor, distribution: Blocks) -> WholeTables:
+    return WholeTables(q, lambda: distribution)
 
 
 class TablesByStep(NamedTuple):
@@ -72,11 +93,12 @@ class TablesByStep(NamedTuple):
     def at(self, t: int) -> PosteriorStep:
         """The tables of step t, from V of the next step."""
         found = self.messages.at(t)
-        if found.log_survival is None:
-            lives = torch.full_like(found.log_initial, self.messages.model.mdp.discount)
+        log_initial, log_policy, log_dynamics, log_survival = found.factors()
+        if log_survival is None:
+            lives = torch.full_like(log_initial, self.messages.model.mdp.discount)
         else:
-            lives = found.log_survival[0].exp()
-        return PosteriorStep(found.q[0], StepBlocks(found.log_policy[0], found.log_dynamics[0], lives))
+            lives = log_survival[0].exp()
+        return PosteriorStep(found.q[0], StepBlocks(log_policy[0], log_dynamics[0], lives))
 
     def whole(self) -> WholeTables:
         """The tables of all steps.

@@ -14,6 +14,7 @@ Sources:
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, final, get_args
 
@@ -34,7 +35,7 @@ from .believed import believed_dynamics, believed_start, discounted_return
 from .checkpoint import REMEDY, SweepCheckpoint
 from .fixed_point import Stopping, ValueStatus, fixed_point
 from .methods import MethodName, check_of_state, method_of
-from .problem import InfiniteHorizonProblem, limits, optimal_policy
+from .problem import InfiniteHorizonProblem, limits, optimal_policy, prior_rows
 
 
 @final
@@ -42,13 +43,12 @@ from .problem import InfiniteHorizonProblem, limits, optimal_policy
 class ValueIteration:
     r"""Stationary soft values, and the start, policy and dynamics that attain them.
 
-    `initial`, `dynamics` and the two returns are computed when they are read, since huge problems may have no room for
-    the believed dynamics.
+    `policy`, `initial`, `dynamics` and the two returns are computed when they are read, since huge problems may have no
+    room for the believed dynamics.
 
     Attributes:
         v: V(s), in reward units; −inf where a forbidden outcome cannot be avoided. Always float64.
         q: Q(s, a), in reward units; −inf where a is masked, or can (β > 0: must) lead to a forbidden outcome.
-        policy: $\pi(a \mid s) = \rho \exp((Q - V)/\tau)$; at temperature 0 the prior restricted to the best actions.
         error_bound: a bound on the distance of every entry of `v` and `q` from the fixed point, in reward units; inf
             where nothing can be certified. It holds for the tables as they are stored: in float32 a row sums to 1 only
             within 1e-7.
@@ -64,7 +64,6 @@ class ValueIteration:
 
     v: Float[Tensor, " state"]
     q: Float[Tensor, "state action"]
-    policy: Float[Tensor, "state action"]
     error_bound: float
     num_sweeps: int
     status: ValueStatus
@@ -74,6 +73,11 @@ class ValueIteration:
     model: MarkovModel
     optimism: Optimism
     method: MethodName
+
+    @cached_property
+    def policy(self) -> Float[Tensor, "state action"]:
+        r"""$\pi(a \mid s) = \rho \exp((Q - V)/\tau)$; at temperature 0 the prior restricted to the best actions."""
+        return optimal_policy(self.q, prior_rows(self.model.action_prior), self.model.temperature)
 
     @property
     def initial(self) -> Float[Tensor, " state"]:
@@ -209,7 +213,6 @@ def value_iteration(
     return ValueIteration(
         v=found.v,
         q=found.q,
-        policy=optimal_policy(found.q, problem.prior, problem.temperature),
         error_bound=found.error_bound,
         num_sweeps=found.num_sweeps,
         status=found.status,

@@ -56,7 +56,7 @@ class MessagesByStep:
             self.v[t] = self._v(t)
         first = self.at(0)
         self.v[0] = first.v[0]
-        self.value, self.log_initial = first.value, first.log_initial
+        self.value, self.log_initial = first.value, first.factors().log_initial
 
     def at(self, t: int) -> Messages:
         """The messages of step t alone, with an axis of time of length 1."""

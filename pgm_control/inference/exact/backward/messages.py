@@ -6,6 +6,7 @@ Sources:
 """
 
 import math
+from collections.abc import Callable
 from types import ModuleType
 from typing import NamedTuple
 
@@ -17,8 +18,9 @@ from torch import Tensor
 from ....chance.operators import certainty_equivalent, tilt
 from ....chance.optimism import Optimism
 from ....chance.risk import unit
+from ....errors import InvalidArgument
 from ....kernels.backend import kernels_for
-from ....kernels.bundles import Logs, Settings
+from ....kernels.bundles import Logs, Plain, Settings
 from ....problems.mdp import TabularMDP, last_reward
 from ....problems.timed import at_time, by_time
 from ....runtime.memory import has_room, require_room
@@ -28,8 +30,8 @@ from ....trajectories.steps import is_plain, prior_at, tables_of, temperature_at
 from .batch import solved
 from .evidence import Evidence
 from .many_settings import tensor_of
-from .one_setting import OneSetting, one_setting, tensors_of, values_by_step, values_of
-from .prepared import array_of
+from .one_setting import OneSetting, logs_of, one_setting, tensors_of, values_by_step, values_of
+from .prepared import array_of, own_tables
 from .recursion import Chances, backward
 
 _SMALL = 200_000  # entries of (time, state, action, outcome): a hard sweep in torch then takes far less than compiling
@@ -37,16 +39,27 @@ _SHARE = 0.6  # of the free memory that whole tables may take: the other process
 _FAR = 1e5  # nats: the rounding of larger values shows in the sums of the tilted probabilities
 
 
+class Factors(NamedTuple):
+    """The optimal log-probabilities of start, policy, dynamics and survival, as `Blocks` takes them."""
+
+    log_initial: Float[Tensor, " state"]
+    log_policy: Float[Tensor, "time state action"]
+    log_dynamics: Float[Tensor, "time state action outcome"]
+    log_survival: Float[Tensor, "time next_state"] | None = None  # None if survival is clamped
+
+
 class Messages(NamedTuple):
-    """Soft values, in reward units, and the optimal log-probabilities of start, policy, dynamics and survival."""
+    """Soft values, in reward units, and a function that makes the factors, which are most of the numbers."""
 
     q: Float[Tensor, "time state action"]
     v: Float[Tensor, "time_and_last state"]
-    log_policy: Float[Tensor, "time state action"]
-    log_dynamics: Float[Tensor, "time state action outcome"]
-    log_survival: Float[Tensor, "time next_state"] | None  # None if survival is clamped
     value: float  # L of V_0 over the start
-    log_initial: Float[Tensor, " state"]
+    factors: Callable[[], Factors]
+
+    @classmethod
+    def of(cls, q: Tensor, v: Tensor, value: float, factors: Factors) -> "Messages":
+        """Messages whose factors are known."""
+        return cls(q, v, value, lambda: factors)
 
 
 def backward_messages(model: MarkovModel, beta: Optimism, evidence: Evidence | None = None) -> Messages:
@@ -110,54 +123,68 @@ def by_torch(model: MarkovModel, betas: Betas, evidence: Evidence | None, last: 
     given = Settings(reward, end if last is None else last, prior, temperature, *betas)
     q, v, value = backward(mdp, Chances(probability, initial), given, logs, evidence)
     log_dynamics = _of_model(mdp) if clamped else logs.dynamics
-    return Messages(q, v, logs.policy, log_dynamics, logs.survival if frees else None, float(value), logs.start)
+    factors = Factors(logs.start, logs.policy, log_dynamics, logs.survival if frees else None)
+    return Messages.of(q, v, float(value), factors)
 
 
 def by_one_setting(one: OneSetting, last: Tensor | None = None) -> Messages:
     """The messages by the compiled loops for blocks that are clamped or free; `last` as in `by_torch`."""
-    mdp, (states, actions, outcomes) = one.model.mdp, one.model.mdp.probability.shape
-    steps = mdp.horizon
-    logs = (
-        np.empty((steps, actions * states)),
-        np.empty((steps if one.free else 0, states * actions * outcomes)),
-        np.empty((0, 0)),
-        np.empty(states if one.free_start else 0),
-    )
-    found = values_of(one, one.own.reward, one.own.last if last is None else array_of(last), logs=logs)
-    q, v, value, _ = tensors_of(one, *found)
-    log_policy, log_dynamics, _, log_start = (tensor_of(each, one.model) for each in logs)
-    log_dynamics = log_dynamics.reshape(-1, states, actions, outcomes)
-    return Messages(
-        q,
-        v,
-        log_policy.reshape(steps, actions, states).swapaxes(1, 2),
-        _normalised(log_dynamics, v, one.temperature) if one.free else _of_model(mdp),
-        None,
-        float(value),
-        log_start if one.free_start else mdp.initial.log(),
-    )
+    found = _by_one_setting(one, last)
+    return found if last is not None else found._replace(factors=lambda: _of_same(one, found))
+
+
+def _by_one_setting(one: OneSetting, last: Tensor | None = None) -> Messages:
+    found, messages = values_of(one, one.own.reward, one.own.last if last is None else array_of(last))
+    q, v, value, _ = tensors_of(one, found, messages)
+    tables = found[0], found[1], messages[1]
+
+    def factors() -> Factors:
+        logs, discount = logs_of(one), one.model.mdp.discount
+        one.kernels.factors_of_one(one.own.single, one.own.reward, discount, one.temperature, *tables, logs)
+        return _factors(one, logs, v, one.temperature)
+
+    return Messages(q, v, float(value), factors)
+
+
+def _of_same(one: OneSetting, found: Messages) -> Factors:
+    """The factors, if neither the tables of the model nor its values were changed in place since.
+
+    Raises:
+        InvalidArgument: if they were.
+    """
+    values, own = (found.q, found.v), own_tables(one.model)
+    if own is one.own and not any(each.is_inference() or each._version for each in values):
+        return found.factors()
+    again = _by_one_setting(one._replace(own=own))
+    if found.value != again.value or not all(map(torch.equal, values, again[:2])):
+        raise InvalidArgument(
+            "`model` and the tables of its posterior must not be changed in place before the policy and the dynamics "
+            "are asked for, but something was. Call infer again; a changed problem is mdp.replace(…)."
+        )
+    return again.factors()
 
 
 def by_one_setting_and_step(one: OneSetting) -> Messages:
     """The messages of a model that depends on time, by the compiled loops for blocks that are clamped or free."""
     model, mdp = one.model, one.model.mdp
-    steps, (states, actions, outcomes) = mdp.horizon, mdp.successor.shape
-    policy = np.empty((steps, actions * states))
-    dynamics = np.empty((steps if one.free else 0, states * actions * outcomes))
-    q, v = values_by_step(one, (policy, dynamics, np.empty((0, 0)), np.empty(0)))
-    by_action = (each.reshape(steps, actions, states).swapaxes(1, 2) for each in (q, policy))
-    q_found, log_policy, v_found, log_dynamics = (tensor_of(each, model) for each in (*by_action, v, dynamics))
+    shape, logs = (mdp.horizon, mdp.num_actions, mdp.num_states), logs_of(one._replace(free_start=False))
+    q, v = values_by_step(one, logs)
+    q, v = tensor_of(q.reshape(shape).swapaxes(1, 2), model), tensor_of(v, model)
+    log_initial, start = mdp.initial.log(), (temperature_at(model, 0), float(one.free_start))
+    factors = _factors(one, logs, v, min(temperatures_of(model)))
+    factors = factors._replace(log_initial=tilt(v[0], log_initial, *start))
+    return Messages.of(q, v, float(certainty_equivalent(v[0], log_initial, *start)), factors)
+
+
+def _factors(one: OneSetting, logs: Plain, v: Tensor, temperature: float) -> Factors:
+    """The factors as tensors."""
+    mdp, (states, actions, outcomes) = one.model.mdp, one.model.mdp.successor.shape
+    log_policy, log_dynamics, _, log_start = (tensor_of(each, one.model) for each in logs)
     log_dynamics = log_dynamics.reshape(-1, states, actions, outcomes)
-    coldest = min(temperatures_of(model))
-    tau, log_start, beta = temperature_at(model, 0), mdp.initial.log(), float(one.free_start)
-    return Messages(
-        q_found,
-        v_found,
-        log_policy,
-        _normalised(log_dynamics, v_found, coldest) if one.free else _of_model(mdp),
-        None,
-        float(certainty_equivalent(v_found[0], log_start, tau, beta)),
-        tilt(v_found[0], log_start, tau, beta),
+    return Factors(
+        log_start if len(log_start) else mdp.initial.log(),
+        log_policy.reshape(-1, actions, states).swapaxes(1, 2),
+        _normalised(log_dynamics, v, temperature) if one.free else _of_model(mdp),
     )
 
 
@@ -207,9 +234,9 @@ def by_compiled(kernels: ModuleType, model: MarkovModel, betas: Betas, last: Ten
         torch.from_numpy(each).to(mdp.probability.dtype) for each in arrays
     )
     log_dynamics = _of_model(mdp) if of_dynamics == 0 else _normalised(log_dynamics, v, tau)
-    value = float(found.objective[0]) * unit(tau)
     log_initial = mdp.initial.log() if of_initial == 0 else log_start
-    return Messages(q, v, log_policy, log_dynamics, log_survival if frees else None, value, log_initial)
+    factors = Factors(log_initial, log_policy, log_dynamics, log_survival if frees else None)
+    return Messages.of(q, v, float(found.objective[0]) * unit(tau), factors)
 
 
 def forward_messages(model: MarkovModel, evidence: Evidence | None = None) -> Float[Tensor, "time_and_last state"]:

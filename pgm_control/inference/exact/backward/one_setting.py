@@ -12,13 +12,13 @@ from ....chance.optimism import Optimism
 from ....chance.risk import Risk, beta_of
 from ....kernels.bundles import SPARE, Plain
 from ....problems.checks import largest_temperature
+from ....runtime.array_like import is_transformed
 from ....trajectories.blocks import MarkovModel
 from ....trajectories.steps import is_plain, last_worth, temperature_at, worth_at
 from .many_settings import ManySettings, tensor_of
 from .prepared import Own, array_of, own_tables, single_at
 
 Array = np.ndarray
-NO_LOGS: Plain = (np.empty((0, 0)), np.empty((0, 0)), np.empty((0, 0)), np.empty(0))
 _NUMBERS = {float, int, np.float64, np.float32, np.int64, np.int32}
 
 
@@ -38,41 +38,41 @@ def one_setting(kernels: ModuleType, model: MarkovModel, optimism: Any, temperat
     tau, dynamics, initial, survival = temperature, optimism, optimism, 0.0
     if tau is None:
         tau = temperature_at(model, 0)
-    if isinstance(optimism, Optimism):
-        dynamics, initial, survival = optimism.dynamics, optimism.initial, optimism.survival
-    if isinstance(model.temperature, Tensor) and (isinstance(dynamics, Risk) or isinstance(initial, Risk)):
-        return None  # β depends on time
-    dynamics, initial = beta_of(dynamics, tau), beta_of(initial, tau)
-    for each in (tau, dynamics, initial, survival):
-        if type(each) not in _NUMBERS:
+    if type(optimism) not in _NUMBERS:
+        if isinstance(optimism, Optimism):
+            dynamics, initial, survival = optimism.dynamics, optimism.initial, optimism.survival
+        if (isinstance(dynamics, Risk) or isinstance(initial, Risk)) and isinstance(model.temperature, Tensor):
+            return None  # β depends on time
+        dynamics, initial = beta_of(dynamics, tau), beta_of(initial, tau)
+        if not _NUMBERS.issuperset((type(dynamics), type(initial), type(survival))):
             return None
-    if (
-        not 0 < tau <= largest_temperature(model.mdp.probability.dtype)
-        or dynamics not in (0, 1)
-        or initial not in (0, 1)
-    ):
+        if survival != 0 and model.mdp.discount < 1:
+            return None
+    if type(tau) not in _NUMBERS or not 0 < tau <= largest_temperature(model.mdp.probability.dtype):
         return None
-    if survival != 0 and model.mdp.discount < 1:
+    if dynamics not in (0, 1) or initial not in (0, 1):
         return None
     own = own_tables(model) if is_plain(model) else None
     return OneSetting(kernels, model, own, float(tau), bool(dynamics == 1), bool(initial == 1))
 
 
 def fits(own: Tensor, given: Any) -> bool:
-    """Whether a table is given that may replace a model's own as it is, or None."""
+    """Whether a dense table is given that may replace a model's own as it is, or None."""
     return given is None or (
         isinstance(given, Tensor)
         and given.shape == own.shape
         and given.dtype == own.dtype
         and given.device == own.device
-        and given.layout == torch.strided
+        and given.layout is torch.strided
+        and not is_transformed(given)
     )
 
 
 def values_by_step(one: OneSetting, logs: Plain) -> tuple[Array, Array]:
     """Q (time, action state) and V of a model that depends on time, by one problem of one step after the other.
 
-    Each ends with V of the step ahead, in its own unit, as the final reward. The start is left out.
+    Each ends with V of the step ahead, in its own unit, as the final reward. `logs` are those of `logs_of`; the start
+    is left out.
     """
     model, mdp = one.model, one.model.mdp
     steps, (states, actions, _) = mdp.horizon, mdp.successor.shape
@@ -88,8 +88,9 @@ def values_by_step(one: OneSetting, logs: Plain) -> tuple[Array, Array]:
         tau, reward = temperature_at(model, t), array_of(worth_at(model, t)).reshape(-1)
         here[1] = v[t + 1] * (tau / unit_ahead)
         found = (q[t : t + 1], here, *rest)
-        own = tuple([each[t : t + 1] if len(each) else each for each in logs])
-        one.kernels.solve_one(single_at(model, t), reward, mdp.discount, tau, one.free, False, found, messages, own)
+        single, own = single_at(model, t), tuple([each[t : t + 1] if len(each) else each for each in logs])
+        one.kernels.solve_one(single, reward, mdp.discount, tau, one.free, False, found, messages)
+        one.kernels.factors_of_one(single, reward, mdp.discount, tau, *found[:2], messages[1], own)
         v[t], unit_ahead = here[0], tau
     return q, v
 
@@ -102,15 +103,13 @@ def solved_alone(one: OneSetting, reward: Tensor | None, final_reward: Tensor | 
     return tensors_of(one, *values_of(one, *_rewards(one, reward, final_reward)))
 
 
-def values_of(
-    one: OneSetting, reward: Array, last: Array, keeps: bool = False, logs: Plain = NO_LOGS
-) -> tuple[Plain, Plain]:
+def values_of(one: OneSetting, reward: Array, last: Array, keeps: bool = False) -> tuple[Plain, Plain]:
     """`ValuesOfOne` for these rewards, (state action outcome,) and (state,), and `Messages`, whole only if `keeps`."""
     kernels, model, own, temperature, free, free_start = one
     mdp, (_, weight, prior, _, _) = model.mdp, own.single
     horizon, pairs, states = mdp.horizon, prior.size, prior.shape[1]
     steps = horizon if keeps else 1
-    products = steps if free else 1
+    products = steps if free and keeps else 1
     found = (np.empty((horizon, pairs)), np.empty((horizon + 1, states)), np.empty(()), np.empty(()))
     found[1][horizon] = last
     messages = (
@@ -121,8 +120,19 @@ def values_of(
         np.empty((steps, pairs)),
         np.empty(states),
     )
-    kernels.solve_one(own.single, reward, mdp.discount, temperature, free, free_start, found, messages, logs)
+    kernels.solve_one(own.single, reward, mdp.discount, temperature, free, free_start, found, messages)
     return found, messages
+
+
+def logs_of(one: OneSetting) -> Plain:
+    """Empty tables of log-probabilities, `Logs`: those of dynamics and start have entries where these are free."""
+    steps, (states, actions, outcomes) = one.model.mdp.horizon, one.model.mdp.successor.shape
+    return (
+        np.empty((steps, actions * states)),
+        np.empty((steps if one.free else 0, states * actions * outcomes)),
+        np.empty((0, 0)),
+        np.empty(states if one.free_start else 0),
+    )
 
 
 def _rewards(one: OneSetting, reward: Tensor | None, final_reward: Tensor | None) -> tuple[Array, Array]:

@@ -30,7 +30,7 @@ from ....chance.risk import unit
 from ....errors import InvalidArgument
 from ....trajectories.action_measure import counts_actions
 from ....trajectories.blocks import MarkovModel
-from ..backward.messages import Messages, backward_messages, require_room_for_messages
+from ..backward.messages import Factors, Messages, backward_messages, require_room_for_messages
 from .dynamics import within_trajectory
 from .prices import price_that_spends
 from .start import start_within
@@ -85,7 +85,8 @@ def _clamped(model: MarkovModel, budget: KLBudget) -> Solved:
 def _started(model: MarkovModel, budget: KLBudget, found: Messages, of_dynamics: Spending | None) -> Solved:
     """The messages with the best start within its budget."""
     start = start_within(model, found.v[0], budget.initial, budget.adversarial)
-    found = found._replace(log_initial=start.log_q, value=float(expect(start.log_q, found.v[0])))
+    factors = found.factors()._replace(log_initial=start.log_q)
+    found = Messages.of(found.q, found.v, float(expect(start.log_q, found.v[0])), factors)
     return Solved(model, found, BudgetReport(of_dynamics, start.spending))
 
 
@@ -100,7 +101,7 @@ def _events(model: MarkovModel, budget: KLBudget, radius: float) -> Solved:
         return value
 
     q, v, log_policy = swept(model, tau, best)
-    found = Messages(q, v, log_policy, log_dynamics, None, math.nan, mdp.initial.log())
+    found = Messages.of(q, v, math.nan, Factors(mdp.initial.log(), log_policy, log_dynamics))
     return _started(model, budget, found, spending(radius, kl, price / unit(tau), budget.adversarial))
 
 

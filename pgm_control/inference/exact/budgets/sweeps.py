@@ -20,7 +20,7 @@ from ....chance.log_space import expect, split_mass
 from ....chance.operators import certainty_equivalent, tilt
 from ....problems.mdp import TabularMDP, last_reward
 from ....trajectories.blocks import MarkovModel
-from ..backward.messages import Messages
+from ..backward.messages import Factors, Messages
 
 _ENTRIES = 1 << 22  # of (price, state, action, outcome) that are computed at once
 
@@ -158,7 +158,7 @@ def messages_at(block: PricedBlock, price: float, log_initial: Float[Tensor, " s
         if step.log_dynamics is not None:
             log_dynamics = log_dynamics.contiguous()
             log_dynamics[t] = step.log_dynamics[0]
-    return Messages(q, v, log_policy, log_dynamics, None, float(expect(log_initial, v[0])), log_initial)
+    return Messages.of(q, v, float(expect(log_initial, v[0])), Factors(log_initial, log_policy, log_dynamics))
 
 
 def _over(gaps: Float[Tensor, "*row outcome"], price: Float[Tensor, " batch"]) -> Float[Tensor, "batch *row outcome"]:

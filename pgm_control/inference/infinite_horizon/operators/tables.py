@@ -8,7 +8,10 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from ....kernels.backend import sweeps_for
+from ....problems.checks import LARGE
 from ....problems.dense import dense_of_outcomes
+from ....problems.mdp import TabularMDP
+from ....trajectories.remembered import kept
 from . import sweeps as torch_sweeps
 from .share import Form, HasOutcomes, Share
 
@@ -70,9 +73,15 @@ def tables(
     p, reward, successor = mdp.probability.detach(), mdp.reward.detach(), mdp.successor.to(torch.int32)
     states, actions, outcomes = p.shape
     one = outcomes == 1 or reward.stride(-1) == 0  # r(s, a)
-    pay = reward[..., 0].double() if one else torch.empty(states, actions, dtype=torch.float64, device=p.device)
-    flat = p.reshape(-1), (reward[..., 0] if one else reward).reshape(-1), pay
-    slack, largest, possible, forbidden = kernels.survey(*(t.numpy() for t in flat) if compiled else flat)
+
+    def survey() -> tuple[Any, ...]:
+        pay = reward[..., 0].double() if one else torch.empty(states, actions, dtype=torch.float64, device=p.device)
+        flat = p.reshape(-1), (reward[..., 0] if one else reward).reshape(-1), pay
+        return pay, *kernels.survey(*(t.numpy() for t in flat) if compiled else flat)
+
+    keeps = isinstance(mdp, TabularMDP) and p.numel() < LARGE  # it is the same for each temperature and optimism
+    found = kept(mdp, (tables, compiled), (mdp.probability, mdp.reward), survey) if keeps else survey()
+    pay, slack, largest, possible, forbidden = found
     slack, largest, forbidden = share.largest(float(slack), float(largest), float(forbidden))
     if one and slack > _ROUNDING:
         pay = pay * p.sum(-1, dtype=torch.float64)
@@ -97,12 +106,12 @@ def tables(
     else:
         p, successor, reward = p.reshape(-1), successor.reshape(-1), reward.reshape(-1)
     if form == "rows":
-        kept = p > 0
-        counts = kept.reshape(-1, outcomes).sum(-1)
+        inside = p > 0
+        counts = inside.reshape(-1, outcomes).sum(-1)
         rows = torch.cat((counts.new_zeros(1), counts.cumsum(0)))
         longest = int(share.largest(float(counts.max()))[0])
-        p, successor = p[kept], successor[kept]
-        reward = reward[kept] if len(reward) else reward
+        p, successor = p[inside], successor[inside]
+        reward = reward[inside] if len(reward) else reward
     dead = None if lost is None or not bool(lost.state.any()) else lost.state
     return Tables(form, p, successor, reward, pay, rows, longest, prior, dead, slack, largest, lost is not None)
 
