@@ -33,6 +33,7 @@ from pgm_control import (
     remember,
     tabulate,
 )
+from pgm_control.inference.exact.tables import WholeTables
 from pgm_control.inference.variational.elbo import elbo
 from pgm_control.models import tiger, windy_bridge_in_parts
 
@@ -63,7 +64,9 @@ def tensors(thing, seen=None):
     if id(thing) in seen or isinstance(thing, type | Optimism):  # an optimism is moved where it is used
         return {}
     seen[id(thing)] = thing
-    if isinstance(thing, dict):
+    if isinstance(thing, WholeTables):
+        parts = {"q": thing.q, "distribution": thing.distribution}
+    elif isinstance(thing, dict):
         parts = thing
     elif isinstance(thing, list | tuple):
         parts = dict(enumerate(thing))

@@ -10,20 +10,16 @@ clamped dynamics, use certainty equivalents. The pairs (action, state) have the 
 impossible outcomes lead to additional states of value 0, so that no loop asks for their probability.
 """
 
-from typing import Any
-
 import numpy as np
 
-from .bundles import SPARE, Messages, Outcomes, Plain, Single, ValuesOfOne
-from .compiling import compiled, entry
+from .bundles import SPARE, Logs, Messages, Outcomes, Plain, Single, ValuesOfOne
+from .compiling import entry
 from .lanes import soft_maximum
-from .outcomes import dot
+from .outcomes import NARROW, carry_of_one, lookahead_of_one, mix_of_one, weights_of_one
 from .vector_math import exp, log
 
 Array = np.ndarray
 
-_NARROW = 500.0  # nats: e^−500, times a probability of an outcome and one of an action, keeps all its digits
-_TINY = 1e-40  # the smallest of these probabilities
 _CLEAR = 0.1  # nats: below this spread the plain sum of exponentials loses digits that exp − 1 keeps
 
 
@@ -66,7 +62,7 @@ def solve_one(
     event_lines, event_norm = np.empty((3, many)), np.empty(many)
     high, spread = 0.0, np.inf
     if free:
-        high, spread = factors_of(reward, weight, place, counts, prior, per_nat, factor)
+        high, spread = weights_of_one(reward, weight, place, counts, prior, per_nat, factor)
     else:
         for k in range(num_outcomes):
             for j in range(counts[k]):
@@ -81,16 +77,16 @@ def solve_one(
             most = max(most, each)
             least = min(least, each if each > -np.inf else np.inf)
         shift, width = most * per_nat, max(most - least, 0.0) * per_nat
-        fits = _CLEAR < width + spread < _NARROW and -np.inf < shift < np.inf
+        fits = _CLEAR < width + spread < NARROW and -np.inf < shift < np.inf
         narrow[t] = fits
         if fits or not free:
             for s in range(states):
                 message[now, s] = exp(ahead[s] * per_nat - shift) if free else ahead[s]
             for s in range(states, ahead.shape[0]):
                 message[now, s] = 0.0
-            mix(total, mean, factor, message, now, successor, counts, common)
+            mix_of_one(total, mean, factor, message, now, successor, counts, common)
         else:
-            look_ahead(x, reward, ahead, successor, place, counts)
+            lookahead_of_one(x, reward, ahead, successor, place, counts)
             soft_maximum(x, weight, counts, per_nat, x, share, event_lines, event_norm)
             for j in range(pairs):
                 total[j] = event_lines[0, j] + temperature * event_norm[j]
@@ -134,6 +130,69 @@ def solve_one(
             start[s] = initial[s]
         value[()] = mean_value
     objective[()] = value[()] / temperature
+
+
+@entry
+def factors_of_one(
+    single: Plain, reward: Array, discount: float, temperature: float, q: Array, v: Array, narrow: Array, logs: Plain
+) -> None:
+    r"""Write the log-probabilities of the policy, and of dynamics and start where these tables of `logs` are not empty.
+
+    $$\log \pi_t = \log\rho + (Q_t - V_t)/\tau, \qquad \log q_t(k) = \log p + (r + \gamma V_{t+1}(s') - Q_t)/\tau$$
+
+    Where the messages of a step were not `narrow` the certainty equivalents are computed again, whose exponents keep
+    the digits that these differences lose. The arguments are those of `solve_one`, and what it wrote.
+    """
+    outcomes, weight, prior, log_mass, initial = Single(*single)
+    successor, place, counts, _, lane, _ = Outcomes(*outcomes)
+    log_policy, log_dynamics, _, log_start = Logs(*logs)
+    (num_outcomes, pairs), (actions, states), horizon = weight.shape, prior.shape, q.shape[0]
+    per_nat, wants_dynamics = 1.0 / temperature, log_dynamics.shape[0] > 0
+    ahead, y, shares = np.zeros(v.shape[1] + SPARE), np.empty((actions, states)), np.empty((2, actions, states))
+    lines, norm, everywhere = np.empty((3, states)), np.empty(states), np.full(actions, states)
+    log_prior = np.empty((actions, states))
+    for a in range(actions):
+        for s in range(states):
+            log_prior[a, s] = log(prior[a, s])
+    many, size = (pairs, log_dynamics.shape[1]) if wants_dynamics else (0, 0)
+    x, share = np.empty((num_outcomes, many)), np.empty((2, num_outcomes, many))
+    event_lines, event_norm = np.empty((3, many)), np.empty(many)
+    base, target, pair = np.full(size, -np.inf), np.full(size, states, np.uint32), np.zeros(size, np.uint32)
+    for k in range(num_outcomes if wants_dynamics else 0):
+        for j in range(counts[k]):
+            base[place[k, j]] = log(weight[k, j])
+            target[place[k, j]], pair[place[k, j]] = successor[k, j], lane[j]
+    for t in range(horizon):
+        if not narrow[t]:
+            soft_maximum(q[t].reshape((actions, states)), prior, everywhere, per_nat, y, shares, lines, norm)
+        for a in range(actions):
+            for s in range(states):
+                gain = y[a, s] - norm[s]
+                if narrow[t]:
+                    gain = (q[t, a * states + s] - v[t, s]) * per_nat + log_mass[s] if v[t, s] > -np.inf else 0.0
+                log_policy[t, a * states + s] = log_prior[a, s] + gain
+        for s in range(states if wants_dynamics else 0):
+            ahead[s] = discount * v[t + 1, s]
+        if narrow[t]:
+            for n in range(size):
+                before = q[t, pair[n]]
+                gain = per_nat * (reward[n] + ahead[target[n]] - before) if before > -np.inf else 0.0
+                log_dynamics[t, n] = base[n] + (gain if base[n] > -np.inf else 0.0)
+        elif wants_dynamics:
+            for n in range(size):
+                log_dynamics[t, n] = -np.inf
+            lookahead_of_one(x, reward, ahead, successor, place, counts)
+            soft_maximum(x, weight, counts, per_nat, x, share, event_lines, event_norm)
+            for k in range(num_outcomes):
+                for j in range(counts[k]):
+                    log_dynamics[t, place[k, j]] = base[place[k, j]] + (x[k, j] - event_norm[j])
+    if log_start.shape[0] > 0:
+        z, share, one = np.empty((states, 1)), np.empty((2, states, 1)), np.full(states, 1)
+        for s in range(states):
+            z[s, 0] = v[0, s]
+        soft_maximum(z, initial.reshape((states, 1)), one, per_nat, z, share, lines, norm)
+        for s in range(states):
+            log_start[s] = log(initial[s]) + (z[s, 0] - norm[0])
 
 
 @entry
@@ -189,17 +248,17 @@ def visits_of_one(
         if free and not narrow[t]:
             for s in range(states):
                 ahead[s] = discount * v[t + 1, s]
-            look_ahead(x, reward, ahead, successor, place, counts)
+            lookahead_of_one(x, reward, ahead, successor, place, counts)
             soft_maximum(x, weight, counts, per_nat, x, share, lines, norm)
             for k in range(num_outcomes):
                 for j in range(counts[k]):
                     x[k, j] = share[0, k, j] * lines[1, j]
-            carry(mass, x, successor, counts, common, arrived)
+            carry_of_one(mass, x, successor, counts, common, arrived)
             for k in range(num_outcomes):
                 for j in range(counts[k]):
                     by_reward[place[k, j]] += mass[j] * x[k, j]
         else:
-            carry(mass, factor, successor, counts, common, arrived)
+            carry_of_one(mass, factor, successor, counts, common, arrived)
         if narrow[t]:
             for k in range(num_outcomes):
                 if common[k]:
@@ -221,68 +280,3 @@ def visits_of_one(
             by_reward[place[k, j]] += factor[k, j] * (gains[k, j] if free else visited[j])
     for s in range(states):
         by_last[s] = visits[s]
-
-
-@compiled
-def mix(
-    total: Array, first: Array, factor: Array, line: Array, row: int, successor: Array, counts: Array, common: Array
-) -> None:
-    """Write first + Σ_k factor · line(s') of every pair into `total`, where line is one row of a table."""
-    for j in range(total.shape[0]):
-        total[j] = first[j]
-    for k in range(factor.shape[0]):
-        if common[k]:
-            there = line[row, successor[k, 0]]
-            for j in range(total.shape[0]):
-                total[j] += factor[k, j] * there
-        else:
-            for j in range(counts[k]):
-                total[j] += factor[k, j] * line[row, successor[k, j]]
-
-
-@compiled
-def carry(mass: Array, factor: Array, successor: Array, counts: Array, common: Array, arrived: Array) -> None:
-    """Add mass · factor of every outcome of every pair to `arrived` at its successor."""
-    for k in range(factor.shape[0]):
-        if common[k]:
-            arrived[successor[k, 0]] += dot(mass, factor[k])
-        else:
-            for j in range(counts[k]):
-                arrived[successor[k, j]] += mass[j] * factor[k, j]
-
-
-@compiled
-def look_ahead(x: Array, reward: Array, ahead: Array, successor: Array, place: Array, counts: Array) -> None:
-    """Write x = r + ahead(s') of every outcome of every pair."""
-    for k in range(x.shape[0]):
-        for j in range(counts[k]):
-            x[k, j] = reward[place[k, j]] + ahead[successor[k, j]]
-
-
-@compiled
-def factors_of(
-    reward: Any, weight: Array, place: Array, counts: Array, prior: Array, per_nat: float, factor: Array
-) -> tuple[float, float]:
-    """Write p exp((r − c)/τ) of every outcome; return c, the largest reward, and the range of r/τ.
-
-    The range is infinite where an infinite reward or a tiny probability does not allow products.
-    """
-    high, low, tiny = -np.inf, np.inf, False
-    for k in range(factor.shape[0]):
-        for j in range(counts[k]):
-            r: float = reward[place[k, j]]
-            factor[k, j] = r
-            if weight[k, j] > 0:
-                high, low = max(high, r), min(low, r)
-                tiny |= weight[k, j] < _TINY or r != r
-    for a in range(prior.shape[0]):
-        for s in range(prior.shape[1]):
-            tiny |= 0 < prior[a, s] < _TINY
-    spread = (high - low) * per_nat
-    if tiny or not spread < _NARROW:
-        spread = np.inf
-    for k in range(factor.shape[0]):
-        for j in range(counts[k]):
-            each = weight[k, j] * exp((factor[k, j] - high) * per_nat)
-            factor[k, j] = each if weight[k, j] > 0 and spread < np.inf else 0.0
-    return high, spread

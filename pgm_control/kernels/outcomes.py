@@ -5,6 +5,8 @@ it: the padding of the MDP's tables is left out. An outcome that leads to the sa
 table, needs no look-up.
 """
 
+from typing import Any
+
 import numpy as np
 
 from .compiling import compiled, compiled_in_any_order
@@ -12,8 +14,9 @@ from .vector_math import exp, log
 
 Array = np.ndarray
 
-_NARROW = 500.0  # nats: e^−500 leaves room for probabilities of 1e-90 before numbers lose digits
+NARROW = 500.0  # nats: e^−500 leaves room for probabilities of 1e-90 before numbers lose digits
 _LARGEST = 1e15  # nats: above, β r/τ − top, which the compiler computes in one rounding, is not 0 for the largest r
+_TINY = 1e-40  # smaller probabilities do not go into the products of one setting
 _CLEAR = 0.01  # nats: below this spread the plain sum of exponentials loses digits that exp − 1 keeps
 
 
@@ -156,7 +159,7 @@ def narrow_range(value: Array, scale: Array, spread: Array, widest: Array, shift
             finite = scaled if scaled > -np.inf else np.inf
             low = finite if finite < low else low
         width = max(high - low, 0.0)
-        if not (width + widest[b] < _NARROW and width + spread[b] > _CLEAR and -np.inf < high < np.inf):
+        if not (width + widest[b] < NARROW and width + spread[b] > _CLEAR and -np.inf < high < np.inf):
             return False
         shift[b] = high
     for n in range(settings, many, settings):
@@ -207,3 +210,68 @@ def undo(value: Array, total: Array, top: Array, shift: Array, scale: Array) -> 
     """Write the values whose shifted exponentials have this total."""
     for i in range(value.shape[0]):
         value[i] = (log(total[i]) + (top[i] + shift[i])) / scale[i]
+
+
+@compiled
+def mix_of_one(
+    total: Array, first: Array, factor: Array, line: Array, row: int, successor: Array, counts: Array, common: Array
+) -> None:
+    """Write first + Σ_k factor · line(s') of every pair into `total`, where line is one row of a table."""
+    for j in range(total.shape[0]):
+        total[j] = first[j]
+    for k in range(factor.shape[0]):
+        if common[k]:
+            there = line[row, successor[k, 0]]
+            for j in range(total.shape[0]):
+                total[j] += factor[k, j] * there
+        else:
+            for j in range(counts[k]):
+                total[j] += factor[k, j] * line[row, successor[k, j]]
+
+
+@compiled
+def carry_of_one(mass: Array, factor: Array, successor: Array, counts: Array, common: Array, arrived: Array) -> None:
+    """Add mass · factor of every outcome of every pair to `arrived` at its successor."""
+    for k in range(factor.shape[0]):
+        if common[k]:
+            arrived[successor[k, 0]] += dot(mass, factor[k])
+        else:
+            for j in range(counts[k]):
+                arrived[successor[k, j]] += mass[j] * factor[k, j]
+
+
+@compiled
+def lookahead_of_one(x: Array, reward: Array, ahead: Array, successor: Array, place: Array, counts: Array) -> None:
+    """Write x = r + ahead(s') of every outcome of every pair."""
+    for k in range(x.shape[0]):
+        for j in range(counts[k]):
+            x[k, j] = reward[place[k, j]] + ahead[successor[k, j]]
+
+
+@compiled
+def weights_of_one(
+    reward: Any, weight: Array, place: Array, counts: Array, prior: Array, per_nat: float, factor: Array
+) -> tuple[float, float]:
+    """Write p exp((r − c)/τ) of every outcome; return c, the largest reward, and the range of r/τ.
+
+    The range is infinite where an infinite reward or a tiny probability does not allow products.
+    """
+    high, low, tiny = -np.inf, np.inf, False
+    for k in range(factor.shape[0]):
+        for j in range(counts[k]):
+            r: float = reward[place[k, j]]
+            factor[k, j] = r
+            if weight[k, j] > 0:
+                high, low = max(high, r), min(low, r)
+                tiny |= weight[k, j] < _TINY or r != r
+    for a in range(prior.shape[0]):
+        for s in range(prior.shape[1]):
+            tiny |= 0 < prior[a, s] < _TINY
+    spread = (high - low) * per_nat
+    if tiny or not spread < NARROW:
+        spread = np.inf
+    for k in range(factor.shape[0]):
+        for j in range(counts[k]):
+            each = weight[k, j] * exp((factor[k, j] - high) * per_nat)
+            factor[k, j] = each if weight[k, j] > 0 and spread < np.inf else 0.0
+    return high, spread

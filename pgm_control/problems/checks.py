@@ -1,6 +1,5 @@
 """Checks of numeric tables. Each error names the argument, the offending entry, its value and the remedy."""
 
-import functools
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -251,7 +250,6 @@ def discount(name: str, value: Any) -> float:
     return found
 
 
-@functools.cache
 def largest_temperature(dtype: torch.dtype) -> float:
     """The largest temperature for tables of this dtype; near the end of its range β/τ would be taken for 0."""
     return math.sqrt(torch.finfo(dtype).max)

@@ -1,5 +1,6 @@
 """One setting of a model whose blocks are clamped or free, β = 0 or 1: the most frequent call, by the shortest way."""
 
+import functools
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NamedTuple, final
@@ -19,6 +20,7 @@ from .many_settings import ManySettings, tensor_of
 from .prepared import Own, array_of, own_tables, single_at
 
 Array = np.ndarray
+_largest = functools.cache(largest_temperature)  # making the limits of a dtype takes longer than all other checks
 _NUMBERS = {float, int, np.float64, np.float32, np.int64, np.int32}
 
 
@@ -48,7 +50,7 @@ def one_setting(kernels: ModuleType, model: MarkovModel, optimism: Any, temperat
             return None
         if survival != 0 and model.mdp.discount < 1:
             return None
-    if type(tau) not in _NUMBERS or not 0 < tau <= largest_temperature(model.mdp.probability.dtype):
+    if type(tau) not in _NUMBERS or not 0 < tau <= _largest(model.mdp.probability.dtype):
         return None
     if dynamics not in (0, 1) or initial not in (0, 1):
         return None
