@@ -57,7 +57,8 @@ def elbo_gradients(
     by_start = np.empty(states, dtype=ahead.dtype)
     by_policy = np.empty(advantage.shape, dtype=ahead.dtype)
     by_dynamics = np.empty((horizon if wants_dynamics else 0, *pairs), dtype=ahead.dtype)
-    here, arrived = np.empty(states, dtype=ahead.dtype), np.empty(states, dtype=ahead.dtype)
+    # of each outcome apart: sums for one state would wait for each other
+    here, arrived = np.empty(states, dtype=ahead.dtype), np.empty((outcomes, states), dtype=ahead.dtype)
     happens, x = np.empty(pairs, dtype=ahead.dtype), np.empty(pairs, dtype=ahead.dtype)
     q, policy = np.empty(pairs, dtype=ahead.dtype), np.empty((states, actions), dtype=ahead.dtype)
     truth = reward.reshape(pairs), successor.reshape(pairs), log_p.reshape(pairs)
@@ -67,8 +68,7 @@ def elbo_gradients(
         by_start[s] = here[s] * worth if here[s] != 0 else 0.0
     for t in range(horizon):
         log_q, _ = _at(log_dynamics, t, t == 0, q).ravel(), _at(log_policy, t, t == 0, policy)
-        for s in range(states):
-            arrived[s] = 0.0
+        arrived[:] = 0.0
         for s in range(states):
             for a in range(actions):
                 visit = here[s] * policy[s, a]
@@ -76,7 +76,7 @@ def elbo_gradients(
                 for k in range(outcomes):
                     each = visit * q[s * actions + a, k]
                     happens[s * actions + a, k] = each
-                    arrived[successor[s, a, k]] += discount * each
+                    arrived[k, successor[s, a, k]] += discount * each
         if wants_dynamics:
             _worth(truth, ahead[t + 1], discount, x)
             flat, out = happens.ravel(), by_dynamics[t].ravel()
@@ -84,7 +84,10 @@ def elbo_gradients(
             for j in range(flat.size):
                 product = flat[j] * (gain[j] - weights[1] * (log_q[j] - log_true[j]) - weights[1])
                 out[j] = product if flat[j] != 0 else 0.0
-        here, arrived = arrived, here
+        here[:] = 0.0
+        for k in range(outcomes):
+            for s in range(states):
+                here[s] += arrived[k, s]
     return by_start, by_policy, by_dynamics.reshape((by_dynamics.shape[0], states, actions, outcomes))
 
 
@@ -166,11 +169,12 @@ def _gains(tables: tuple[Array, Array, Array], x: Array, weight: float, gain: Ar
     for j in range(block.size):
         product = flat[j] * (worth[j] - weight * (log_flat[j] - log_true[j]))
         block[j] = product if flat[j] != 0 else 0.0
+    terms = block.reshape((total.size, outcomes))
     for i in range(total.size):
-        found = gain.dtype.type(0.0)
-        for j in range(i * outcomes, (i + 1) * outcomes):
-            found += block[j]
-        total[i] = found
+        total[i] = 0.0
+    for k in range(outcomes):
+        for i in range(total.size):
+            total[i] += terms[i, k]
 
 
 @compiled
@@ -206,15 +210,18 @@ def _stepped(logs: tuple[Array, Array], x: Array, beta: float, step_size: float,
 
     An infinite βx, of an adversary, is chosen with certainty. A full step discards q, so that 0^0 is 1.
     """
-    log_q, log_p = logs
-    rows, outcomes = log_q.shape
-    width, kept, true, gain = min(BLOCK, rows), log_q.ravel(), log_p.ravel(), x.ravel()
+    rows, outcomes = x.shape
+    width = min(BLOCK, rows)
     y, share, top, total = np.empty((outcomes, width)), np.empty((outcomes, width)), np.empty(width), np.empty(width)
     line = np.empty(width * outcomes)
     for start in range(0, rows, BLOCK):
-        block, first = min(BLOCK, rows - start), start * outcomes
-        for j in range(block * outcomes):
-            line[j] = _tilt(kept[first + j], true[first + j], beta * gain[first + j], step_size)
+        block = min(BLOCK, rows - start)
+        # slices, since the sum of two indices could be negative, for which each access has a branch
+        log_q, log_p = logs[0][start : start + block], logs[1][start : start + block]
+        kept, true, gain = log_q.ravel(), log_p.ravel(), x[start : start + block].ravel()
+        found_here = out[start : start + block]
+        for j in range(kept.size):
+            line[j] = _tilt(kept[j], true[j], beta * gain[j], step_size)
         for i in range(block):
             top[i] = -np.inf
         for k in range(outcomes):
@@ -222,15 +229,24 @@ def _stepped(logs: tuple[Array, Array], x: Array, beta: float, step_size: float,
                 found = line[i * outcomes + k]
                 y[k, i] = found
                 top[i] = found if found > top[i] else top[i]
+        sure, lost = 0, 0  # rare rows, which loops of their own treat, so that the others need no branch
         for i in range(block):
+            sure += top[i] == np.inf
+        for i in range(block if sure > 0 else 0):
             if top[i] == np.inf:
                 for k in range(outcomes):
-                    even = _tilt(log_q[start + i, k], log_p[start + i, k], 0.0, step_size)
+                    even = _tilt(log_q[i, k], log_p[i, k], 0.0, step_size)
                     y[k, i] = even if y[k, i] == np.inf else -np.inf
         log_softmax(y, share, top, total, block)
+        for i in range(block):
+            lost += top[i] != top[i]
         for k in range(outcomes):
             for i in range(block):
-                out[start + i, k] = y[k, i] if top[i] == top[i] else log_q[start + i, k]
+                found_here[i, k] = y[k, i]
+        for i in range(block if lost > 0 else 0):
+            if top[i] != top[i]:
+                for k in range(outcomes):
+                    found_here[i, k] = log_q[i, k]
 
 
 @compiled

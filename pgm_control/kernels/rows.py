@@ -59,38 +59,42 @@ def untilted(log_probability: Array, log_weight: Array, out: Array) -> bool:
 
     The weights have the shape of the rows, or a first axis of 1.
     """
-    outside = False
+    outside = 0
     for t in range(log_probability.shape[0]):
         given, found = log_probability[t].ravel(), out[t].ravel()
         weight = log_weight[t if log_weight.shape[0] > 1 else 0].ravel()
         for j in range(given.size):
             found[j] = given[j] - weight[j] if weight[j] > -np.inf else 0.0
         for j in range(given.size):
-            if weight[j] == -np.inf and given[j] > -np.inf:
-                outside = True
-    return outside
+            outside += (weight[j] == -np.inf) & (given[j] > -np.inf)
+    return outside > 0
 
 
 @entry
 def row_error(log_probability: Array) -> float:
     """The largest difference between 1 and the sum of a row (row, outcome) of probabilities; nan if there is one."""
     rows, outcomes = log_probability.shape
-    width, given, most = min(BLOCK, rows), log_probability.ravel(), 0.0
-    share, total = np.empty(width * outcomes), np.empty(width)
+    width = min(BLOCK, rows)
+    share, total, worst = np.empty(width * outcomes), np.empty(width), np.zeros(width)
+    terms = share.reshape((width, outcomes))
     for start in range(0, rows, BLOCK):
-        block, first = min(BLOCK, rows - start), start * outcomes
-        for j in range(block * outcomes):
-            share[j] = min(given[first + j], _LARGEST)
-        for j in range(block * outcomes):
+        given = log_probability[start : start + BLOCK].ravel()
+        for j in range(given.size):
+            share[j] = min(given[j], _LARGEST)
+        for j in range(given.size):
             share[j] = exp(share[j])
+        block = given.size // outcomes
         for i in range(block):
             total[i] = -1.0
         for k in range(outcomes):
             for i in range(block):
-                total[i] += share[i * outcomes + k]
+                total[i] += terms[i, k]
         for i in range(block):
-            off = abs(total[i])
-            most = off if off > most or off != off else most
+            off, before = abs(total[i]), worst[i]
+            worst[i] = off if (off > before) | (off != off) else before
+    most = 0.0
+    for i in range(width):
+        most = worst[i] if worst[i] > most or worst[i] != worst[i] else most
     return most
 
 

@@ -45,7 +45,8 @@ class Posterior:
     Calling it runs its Pyro program, so it serves as a guide; `blocks()` gives its factors as log-probabilities.
 
     `at(t)`, `visits` and `sample` need the tables of one step at a time. The tables of all steps, `q`, `distribution`,
-    `policy`, `dynamics`, and what is computed from them, are refused where they do not fit into memory.
+    `policy`, `dynamics`, and what is computed from them, are refused where they do not fit into memory. The factors may
+    be made when they are first read; a model or values that were changed in place before that are refused.
 
     Attributes:
         model: the model that was solved; with a budget of the policy, at the temperature that was found.
