@@ -252,7 +252,7 @@ def _is_current(module: Any) -> bool:
         each.__code__
         for owner in (module, *(found for found in vars(module).values() if isinstance(found, type)))
         for each in map(inspect.unwrap, filter(inspect.isfunction, vars(owner).values()))
-        if each.__code__.co_filename == file
+        if inspect.isfunction(each) and each.__code__.co_filename == file  # one may wrap a method of C
     }
     try:
         content = Path(file).read_bytes()

@@ -66,7 +66,7 @@ def cases() -> dict[str, Callable[[], Any]]:
         "clamped_graph": on(path, ClampedGuide, loss=TraceGraph_ELBO(), num_steps=20),
         "clamped_to_go": on(bridge, ClampedGuide, loss=ToGoELBO(num_particles=2), num_steps=20),
         "clamped_enumerated": on(bridge, ClampedGuide, loss=TraceEnum_ELBO(max_plate_nesting=0), num_steps=5),
-        "clamped_importance": on(path, ClampedGuide, loss=RenyiELBO(alpha=0.0, num_particles=3), num_steps=20),
+        "clamped_importance": on(path, ClampedGuide, loss=RenyiELBO(alpha=0.1, num_particles=3), num_steps=20),
         "clamped_renyi": on(bridge, ClampedGuide, loss=MarkovRenyi(0.5)),
         "clamped_objective": on(bridge, ClampedGuide, loss=MarkovObjective(0.0)),
         "clamped_natural_gradient": on(bridge, ClampedGuide, method="natural_gradient"),

@@ -138,6 +138,19 @@ def test_results_of_a_function_whose_file_was_edited_meanwhile_are_not_kept(tmp_
     sys.modules.pop("edited_meanwhile")
 
 
+def test_a_file_whose_functions_wrap_a_method_of_c_is_swept(tmp_path, monkeypatch):
+    text = (
+        "import functools\n\n\n@functools.wraps(str.upper)\ndef loud(word):\n    return word.upper()\n\n\n"
+        'def f(word):\n    return {"value": loud(word)}\n'
+    )
+    (tmp_path / "wraps_c.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.invalidate_caches()
+    module = importlib.import_module("wraps_c")
+    assert sweep(module.f, {"word": ["abc"]}, out=tmp_path / "out").column("value") == ["ABC"]
+    sys.modules.pop("wraps_c")
+
+
 def test_a_bench_of_a_guide_whose_file_was_edited_meanwhile_is_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.syspath_prepend(str(tmp_path))
