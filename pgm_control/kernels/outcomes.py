@@ -112,25 +112,6 @@ def carry(
                     gains[j, b] += masses[j, b] * rows[j, b] * there[b]
 
 
-@compiled
-def tilted(share: Array, factor: Array, z: Array, inverse: Array, successor: Array, count: Array) -> None:
-    """Write the share factor · z(s') · inverse of every outcome; z is (state, setting), `inverse` is (lane,)."""
-    settings = z.shape[1]
-    for k in range(successor.shape[0]):
-        target = successor[k]
-        if settings == 1:
-            sk, fk, line = share[k], factor[k], z.reshape(z.shape[0])
-            for j in range(count[k]):
-                sk[j] = fk[j] * line[target[j]] * inverse[j]
-        else:
-            shape = (target.shape[0], settings)
-            into, rows, scale = share[k].reshape(shape), factor[k].reshape(shape), inverse.reshape(shape)
-            for j in range(count[k]):
-                there = z[target[j]]
-                for b in range(settings):
-                    into[j, b] = rows[j, b] * there[b] * scale[j, b]
-
-
 @compiled_in_any_order
 def dot(x: Array, y: Array) -> float:
     """The sum Σ x y; the compiler chooses the order of summation."""

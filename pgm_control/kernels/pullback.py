@@ -7,12 +7,13 @@ import numpy as np
 from .bundles import Cotangents, Outcomes
 from .compiling import compiled
 from .lanes import Chances, Room, soften, spread_out
-from .outcomes import carry, lookahead, tilted
+from .outcomes import carry, lookahead
 from .sweep import Lanes, Scales, Swept, Values, discounted, live
 from .vector_math import exp_and_expm1
 
 Array = np.ndarray
 _LARGEST = 700.0  # the exponential of more may overflow
+_NEAR = 0.1  # below, a series has the digits that the closed form loses
 
 
 class Gradients(NamedTuple):
@@ -43,12 +44,10 @@ def pullback(
     here = np.empty(width)
     mass = here if ordered else np.empty(width)
     arrived, one = np.empty((states, settings)), np.ones((states, settings))
-    x, share, norm, found = (
-        np.empty((num_outcomes, width)),
-        np.empty((num_outcomes, width)),
-        np.empty(width),
-        np.empty(width),
-    )
+    x, share, norm = np.empty((num_outcomes, width)), np.empty((num_outcomes, width)), np.empty(width)
+    by_pair = lane.shape[0], settings
+    natural, of_lane, spread = np.empty(by_pair), np.empty(by_pair), np.empty(by_pair)
+    found = of_lane.reshape(width)
     lane_temperature, beyond = spread_out(temperature, width), np.empty((states, settings))
     chances = Chances(weight, count * settings, spread_out(dynamics_scale, width), lane_temperature)
     room = Room(norm, x, np.empty((3, width)))
@@ -63,16 +62,8 @@ def pullback(
         if all_of_it:
             for b in range(settings):
                 for j in range(q.shape[2]):
-                    found[j * settings + b] = q[b, t, j]
-            flat_v, by_temperature = v[t].reshape(many), by_numbers[:, 0].copy()
-            for i in range(0, width, many):
-                for n in range(0, many, settings):
-                    for b in range(settings):
-                        stays = here[i + n + b]
-                        cost = stays * (flat_v[n + b] - found[i + n + b]) / temperature[b]
-                        by_log_prior[i + n + b] += temperature[b] * stays
-                        by_temperature[b] += cost if stays != 0 else 0.0
-            by_numbers[:, 0] = by_temperature
+                    natural[j, b] = q[b, t, j]
+            by_choices(v, t, natural, here, temperature, by_log_prior, by_numbers)
         if by_q.shape[1] > 0:
             for b in range(settings):
                 for j in range(q.shape[2]):
@@ -81,24 +72,31 @@ def pullback(
             at = lane[j] * settings
             for b in range(settings):
                 mass[j * settings + b] = here[at + b]
-        if all_of_it or chance_too or not (averages or narrow[t]):
+        by_products = averages or narrow[t]
+        if all_of_it or chance_too or not by_products:
             if alive.shape[0] > 0:
                 live(v[t + 1], discount, survival_scale, temperature, beyond, arrived, norm[:0])
             else:
                 discounted(v[t + 1], discount, beyond)
+        if all_of_it and by_products:
+            for j in range(lane.shape[0]):
+                for b in range(settings):
+                    of_lane[j, b] = natural[lane[j], b]
+            if averages:
+                half_variance(spread, lanes, beyond, of_lane, successor, count)
+            else:
+                divergence(spread, lanes, swept, beyond, of_lane, dynamics_scale, t, successor, count)
+            by_spread(spread, mass, of_lane, dynamics_scale, temperature, by_numbers)
+        if chance_too or not by_products:
             lookahead(x, reward, beyond, successor, count)
-            if averages or narrow[t]:
-                if averages and all_of_it:
-                    share[:] = weight
-                elif all_of_it:
-                    tilted(share, factor, z[t], inverse[t], successor, count)
+            if by_products:
                 for j in range(lane.shape[0]):
                     for b in range(settings):
-                        found[j * settings + b] = q[b, t, lane[j]]
+                        of_lane[j, b] = q[b, t, lane[j]]
             else:
                 soften(x, chances, found, share, room)
                 lookahead(x, reward, beyond, successor, count)
-            if all_of_it:
+            if all_of_it and not by_products:
                 moments(x, chances, share, mass, found, by_numbers)
             if chance_too:
                 add_slopes(x, chances, mass, found, by_chance)
@@ -125,6 +123,96 @@ def pullback(
         for s in range(states):
             for b in range(settings):
                 visits[s, b] += by_v[b, horizon, s]
+
+
+@compiled
+def by_choices(
+    v: Array, t: int, q: Array, here: Array, temperature: Array, by_log_prior: Array, by_numbers: Array
+) -> None:
+    """Add the derivatives of the soft maxima of one step by the prior and by τ; q is (pair, setting)."""
+    states, settings = v.shape[1], v.shape[2]
+    shape = (q.shape[0] // states, states, settings)
+    visits, by_prior, values = here.reshape(shape), by_log_prior.reshape(shape), q.reshape(shape)
+    total = np.zeros(settings)
+    for a in range(shape[0]):
+        for s in range(states):
+            for b in range(settings):
+                stays = visits[a, s, b]
+                by_prior[a, s, b] += temperature[b] * stays
+                cost = stays * (v[t, s, b] - values[a, s, b])
+                total[b] += cost if stays != 0 else 0.0
+    for b in range(settings):
+        by_numbers[b, 0] += total[b] / temperature[b]
+
+
+@compiled
+def divergence(
+    spread: Array,
+    lanes: Lanes,
+    swept: Swept,
+    beyond: Array,
+    q: Array,
+    scale: Array,
+    t: int,
+    successor: Array,
+    count: Array,
+) -> None:
+    r"""Write the KL of the tilted outcomes from the true ones, in nats, of each pair and setting of a narrow step.
+
+    With $y = b (x - L)$ the tilted probability is $p e^y$, and these sum to 1, so that the KL is $\sum_k p \varphi(y)$
+    with $\varphi(y) = y e^y - e^y + 1 = \frac{y^2}{2} + \frac{y^3}{3} + \dots$, of which no term is negative.
+    """
+    (pairs, settings), num_outcomes = spread.shape, successor.shape[0]
+    shape = (num_outcomes, pairs, settings)
+    weight, reward, factor = lanes.weight.reshape(shape), lanes.reward.reshape(shape), swept.factor.reshape(shape)
+    z, inverse = swept.z, swept.inverse.reshape((swept.inverse.shape[0], pairs, settings))
+    for j in range(pairs):
+        for b in range(settings):
+            spread[j, b] = 0.0
+    for k in range(num_outcomes):
+        for j in range(count[k]):
+            target = successor[k, j]
+            for b in range(settings):
+                p, share = weight[k, j, b], factor[k, j, b] * z[t, target, b] * inverse[t, j, b]
+                y = scale[b] * (reward[k, j, b] + beyond[target, b] - q[j, b])
+                near = y * (1 / 144 + y * (1 / 840 + y * (1 / 5760 + y / 45360)))
+                near = y * y * (0.5 + y * (1 / 3 + y * (1 / 8 + y * (1 / 30 + near))))
+                far = share * (y - 1.0) + p if share > 0 else p
+                spread[j, b] += p * near if abs(y) < _NEAR else far
+
+
+@compiled
+def half_variance(spread: Array, lanes: Lanes, beyond: Array, q: Array, successor: Array, count: Array) -> None:
+    r"""Write half the variance of $r + \gamma V(s')$ of each pair and setting, the limit of KL / b² for b → 0."""
+    (pairs, settings), num_outcomes = spread.shape, successor.shape[0]
+    weight = lanes.weight.reshape((num_outcomes, pairs, settings))
+    reward = lanes.reward.reshape(weight.shape)
+    for j in range(pairs):
+        for b in range(settings):
+            spread[j, b] = 0.0
+    for k in range(num_outcomes):
+        for j in range(count[k]):
+            target = successor[k, j]
+            for b in range(settings):
+                off = reward[k, j, b] + beyond[target, b] - q[j, b]
+                term = 0.5 * weight[k, j, b] * off * off
+                spread[j, b] += term if weight[k, j, b] > 0 else 0.0
+
+
+@compiled
+def by_spread(spread: Array, mass: Array, q: Array, scale: Array, temperature: Array, by_numbers: Array) -> None:
+    r"""Add the derivatives of $L_\beta$ by τ and β, $-\tfrac{1}{\tau b}$ and $\tfrac{1}{\tau b^2}$ times the KL."""
+    pairs, settings = spread.shape
+    visits, total = mass.reshape(spread.shape), np.zeros(settings)
+    for j in range(pairs):
+        for b in range(settings):
+            cost = visits[j, b] * spread[j, b]
+            total[b] += cost if (visits[j, b] != 0) & (abs(q[j, b]) < np.inf) else 0.0
+    for b in range(settings):
+        square = scale[b] * scale[b] if scale[b] != 0 else 1.0
+        slope = total[b] / (square * temperature[b])
+        by_numbers[b, 1] += slope
+        by_numbers[b, 0] -= slope * scale[b]
 
 
 @compiled
