@@ -9,11 +9,13 @@ from .compiling import compiled
 from .lanes import Chances, Room, soften, spread_out
 from .outcomes import carry, lookahead
 from .sweep import Lanes, Scales, Swept, Values, discounted, live
-from .vector_math import exp_and_expm1
+from .vector_math import exp, exp_and_expm1
 
 Array = np.ndarray
 _LARGEST = 700.0  # the exponential of more may overflow
 _NEAR = 0.1  # below, a series has the digits that the closed form loses
+_FAR = 1e4  # nats
+_NEVER = 1e-290
 
 
 class Gradients(NamedTuple):
@@ -78,28 +80,27 @@ def pullback(
                 live(v[t + 1], discount, survival_scale, temperature, beyond, arrived, norm[:0])
             else:
                 discounted(v[t + 1], discount, beyond)
-        if all_of_it and by_products:
             for j in range(lane.shape[0]):
                 for b in range(settings):
-                    of_lane[j, b] = natural[lane[j], b]
-            if averages:
-                half_variance(spread, lanes, beyond, of_lane, successor, count)
-            else:
-                divergence(spread, lanes, swept, beyond, of_lane, dynamics_scale, t, successor, count)
-            by_spread(spread, mass, of_lane, dynamics_scale, temperature, by_numbers)
-        if chance_too or not by_products:
+                    of_lane[j, b] = q[b, t, lane[j]]
+        if not by_products:
             lookahead(x, reward, beyond, successor, count)
-            if by_products:
-                for j in range(lane.shape[0]):
-                    for b in range(settings):
-                        of_lane[j, b] = q[b, t, lane[j]]
+            if moderate(of_lane, dynamics_scale):
+                tilt(x, chances, found, share, norm)
             else:
                 soften(x, chances, found, share, room)
-                lookahead(x, reward, beyond, successor, count)
-            if all_of_it and not by_products:
-                moments(x, chances, share, mass, found, by_numbers)
-            if chance_too:
-                add_slopes(x, chances, mass, found, by_chance)
+        elif all_of_it and not averages:
+            by_products_of(x, share, lanes, swept, beyond, of_lane, dynamics_scale, t, outcomes)
+            norm[:] = 0.0
+        if all_of_it and averages:
+            half_variance(spread, lanes, beyond, of_lane, successor, count)
+        elif all_of_it:
+            divergence(spread, x, norm, share, weight, chances.counts)
+        if all_of_it:
+            by_spread(spread, mass, of_lane, dynamics_scale, temperature, by_numbers)
+        if chance_too:
+            lookahead(x, reward, beyond, successor, count)
+            add_slopes(x, chances, mass, found, by_chance)
         arrived[:] = 0.0
         if narrow[t]:
             if not folds:
@@ -146,39 +147,93 @@ def by_choices(
 
 
 @compiled
-def divergence(
-    spread: Array,
+def by_products_of(
+    x: Array,
+    share: Array,
     lanes: Lanes,
     swept: Swept,
     beyond: Array,
     q: Array,
     scale: Array,
     t: int,
-    successor: Array,
-    count: Array,
+    outcomes: Outcomes,
 ) -> None:
-    r"""Write the KL of the tilted outcomes from the true ones, in nats, of each pair and setting of a narrow step.
-
-    With $y = b (x - L)$ the tilted probability is $p e^y$, and these sum to 1, so that the KL is $\sum_k p \varphi(y)$
-    with $\varphi(y) = y e^y - e^y + 1 = \frac{y^2}{2} + \frac{y^3}{3} + \dots$, of which no term is negative.
-    """
-    (pairs, settings), num_outcomes = spread.shape, successor.shape[0]
-    shape = (num_outcomes, pairs, settings)
-    weight, reward, factor = lanes.weight.reshape(shape), lanes.reward.reshape(shape), swept.factor.reshape(shape)
+    """Write the tilted probabilities of a narrow step into `share`, and their exponents b (x − Q) into `x`."""
+    (pairs, settings), successor, count = q.shape, outcomes.successor, outcomes.counts
+    shape = (successor.shape[0], pairs, settings)
+    reward, factor, exponent, shares = (
+        lanes.reward.reshape(shape),
+        swept.factor.reshape(shape),
+        x.reshape(shape),
+        share.reshape(shape),
+    )
     z, inverse = swept.z, swept.inverse.reshape((swept.inverse.shape[0], pairs, settings))
-    for j in range(pairs):
-        for b in range(settings):
-            spread[j, b] = 0.0
-    for k in range(num_outcomes):
+    for k in range(successor.shape[0]):
         for j in range(count[k]):
             target = successor[k, j]
             for b in range(settings):
-                p, share = weight[k, j, b], factor[k, j, b] * z[t, target, b] * inverse[t, j, b]
-                y = scale[b] * (reward[k, j, b] + beyond[target, b] - q[j, b])
-                near = y * (1 / 144 + y * (1 / 840 + y * (1 / 5760 + y / 45360)))
-                near = y * y * (0.5 + y * (1 / 3 + y * (1 / 8 + y * (1 / 30 + near))))
-                far = share * (y - 1.0) + p if share > 0 else p
-                spread[j, b] += p * near if abs(y) < _NEAR else far
+                shares[k, j, b] = factor[k, j, b] * z[t, target, b] * inverse[t, j, b]
+            for b in range(settings):
+                exponent[k, j, b] = scale[b] * (reward[k, j, b] + beyond[target, b] - q[j, b])
+
+
+@compiled
+def moderate(q: Array, scale: Array) -> bool:
+    """Whether every b Q is finite, and so small that its rounding does not show in exp(b (x − Q))."""
+    odd = 0
+    for j in range(q.shape[0]):
+        for b in range(q.shape[1]):
+            odd += not (abs(scale[b] * q[j, b]) < _FAR)
+    return odd == 0
+
+
+@compiled
+def tilt(x: Array, chances: Chances, value: Array, share: Array, norm: Array) -> None:
+    """What `soften` writes into `share`, `norm` and `x`, where its value is known: p exp(b (x − L)), normalised.
+
+    Their sum differs from 1 by the rounding of L alone, by which all exponents of a lane are too large or too small.
+    """
+    weight, count, scale, _ = chances
+    for i in range(norm.shape[0]):
+        norm[i] = 0.0
+    for k in range(x.shape[0]):
+        for i in range(count[k]):
+            y = scale[i] * (x[k, i] - value[i])
+            x[k, i] = y if weight[k, i] > 0 else -np.inf
+        for i in range(count[k]):
+            each = weight[k, i] * exp(x[k, i])
+            share[k, i] = each
+            norm[i] += each
+    for k in range(x.shape[0]):
+        for i in range(count[k]):
+            share[k, i] /= norm[i]
+    for i in range(norm.shape[0]):
+        norm[i] -= 1.0
+
+
+@compiled
+def divergence(spread: Array, y: Array, norm: Array, share: Array, weight: Array, count: Array) -> None:
+    r"""Write the KL of the tilted outcomes from the true ones of each lane, in nats; `share` is $p e^z$, z = y − norm.
+
+    It overwrites y.
+
+    The tilted probabilities sum to 1, so that the KL is $\sum_k p \varphi(z)$ with
+    $\varphi(z) = z e^z - e^z + 1 = \frac{z^2}{2} + \frac{z^3}{3} + \dots$, of which no term is negative.
+    """
+    flat = spread.reshape(norm.shape[0])
+    for i in range(norm.shape[0]):
+        flat[i] = 0.0
+    for k in range(y.shape[0]):  # short loops without branches, which are vectorised
+        for i in range(count[k]):
+            y[k, i] = max(y[k, i] - norm[i], -_LARGEST)
+        for i in range(count[k]):
+            z, each, p = y[k, i], share[k, i], weight[k, i]  # read before the choice, to be vectorised
+            near = z * (1 / 144 + z * (1 / 840 + z * (1 / 5760 + z / 45360)))
+            near = p * z * z * (0.5 + z * (1 / 3 + z * (1 / 8 + z * (1 / 30 + near))))
+            far = each * (z - 1.0) + p
+            y[k, i] = near if abs(z) < _NEAR else far
+        for i in range(count[k]):
+            flat[i] += y[k, i]
 
 
 @compiled
@@ -217,9 +272,13 @@ def by_spread(spread: Array, mass: Array, q: Array, scale: Array, temperature: A
 
 @compiled
 def choose(visits: Array, policy: Array, here: Array) -> None:
-    """Write how often each state is left by one action into `here`."""
+    """Write how often each state is left by one action into `here`; what is next to never becomes never.
+
+    Products of numbers near the smallest take many times as long as others.
+    """
     for n in range(visits.shape[0]):
-        here[n] = visits[n] * policy[n]
+        each = visits[n] * policy[n]
+        here[n] = each if abs(each) > _NEVER else 0.0
 
 
 @compiled
@@ -242,50 +301,3 @@ def add_slopes(x: Array, chances: Chances, here: Array, value: Array, into: Arra
                 steep = scale[i] * off
                 steep = steep if steep < _LARGEST else 0.0
                 slopes[i] += here[i] * exp_and_expm1(steep)[1] / scale[i]
-
-
-@compiled
-def moments(x: Array, chances: Chances, share: Array, here: Array, q: Array, by_numbers: Array) -> None:
-    r"""Add the derivatives of $L_\beta[x]$ to `by_numbers`: $(L - E[x])/\tau$ for τ, and −τ/β times that for β.
-
-    E is over the tilted outcomes. Where β x/τ hardly varies, the second is the series of the cumulants κ of tilted x:
-    $\frac1\tau (\frac{\kappa_2}{2} - b \frac{\kappa_3}{6} + b^2 \frac{\kappa_4}{24})$ with $b = \beta/\tau$.
-    """
-    weight, count, scale, temperature = chances
-    settings, lanes = by_numbers.shape[0], x.shape[1]
-    mean, widest = np.zeros(lanes), np.zeros(lanes)
-    for k in range(x.shape[0]):
-        xk, sk = x[k], share[k]
-        for i in range(count[k]):
-            mean[i] += sk[i] * xk[i] if sk[i] > 0 else 0.0
-    for k in range(x.shape[0]):
-        xk, wk = x[k], weight[k]
-        for i in range(count[k]):
-            off = abs(scale[i] * (xk[i] - mean[i])) if wk[i] > 0 else 0.0
-            widest[i] = max(widest[i], off)  # also of outcomes whose tilted probability is 0
-    by_scale, by_temperature, by_optimism = np.empty(lanes), by_numbers[:, 0].copy(), by_numbers[:, 1].copy()
-    for i in range(lanes):
-        by_scale[i] = (mean[i] - q[i]) / scale[i]
-    for i in range(lanes):
-        if widest[i] <= 1e-3 and here[i] != 0:
-            by_scale[i] = series(x, share, count, mean[i], scale[i], i)
-    for j in range(0, lanes, settings):
-        for n in range(settings):
-            i = j + n
-            slope = here[i] * by_scale[i] / temperature[i] if here[i] != 0 and np.isfinite(q[i]) else 0.0
-            by_optimism[n] += slope
-            by_temperature[n] -= slope * scale[i]
-    by_numbers[:, 0], by_numbers[:, 1] = by_temperature, by_optimism
-
-
-@compiled
-def series(x: Array, share: Array, count: Array, mean: float, b: float, i: int) -> float:
-    """The series of the cumulants of one lane, in `moments`."""
-    second, third, fourth = 0.0, 0.0, 0.0
-    for k in range(x.shape[0]):
-        if i < count[k] and share[k, i] > 0:
-            off = x[k, i] - mean
-            second += share[k, i] * off**2
-            third += share[k, i] * off**3
-            fourth += share[k, i] * off**4
-    return second / 2 - b * third / 6 + b**2 * (fourth - 3 * second**2) / 24

@@ -7,7 +7,7 @@ import numpy as np
 from .bundles import Cotangents, Logs, Outcomes, Plain, Problem, Settings, Solved
 from .compiling import compiled, entry
 from .lanes import Chances, Room, everywhere, normalise, outcomes_of, priors_of, soften
-from .pullback import Gradients, add_slopes, moments, pullback
+from .pullback import Gradients, add_slopes, by_spread, divergence, pullback
 from .sweep import Lanes, Scales, Values, sweep
 from .vector_math import log
 
@@ -114,7 +114,7 @@ def begin(values: Array, start: Start, visits: Array, log_start: Array, slope: A
     tau = temperature if temperature > 0 else 1.0
     x, weight, share = np.empty((states, 1)), np.empty((states, 1)), np.empty((states, 1))
     scale, value, norm, here = np.empty(1), np.empty(1), np.empty(1), np.empty(1)
-    scale[0], here[0] = optimism / tau, 1.0 / tau
+    scale[0], here[0], spread = optimism / tau, 1.0 / tau, np.zeros((1, 1))
     for s in range(states):
         x[s, 0], weight[s, 0] = values[s], initial[s]
     chances = Chances(weight, everywhere(states, 1), scale, np.full(1, tau))
@@ -122,11 +122,14 @@ def begin(values: Array, start: Start, visits: Array, log_start: Array, slope: A
         value[0] = 0.0
         for s in range(states):
             value[0] += initial[s] * values[s] if initial[s] > 0 else 0.0
+        for s in range(states):
+            spread[0, 0] += 0.5 * initial[s] * (values[s] - value[0]) ** 2 if initial[s] > 0 else 0.0
         share[:] = weight
     else:
         soften(x, chances, value, share, Room(norm, x, np.empty((3, 1))))
         for s in range(states if log_start.shape[0] > 0 else 0):
             log_start[s] = log(initial[s]) + (x[s, 0] - norm[0])
+        divergence(spread, x, norm, share, weight, chances.counts)
         for s in range(states):
             x[s, 0] = values[s]
     for s in range(states):
@@ -134,7 +137,7 @@ def begin(values: Array, start: Start, visits: Array, log_start: Array, slope: A
     if slope.shape[0] > 0:
         by_numbers = np.zeros((1, 2))
         if np.isfinite(value[0]):
-            moments(x, chances, share, here, value, by_numbers)
+            by_spread(spread, here, value.reshape((1, 1)), scale, chances.temperature, by_numbers)
             by_numbers[0, 0] -= value[0] / tau**2
         slope[0], slope[1], slope[2] = by_numbers[0, 0], 0.0, by_numbers[0, 1]
     if by_initial.shape[0] > 0:
