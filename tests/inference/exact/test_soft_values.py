@@ -4,6 +4,7 @@ import importlib.util
 import inspect
 import math
 
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -334,3 +335,24 @@ def test_value_and_objective_say_the_same_as_those_of_the_posterior():
         assert slope[i].item() == pytest.approx((high - low) / 2e-5, rel=1e-6)
     plain = soft_values(TabularModel(mdp, 0.4), 0.6)
     assert plain.value.item() == pytest.approx(alone[0].value)
+
+
+@where
+@pytest.mark.parametrize("gap", [1e-7, 1e-4, 0.05, 0.3, 3.0, 40.0, 900.0])
+def test_derivatives_by_optimism_keep_their_digits_for_any_spread_of_outcomes(backend, gap):
+    """An action whose outcomes differ by `gap`, far less than they are large, or far more; against fifty digits."""
+    betas = torch.tensor([-1.5, -0.3, 0.05, 0.3, 0.7, 2.0], dtype=torch.float64, requires_grad=True)
+    tau, level, p = 0.5, 3.0, [0.2, 0.5, 0.3]
+    table = np.broadcast_to(level + gap * np.array([0.0, 1.0, 0.25]), (2, 1, 3)).copy()
+    mdp = TabularMDP([1.0, 0.0], np.broadcast_to(p, (2, 1, 3)), np.ones((2, 1, 3), dtype=int), table, 2)
+    objective = soft_values(TabularModel(mdp, tau), betas).objective
+    (slopes,) = torch.autograd.grad(objective.sum(), betas)
+    for beta, slope in zip(betas.tolist(), slopes.tolist(), strict=True):
+        with mpmath.workdps(50):
+            x = [mpmath.mpf(level) + mpmath.mpf(gap) * each for each in (0, 1, mpmath.mpf(1) / 4)]
+
+            def value(b, x=x):
+                return 2 * mpmath.log(sum(q * mpmath.exp(b * each / tau) for q, each in zip(p, x, strict=True))) / b
+
+            exact = mpmath.diff(value, mpmath.mpf(beta))
+        assert slope == pytest.approx(float(exact), rel=1e-9), beta

@@ -403,3 +403,17 @@ def test_the_gain_is_minus_infinity_at_once_if_everything_is_forbidden(optimism)
     found = average_reward(model, optimism)
     assert (found.gain, found.num_sweeps) == (-torch.inf, 1)
     assert found.status is GainStatus.converged
+
+
+@pytest.mark.parametrize("table", ["reward", "probability"])
+def test_a_table_that_was_changed_in_place_is_read_again(table):
+    mdp = random_mdp(5, discount=0.9)
+    model = TabularModel(mdp, 0.5)
+    before = value_iteration(model, 0.0).v
+    assert torch.equal(value_iteration(model, 0.0).v, before)
+    changed = getattr(mdp, table).roll(1, 0)
+    expected = value_iteration(TabularModel(mdp.replace(**{table: changed}), 0.5), 0.0).v
+    with torch.no_grad():
+        getattr(mdp, table).copy_(changed)
+    assert torch.equal(value_iteration(model, 0.0).v, expected)
+    assert not torch.equal(before, expected)
