@@ -16,6 +16,7 @@ _LARGEST = 700.0  # the exponential of more may overflow
 _NEAR = 0.1  # below, a series has the digits that the closed form loses
 _FAR = 1e4  # nats
 _NEVER = 1e-290
+_ROUNDING = 1e-14
 
 
 class Gradients(NamedTuple):
@@ -53,7 +54,7 @@ def pullback(
     lane_temperature, beyond = spread_out(temperature, width), np.empty((states, settings))
     chances = Chances(weight, count * settings, spread_out(dynamics_scale, width), lane_temperature)
     room = Room(norm, x, np.empty((3, width)))
-    flat_visits, flat_arrived = visits.reshape(many), arrived.reshape(many)
+    flat_visits, flat_arrived, has_tiny = visits.reshape(many), arrived.reshape(many), smallest(weight) < _NEVER
     for t in range(horizon):
         if by_v.shape[1] > 0:
             for s in range(states):
@@ -85,7 +86,7 @@ def pullback(
                     of_lane[j, b] = q[b, t, lane[j]]
         if not by_products:
             lookahead(x, reward, beyond, successor, count)
-            if moderate(of_lane, dynamics_scale):
+            if not has_tiny and moderate(of_lane, dynamics_scale):
                 tilt(x, chances, found, share, norm)
             else:
                 soften(x, chances, found, share, room)
@@ -178,6 +179,16 @@ def by_products_of(
 
 
 @compiled
+def smallest(weight: Array) -> float:
+    """The smallest positive probability."""
+    found = 1.0
+    for k in range(weight.shape[0]):
+        for i in range(weight.shape[1]):
+            found = weight[k, i] if 0 < weight[k, i] < found else found
+    return found
+
+
+@compiled
 def moderate(q: Array, scale: Array) -> bool:
     """Whether every b Q is finite, and so small that its rounding does not show in exp(b (x − Q))."""
     odd = 0
@@ -191,7 +202,8 @@ def moderate(q: Array, scale: Array) -> bool:
 def tilt(x: Array, chances: Chances, value: Array, share: Array, norm: Array) -> None:
     """What `soften` writes into `share`, `norm` and `x`, where its value is known: p exp(b (x − L)), normalised.
 
-    Their sum differs from 1 by the rounding of L alone, by which all exponents of a lane are too large or too small.
+    Their sum differs from 1 by the rounding of L alone, by which all exponents of a lane are too large or too small;
+    where it differs by no more than a sum of a few numbers does anyhow, nothing is known of it.
     """
     weight, count, scale, _ = chances
     for i in range(norm.shape[0]):
@@ -208,16 +220,15 @@ def tilt(x: Array, chances: Chances, value: Array, share: Array, norm: Array) ->
         for i in range(count[k]):
             share[k, i] /= norm[i]
     for i in range(norm.shape[0]):
-        norm[i] -= 1.0
+        off = norm[i] - 1.0
+        norm[i] = off if abs(off) > _ROUNDING else 0.0
 
 
 @compiled
 def divergence(spread: Array, y: Array, norm: Array, share: Array, weight: Array, count: Array) -> None:
     r"""Write the KL of the tilted outcomes from the true ones of each lane, in nats; `share` is $p e^z$, z = y − norm.
 
-    It overwrites y.
-
-    The tilted probabilities sum to 1, so that the KL is $\sum_k p \varphi(z)$ with
+    It overwrites y. The tilted probabilities sum to 1, so that the KL is $\sum_k p \varphi(z)$ with
     $\varphi(z) = z e^z - e^z + 1 = \frac{z^2}{2} + \frac{z^3}{3} + \dots$, of which no term is negative.
     """
     flat = spread.reshape(norm.shape[0])

@@ -338,10 +338,10 @@ def test_value_and_objective_say_the_same_as_those_of_the_posterior():
 
 
 @where
-@pytest.mark.parametrize("gap", [1e-7, 1e-4, 0.05, 0.3, 3.0, 40.0, 900.0])
+@pytest.mark.parametrize("gap", [1e-10, 1e-7, 1e-4, 0.05, 0.3, 3.0, 40.0, 900.0])
 def test_derivatives_by_optimism_keep_their_digits_for_any_spread_of_outcomes(backend, gap):
     """An action whose outcomes differ by `gap`, far less than they are large, or far more; against fifty digits."""
-    betas = torch.tensor([-1.5, -0.3, 0.05, 0.3, 0.7, 2.0], dtype=torch.float64, requires_grad=True)
+    betas = torch.tensor([-1.5, -0.3, -1e-9, 1e-6, 0.05, 0.3, 0.7, 2.0], dtype=torch.float64, requires_grad=True)
     tau, level, p = 0.5, 3.0, [0.2, 0.5, 0.3]
     table = np.broadcast_to(level + gap * np.array([0.0, 1.0, 0.25]), (2, 1, 3)).copy()
     mdp = TabularMDP([1.0, 0.0], np.broadcast_to(p, (2, 1, 3)), np.ones((2, 1, 3), dtype=int), table, 2)
