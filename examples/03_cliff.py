@@ -22,7 +22,7 @@ best policy         -47.1022    0.0000         -47.1022  -107.9572  78.1486     
 ───────────────  ───────────  ────────  ───────────────  ─────────  ───────  ────────────  ──────────────
 log p(O) = -29.8087 nats; ELBO = imagined return − KL of policy − KL of dynamics
 
-"free, fitted" is within 0.0001153 nats of its optimum and yet truly earns
+"free, fitted" is within 0.0002 nats of its optimum and yet truly earns
 -231.20, not -486.21: an ELBO is an average over what the guide imagines, so its
 policy stays untrained in states that it never expects.
 free     return -502.275 ± 19 (mean and standard error of 200 episodes; 49.8 steps on average, 197 cut by a time limit)

@@ -1,5 +1,7 @@
 """The warning about a guide whose objective is optimal and whose policy is not."""
 
+import math
+
 from ..inference.variational.elbo import objective_of
 from ..text.wording import amount
 from ..trajectories.blocks import Assignable, MarkovModel
@@ -38,7 +40,15 @@ def sentence(name: str, short: float, earned: float, of_optimum: float) -> str |
     if not short < _REACHED or not abs(earned - of_optimum) > _OTHER * abs(of_optimum):
         return None
     return (
-        f"{name} is within {amount(max(short, 0.0))} nats of its optimum and yet truly earns {amount(earned)}, not "
+        f"{name} is within {_at_most(short)} nats of its optimum and yet truly earns {amount(earned)}, not "
         f"{amount(of_optimum)}: an ELBO is an average over what the guide imagines, so its policy stays untrained in "
         "states that it never expects."
     )
+
+
+def _at_most(short: float) -> str:
+    """A bound with one digit, since where a fit stops depends on the processor."""
+    if short <= 0:
+        return "0"
+    unit = 10.0 ** math.floor(math.log10(short))
+    return f"{math.ceil(short / unit) * unit:.1g}"

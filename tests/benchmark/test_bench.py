@@ -587,7 +587,7 @@ def test_a_guide_at_its_optimum_that_earns_something_else_is_reported_with_the_n
     assert "truly earns" not in str(made) + made._repr_html_() + made.page()
     odd = dataclasses.replace(made, rows=(row,), models={"slippery_cliff": "?"}, guides={"free": "?"})
     for text in (str(odd), html.unescape(odd._repr_html_()), odd.page()):
-        assert "`free` is within 0.0001" in " ".join(text.split()).replace("<code>", "`").replace("</code>", "`")
+        assert "`free` is within 0.0002 nats" in " ".join(text.split()).replace("<code>", "`").replace("</code>", "`")
         assert warning in " ".join(text.split())
     same = dataclasses.replace(row, true_return=-486.3)
     short = dataclasses.replace(row, objective=-29.9)
