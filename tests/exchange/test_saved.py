@@ -179,7 +179,7 @@ def test_a_file_holds_every_part():
     assert set(vars(TabularModel(random_mdp(0)))) == {
         "mdp", "temperature", "action_prior", "observed", "optimality",
     }  # fmt: skip
-    assert set(vars(WholeTables(None, None))) == {"q", "_make"}
+    assert set(vars(infer(TabularModel(random_mdp(0)), 0.0).tables)) == {"q", "_make"}
 
 
 def test_the_file_is_small_where_tables_repeat(tmp_path):

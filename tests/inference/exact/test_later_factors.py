@@ -9,9 +9,10 @@ import torch
 from problems import random_mdp
 
 from pgm_control import InvalidArgument, TabularModel, infer
-from pgm_control.kernels import finite_horizon
 
 pytest.importorskip("numba", reason="needs the extra `fast`")
+
+from pgm_control.kernels import finite_horizon  # noqa: E402  after the check above
 
 either = pytest.mark.parametrize("optimism", [0.0, 1.0])
 
