@@ -12,7 +12,7 @@ from pgm_control import InvalidArgument, TabularModel, infer
 
 pytest.importorskip("numba", reason="needs the extra `fast`")
 
-from pgm_control.kernels import finite_horizon  # noqa: E402  after the check above
+from pgm_control.kernels import finite_horizon
 
 either = pytest.mark.parametrize("optimism", [0.0, 1.0])
 
