@@ -173,7 +173,8 @@ def settled(
         if end is not None and (end.value <= least + tied or not are_apart(function, lowest, fine[i], tied)):
             chosen, far = i, end
             break
-    found = _distinct(function, [fine[chosen], *sorted(fine, key=lambda each: each.value)], tied)
+    rest = sorted(fine[:chosen] + fine[chosen + 1 :], key=lambda each: each.value)
+    found = _distinct(function, [fine[chosen], *rest], tied)
     others = found[1:]
     if far is not None and far.value >= found[0].value - tied:
         others.insert(0, far)
