@@ -122,14 +122,15 @@ def begin(values: Array, start: Start, visits: Array, log_start: Array, slope: A
         value[0] = 0.0
         for s in range(states):
             value[0] += initial[s] * values[s] if initial[s] > 0 else 0.0
-        for s in range(states):
+        for s in range(states if slope.shape[0] > 0 else 0):
             spread[0, 0] += 0.5 * initial[s] * (values[s] - value[0]) ** 2 if initial[s] > 0 else 0.0
         share[:] = weight
     else:
         soften(x, chances, value, share, Room(norm, x, np.empty((3, 1))))
         for s in range(states if log_start.shape[0] > 0 else 0):
             log_start[s] = log(initial[s]) + (x[s, 0] - norm[0])
-        divergence(spread, x, norm, share, weight, chances.counts)
+        if slope.shape[0] > 0:
+            divergence(spread, x, norm, share, weight, chances.counts)
         for s in range(states):
             x[s, 0] = values[s]
     for s in range(states):
