@@ -11,6 +11,10 @@ from ..errors import InvalidArgument, MissingExtra, PGMControlError
 from .job import FAILED, Answer, Call, Job, answer_in_worker, reason_of
 
 _PATIENCE = "10s"  # until a scheduler must answer
+_LOST = (
+    "The scheduler of dask was lost, or has dropped a job ({}). Finished jobs are kept: start the scheduler and "
+    "workers again if they have ended, and run the sweep again."
+)
 _WITHOUT = 'engine="loky" runs processes of this machine without it.'
 
 
@@ -139,10 +143,10 @@ def on_client(call: Call, jobs: Sequence[Job], client: Any, most: int | None) ->
             if most is not None and len(running) >= most:
                 return
 
-    with suppress(OSError):  # a scheduler that is lost: the jobs say so
-        if not workers_of(client):
-            logging.getLogger("pgm_control").warning("The scheduler of dask has no workers: the jobs wait for one.")
     try:
+        with suppress(OSError):  # a scheduler that is lost: the jobs say so
+            if not workers_of(client):
+                logging.getLogger("pgm_control").warning("The scheduler of dask has no workers: the jobs wait for one.")
         start()
         for future in finished:
             job = running.pop(future)
@@ -153,13 +157,16 @@ def on_client(call: Call, jobs: Sequence[Job], client: Any, most: int | None) ->
                 is_lost = isinstance(failure, distributed.KilledWorker)
                 found = Answer(FAILED, f"WorkerLost: {failure}" if is_lost else reason_of(failure))
             else:
-                raise PGMControlError(
-                    f"The scheduler of dask was lost, or has dropped a job ({future.status}). Finished jobs are kept: "
-                    "start the scheduler and workers again if they have ended, and run the sweep again."
-                )
+                raise PGMControlError(_LOST.format(future.status))
             future.release()
             yield job, found
             start()
+    except PGMControlError:
+        raise
+    except Exception as problem:  # of many kinds
+        if client.status not in ("closing", "closed"):
+            raise
+        raise PGMControlError(_LOST.format(f"the client is {client.status}")) from problem
     finally:
         if running:
             with suppress(Exception):  # a client that has lost its scheduler

@@ -7,6 +7,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 from ..errors import MissingExtra
@@ -83,5 +84,6 @@ def _on_cluster(ray: Any, call: Call, jobs: Sequence[Job], most: int | None) -> 
                 found = Answer(FAILED, lost(losses[job.key]))
             yield job, found
     finally:
-        for reference in running:
-            ray.cancel(reference, force=True)
+        with suppress(Exception):  # a cluster that is gone, which what ended the jobs says
+            for reference in running:
+                ray.cancel(reference, force=True)

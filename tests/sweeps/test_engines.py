@@ -17,7 +17,7 @@ import pytest
 from sweep_functions import alone, calls, failing, lost, measure, meeting, noted
 
 import pgm_control
-from pgm_control import InvalidArgument, MissingExtra, bench, sweep
+from pgm_control import InvalidArgument, MissingExtra, PGMControlError, bench, sweep
 from pgm_control.sweeps import dask_engine, processes, ray_engine
 from pgm_control.sweeps.functions import Named, NotHere, digest_of, for_workers
 from pgm_control.sweeps.job import Job
@@ -290,6 +290,14 @@ def test_a_closed_client_is_refused(client):
     other.close()
     with pytest.raises(InvalidArgument, match="`engine` must be a client of dask that is connected, but it is closed"):
         sweep(measure, {"x": [1]}, engine=other)
+
+
+def test_a_client_that_is_closed_meanwhile_is_an_error_that_says_how_to_go_on(client, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    other = distributed.Client(client.scheduler.address, set_as_default=False)
+    with pytest.raises(PGMControlError, match=r"lost, or has dropped.*Finished jobs are kept.*run the sweep again"):
+        sweep(measure, {"x": list(range(9))}, engine=other, jobs=1, out=tmp_path, progress=lambda *_: other.close())
+    assert sweep(measure, {"x": list(range(9))}, engine=client, out=tmp_path).num_left == 0
 
 
 def test_finished_sweeps_start_no_engine(tmp_path, monkeypatch):

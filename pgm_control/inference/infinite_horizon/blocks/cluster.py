@@ -66,13 +66,13 @@ class Cluster:
 
     def silent(self, seconds: float) -> list[Worker]:
         """The workers from which the scheduler has heard nothing for this time."""
-        with suppress(OSError), self._connection():  # while the client connects again nothing is known of them
+        with suppress(OSError), self.connection():  # while the client connects again nothing is known of them
             now = self.client.run_on_scheduler(time.time)
             return [worker for worker, seen in self._last_heard().items() if seen < now - seconds]
         return []
 
     def _last_heard(self) -> dict[Worker, float]:
-        with self._connection():
+        with self.connection():
             try:
                 found = workers_of(self.client)
             except OSError:
@@ -85,13 +85,18 @@ class Cluster:
     def submit(self, worker: Worker, work: Callable[..., Any], *given: Any) -> Any:
         """The future of a call on one worker, which is never repeated."""
         key = f"{work.__name__}-{uuid.uuid4().hex}"
-        with self._connection():
+        with self.connection():
             return self.client.submit(
                 work, *given, workers=[worker.address], allow_other_workers=False, retries=0, pure=False, key=key
             )
 
+    def cancel(self, futures: list[Any]) -> None:
+        """Cancel calls, also such as run; a client that is closed meanwhile has none."""
+        with suppress(Exception):
+            self.client.cancel(futures, force=True)
+
     @contextmanager
-    def _connection(self) -> Iterator[None]:
+    def connection(self) -> Iterator[None]:
         """Within the context, errors of a client that has been closed, or has given up its scheduler, say so."""
         try:
             yield
@@ -125,9 +130,10 @@ class Cluster:
             if time.monotonic() > looked + LOOK:
                 looked = time.monotonic()
                 if is_late() or worker not in self.workers():
-                    future.cancel()
+                    self.cancel([future])
                     raise WorkersLost(f"Worker {worker.name} at {worker.address} does not answer, or is gone.")
         try:
-            return future.result()
+            with self.connection():
+                return future.result()
         except (distributed.KilledWorker, distributed.CancelledError) as problem:
             raise WorkersLost(f"Worker {worker.name} at {worker.address} is gone.") from problem

@@ -139,7 +139,8 @@ def _tried(
     meeting = cluster.call(workers[0], patience, on_worker.meet, run, len(workers))
     topic, sent = f"pgm_control-{run}", _pickled(job)
     events: queue.SimpleQueue[Any] = queue.SimpleQueue()  # filled by a thread of the client
-    cluster.client.subscribe_topic(topic, events.put)
+    with cluster.connection():
+        cluster.client.subscribe_topic(topic, events.put)
     futures = [
         cluster.submit(worker, on_worker.work, sent, rank, meeting, run, timeout, topic)
         for rank, worker in enumerate(workers)
@@ -163,9 +164,9 @@ def _tried(
                     raise WorkersLost(f"worker {min(silent).name} has not answered for {timeout:g} s.")
             if interrupted() and asked is None:
                 asked = cluster.submit(workers[0], on_worker.end, run)
-        return [future.result() for future in futures]
+        return [cluster.result(*each, lambda: False) for each in zip(workers, futures, strict=True)]
     except BaseException:
-        cluster.client.cancel(futures, force=True)
+        cluster.cancel(futures)
         raise
     finally:
         with suppress(Exception):

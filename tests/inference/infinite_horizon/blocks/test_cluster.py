@@ -202,6 +202,26 @@ def test_errors_of_the_user_are_raised_as_they_are(client):
         solved(TABLES, *LONG, client=client, num_blocks=3)
 
 
+def test_a_client_that_is_closed_meanwhile_hides_no_error(client, monkeypatch):
+    """A client that gives up its scheduler raises errors of its own wherever it is used, also where it cancels."""
+
+    def fails(*_, **__):
+        raise RuntimeError("Client is closed. Can't send cancel-keys message.")
+
+    with distributed.Client(client.scheduler.address, set_as_default=False) as second:
+        monkeypatch.setattr(type(second), "cancel", fails)
+        with pytest.raises(ZeroDivisionError):
+            value_iteration_blocks(lambda start, stop: 1 / 0, 20_000, 2, 3, 0.5, 1.0, 0.9, client=second)
+        cluster = Cluster(second)
+        worker = cluster.workers()[0]
+        done = cluster.submit(worker, int)
+        distributed.wait(done)
+        with pytest.raises(WorkersLost, match="does not answer"):
+            cluster.result(worker, cluster.submit(worker, time.sleep, 3), lambda: True)
+    with pytest.raises(WorkersLost, match="`client` is closed"):
+        cluster.result(worker, done, lambda: False)
+
+
 def test_functions_that_cannot_be_sent_are_refused(client, tmp_path):
     with (tmp_path / "open").open("w") as file, pytest.raises(InvalidArgument, match="`block` and the other functions"):
         value_iteration_blocks(lambda start, stop: file, 20, 2, 3, 0.5, 1.0, 0.9, client=client)
