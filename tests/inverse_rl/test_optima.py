@@ -19,8 +19,8 @@ from pgm_control.inverse_rl import (
     reward_posterior,
 )
 from pgm_control.inverse_rl.concavity import is_concave
-from pgm_control.inverse_rl.search.descent import Point
-from pgm_control.inverse_rl.search.optima import are_apart, starts
+from pgm_control.inverse_rl.search.descent import Point, descend
+from pgm_control.inverse_rl.search.optima import are_apart, settled, starts
 from pgm_control.models import zoo_entry
 
 TIE = 1e-9
@@ -226,6 +226,47 @@ def test_a_finite_optimum_is_not_called_infinite():
     found = inverse(TabularModel(mdp), demonstrations, buying)
     assert found.status is InverseStatus.converged
     assert weight_of(found) == pytest.approx(-math.log(999), abs=1e-6)
+
+
+TURN = np.linalg.qr(np.random.default_rng(3).standard_normal((3, 3)))[0]
+FUNCTIONS = {  # of three turned coordinates: the value, the gradient, and whether the optimum is at infinity
+    "bowl": (lambda y: 0.5 * y @ (SCALES * y), lambda y: SCALES * y, False),
+    "one error in ten thousand": (
+        lambda y: np.exp(-y[0]) + 1e-4 * y[0] + 0.5 * y[1:] @ y[1:],
+        lambda y: np.array([1e-4 - np.exp(-y[0]), *y[1:]]),
+        False,
+    ),
+    "levels off exponentially": (
+        lambda y: np.exp(-y[0]) + 0.5 * (SCALES * y)[1:] @ y[1:],
+        lambda y: np.array([-np.exp(-y[0]), *(SCALES * y)[1:]]),
+        True,
+    ),
+    "at two rates": (
+        lambda y: np.exp(-y[0]) + np.exp(-3 * y[1]) + 0.5 * y[2] ** 2,
+        lambda y: np.array([-np.exp(-y[0]), -3 * np.exp(-3 * y[1]), y[2]]),
+        True,
+    ),
+}
+SCALES = np.array([1.0, 10.0, 100.0])
+
+
+@pytest.mark.parametrize("tolerance", [1e-2, 1e-4, 1e-6])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_only_a_function_that_levels_off_has_its_optimum_at_infinity(name, tolerance):
+    """And a search far away is made for such functions only: it takes more points than all of the rest."""
+    value, gradient, expected = FUNCTIONS[name]
+    calls = []
+
+    def turned(x):
+        calls.append(x)
+        return float(value(TURN @ x)), TURN.T @ gradient(TURN @ x)
+
+    start, unit = np.array([1.0, -2.0, 0.5]), np.ones(3)
+    end = next(each for each in descend(turned, start, None, unit) if np.abs(each.slope).max() <= tolerance)
+    calls.clear()
+    found = settled(turned, [end], start, tolerance, TIE, None, unit, True)
+    assert (found.far is not None) is expected
+    assert expected or max(np.abs(each).max() for each in calls) < 100
 
 
 def test_likelihoods_are_certified_as_concave_only_if_they_are():

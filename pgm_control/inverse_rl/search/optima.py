@@ -18,6 +18,7 @@ _LINES = 4
 _NEAREST, _FARTHEST = 2.0**-6, 2.0**10  # distances from the start along a line, in units
 _BETWEEN = 0.5 - 0.5 * np.cos(np.linspace(0.0, np.pi, 34)[1:-1])  # shares of a segment, denser towards its ends
 _FINER, _STEPS = 1e-4, 60  # the tolerance of a refined optimum, relative to that of the search, and its most steps
+_DECADES = 1e2  # the factor of gradients over which the last way is measured
 _MOVED, _FAR, _LEFT = 1e-2, 1e3, 0.5  # units, units, and the share of the way that is left
 
 
@@ -72,13 +73,18 @@ def starts(function: Function, x: Vector, optimum: Vector, unit: Vector, number:
     return [point for _, point in sorted(found, key=lambda each: each[0])[:number]]
 
 
-def refined(function: Function, point: Point, tolerance: float, metric: Matrix | None, unit: Vector) -> Point:
+def refined(
+    function: Function, point: Point, tolerance: float, metric: Matrix | None, unit: Vector
+) -> tuple[Point, Vector]:
     """Return the point that further steps reach, with a smaller gradient by a factor of 10⁴ if rounding allows it.
 
-    It is never higher than the given point by more than rounding, and its gradient never larger.
+    It is never higher than the given point by more than rounding, and its gradient never larger. The second result is
+    the way since the gradient was last 100 times as large, or all of it.
     """
     points = _until(descend(function, point.x, metric, unit), tolerance * _FINER)
-    return _flattest(points, point.value)
+    end = _flattest(points, point.value)
+    before = next((each for each in reversed(points) if _steepness(each) > _DECADES * _steepness(end)), points[0])
+    return end, end.x - before.x
 
 
 def _lowest(points: Iterable[Point], tolerance: float) -> Point:
@@ -92,7 +98,7 @@ def _until(points: Iterable[Point], tolerance: float) -> list[Point]:
     found: list[Point] = []
     for each in islice(points, _STEPS):
         found.append(each)
-        if np.abs(each.slope).max() <= tolerance:
+        if _steepness(each) <= tolerance:
             break
     return found
 
@@ -100,7 +106,12 @@ def _until(points: Iterable[Point], tolerance: float) -> list[Point]:
 def _flattest(points: Iterable[Point], height: float) -> Point:
     """Return the point with the smallest gradient among those that rounding does not place above a height."""
     low = [each for each in points if each.value <= height + ROUNDING * abs(height)]
-    return min(low, key=lambda each: float(np.abs(each.slope).max()))
+    return min(low, key=_steepness)
+
+
+def _steepness(point: Point) -> float:
+    """The largest derivative by a parameter."""
+    return float(np.abs(point.slope).max())
 
 
 def tie(value: float) -> float:
@@ -130,19 +141,19 @@ def _distinct(function: Function, points: Sequence[Point], tolerance: float) -> 
 
 
 def beyond(
-    function: Function, before: Point, point: Point, tolerance: float, metric: Matrix | None, unit: Vector, tied: float
+    function: Function, point: Point, way: Vector, tolerance: float, metric: Matrix | None, unit: Vector, tied: float
 ) -> Point | None:
     """Return a point 1000 units away that is as low, if the optimum is at infinity; None if it is not.
 
-    `point` is `before`, refined. At an optimum the refinement moves it by almost nothing. If the function only levels
-    off, it moves on; it is then continued far along the same direction, where the coordinates that do have an optimum
-    are fitted again. Nothing is higher far away if the function never rises.
+    `way` is how far the point moved while its gradient became 100 times smaller. Near an optimum that is almost
+    nothing. If the function only levels off, it moves on: as far as with the factor of 100 before, if it levels off
+    exponentially. It is then continued far along the same direction, where the coordinates that do have an optimum are
+    fitted again. Nothing is higher far away if the function never rises.
     """
-    moved = point.x - before.x
-    length = distance(moved, unit)
+    length = distance(way, unit)
     if length < _MOVED:
         return None
-    far = point.x + moved * (_FAR / length)
+    far = point.x + way * (_FAR / length)
     end = _lowest(descend(function, far, metric, unit), tolerance * _FINER)
     is_there = distance(end.x - point.x, unit) >= _LEFT * _FAR
     return end if is_there and end.value <= point.value + tied else None
@@ -163,17 +174,17 @@ def settled(
     The result is the lowest one, or of those that tie with it the nearest to the start. Ends without a barrier between
     them are one optimum.
     """
-    fine = [refined(function, each, tolerance, metric, unit) for each in ends]
+    fine, ways = zip(*(refined(function, each, tolerance, metric, unit) for each in ends), strict=True)
     near = sorted(range(len(fine)), key=lambda i: float(np.linalg.norm(fine[i].x - start)))
     least = min(each.value for each in fine)
     lowest = next(each for each in fine if each.value == least)
     chosen, far = next(i for i in near if fine[i].value <= least + tied), None
     for i in near if may_diverge else ():
-        end = beyond(function, ends[i], fine[i], tolerance, metric, unit, tied)
+        end = beyond(function, fine[i], ways[i], tolerance, metric, unit, tied)
         if end is not None and (end.value <= least + tied or not are_apart(function, lowest, fine[i], tied)):
             chosen, far = i, end
             break
-    rest = sorted(fine[:chosen] + fine[chosen + 1 :], key=lambda each: each.value)
+    rest = sorted((*fine[:chosen], *fine[chosen + 1 :]), key=lambda each: each.value)
     found = _distinct(function, [fine[chosen], *rest], tied)
     others = found[1:]
     if far is not None and far.value >= found[0].value - tied:
