@@ -7,7 +7,7 @@ import pytest
 import torch
 from demonstrated import corridor, problem, seen
 
-from pgm_control import TabularMDP, TabularModel
+from pgm_control import TabularMDP, TabularModel, infer
 from pgm_control.inverse_rl import (
     ClampedDemonstrator,
     Demonstrations,
@@ -20,7 +20,7 @@ from pgm_control.inverse_rl import (
 )
 from pgm_control.inverse_rl.concavity import is_concave
 from pgm_control.inverse_rl.search.descent import Point, descend
-from pgm_control.inverse_rl.search.optima import are_apart, settled, starts
+from pgm_control.inverse_rl.search.optima import End, are_apart, settled, starts
 from pgm_control.models import zoo_entry
 
 TIE = 1e-9
@@ -228,6 +228,18 @@ def test_a_finite_optimum_is_not_called_infinite():
     assert weight_of(found) == pytest.approx(-math.log(999), abs=1e-6)
 
 
+@pytest.mark.parametrize("name", ["risky_path", "windy_bridge"])
+def test_an_optimum_at_infinity_is_seen_where_the_gradient_vanishes_by_rounding(name):
+    """A demonstrator of β = 0, taken for one of β = .5: the reward of the pit, the water, falls without bound."""
+    model = TabularModel(built(name), 0.3)
+    demonstrations = Demonstrations.from_occupancies(model.mdp, infer(model, 0.0).marginals().state_action)
+    found = inverse(model, demonstrations, "state", DialDemonstrator(0.5))
+    assert found.status is InverseStatus.unbounded
+    far = found.runners_up[0]
+    assert far.log_likelihood >= found.log_likelihood - TIE
+    assert far.parameters.abs().max() > 100
+
+
 TURN = np.linalg.qr(np.random.default_rng(3).standard_normal((3, 3)))[0]
 FUNCTIONS = {  # of three turned coordinates: the value, the gradient, and whether the optimum is at infinity
     "bowl": (lambda y: 0.5 * y @ (SCALES * y), lambda y: SCALES * y, False),
@@ -262,9 +274,10 @@ def test_only_a_function_that_levels_off_has_its_optimum_at_infinity(name, toler
         return float(value(TURN @ x)), TURN.T @ gradient(TURN @ x)
 
     start, unit = np.array([1.0, -2.0, 0.5]), np.ones(3)
-    end = next(each for each in descend(turned, start, None, unit) if np.abs(each.slope).max() <= tolerance)
+    points = descend(turned, start, None, unit)
+    end = next(each for each in points if np.abs(each.slope).max() <= tolerance)
     calls.clear()
-    found = settled(turned, [end], start, tolerance, TIE, None, unit, True)
+    found = settled(turned, [End(end, points)], start, tolerance, TIE, None, unit, True)
     assert (found.far is not None) is expected
     assert expected or max(np.abs(each).max() for each in calls) < 100
 

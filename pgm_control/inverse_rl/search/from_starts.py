@@ -9,7 +9,7 @@ import numpy as np
 from ...runtime.loop import Loop
 from ...runtime.progress import Progress
 from .descent import Matrix, Point, Vector, adam, descend, distance
-from .optima import ROUNDING, settled, starts, tie
+from .optima import ROUNDING, End, settled, starts, tie
 from .status import InverseStatus
 
 _ENDLESS = 1e6  # units: where rewards are a million temperatures, a likelihood that still rises has no optimum
@@ -116,8 +116,8 @@ def search_from_starts(
 
     def search(x: Vector) -> _Search:
         """Return the lowest point of a search, and how it ended by itself; None if the loop ended it."""
-        best, trace = Point(x, math.inf, np.full(len(x), math.inf)), []
-        for step, point in zip(loop, points_from(x), strict=False):
+        best, trace, points = Point(x, math.inf, np.full(len(x), math.inf)), [], points_from(x)
+        for step, point in zip(loop, points, strict=False):
             slope = float(np.abs(point.slope).max())
             if not (math.isfinite(point.value) and math.isfinite(slope)):
                 return _Search(best, trace, InverseStatus.not_finite)
@@ -133,7 +133,7 @@ def search_from_starts(
             if may_diverge and distance(best.x - start, unit) > _ENDLESS:
                 return _Search(best, trace, InverseStatus.unbounded)
             if is_flat and best is point and loop.status is InverseStatus.out_of_steps:
-                return _Search(best, trace, InverseStatus.converged)
+                return _Search(best, trace, InverseStatus.converged, points if method == "lbfgs" else None)
             if loop.over:
                 return _Search(best, trace, None)
         return _Search(best, trace, InverseStatus.no_progress)  # no further points
@@ -153,7 +153,7 @@ def search_from_starts(
         uncut = loop.status is InverseStatus.out_of_steps  # neither a callback nor Ctrl-C
         if uncut and chosen.is_stationary and (may_diverge or len(ended) > 1):
             tied = tie(number * result.value) / number
-            ends = [each.best for each in ended]
+            ends = [End(each.best, each.onward or descend(objective, each.best.x, metric, unit)) for each in ended]
             i, result, others, far = settled(
                 objective, ends, start, tolerance, tied, metric, unit, may_diverge=may_diverge
             )
@@ -175,6 +175,8 @@ class _Search(NamedTuple):
     trace: list[float]
     status: InverseStatus | None
     """How the search ended by itself; None if a callback, Ctrl-C or the number of steps ended it."""
+    onward: Iterator[Point] | None = None
+    """The points of further steps, with the curvature that the search has found."""
 
     @property
     def is_stationary(self) -> bool:

@@ -1,7 +1,7 @@
 """Several optima of one function: where to start, which ends are one optimum, and which optima lie at infinity."""
 
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,7 @@ _SAMPLED = 128  # points on all lines together
 _LINES = 4
 _NEAREST, _FARTHEST = 2.0**-6, 2.0**10  # distances from the start along a line, in units
 _BETWEEN = 0.5 - 0.5 * np.cos(np.linspace(0.0, np.pi, 34)[1:-1])  # shares of a segment, denser towards its ends
-_FINER, _STEPS = 1e-4, 60  # the tolerance of a refined optimum, relative to that of the search, and its most steps
+_FINER, _STEPS = 1e-5, 60  # the tolerance of a refined optimum, relative to that of the search, and its most steps
 _DECADES = 1e2  # the factor of gradients over which the last way is measured
 _MOVED, _FAR, _LEFT = 1e-2, 1e3, 0.5  # units, units, and the share of the way that is left
 
@@ -73,18 +73,26 @@ def starts(function: Function, x: Vector, optimum: Vector, unit: Vector, number:
     return [point for _, point in sorted(found, key=lambda each: each[0])[:number]]
 
 
-def refined(
-    function: Function, point: Point, tolerance: float, metric: Matrix | None, unit: Vector
-) -> tuple[Point, Vector]:
-    """Return the point that further steps reach, with a smaller gradient by a factor of 10⁴ if rounding allows it.
+class End(NamedTuple):
+    """The end of a search."""
+
+    point: Point
+    onward: Iterator[Point]
+    """The points that further steps would reach."""
+
+
+def refined(end: End, tolerance: float) -> tuple[Point, Vector]:
+    """Return the point that further steps reach, with a smaller gradient by a factor of 10⁵ if rounding allows it.
 
     It is never higher than the given point by more than rounding, and its gradient never larger. The second result is
-    the way since the gradient was last 100 times as large, or all of it.
+    the way since the gradient was last 100 times as large, or all of it; of points that rounding does not tell apart
+    from the end the largest gradient counts, since the least may have vanished by chance.
     """
-    points = _until(descend(function, point.x, metric, unit), tolerance * _FINER)
-    end = _flattest(points, point.value)
-    before = next((each for each in reversed(points) if _steepness(each) > _DECADES * _steepness(end)), points[0])
-    return end, end.x - before.x
+    points = _until(chain([end.point], end.onward), tolerance * _FINER)
+    found = _flattest(points, end.point.value)
+    floor = max(_steepness(each) for each in points if each.value <= found.value + ROUNDING * abs(found.value))
+    before = next((each for each in reversed(points) if _steepness(each) > _DECADES * floor), end.point)
+    return found, found.x - before.x
 
 
 def _lowest(points: Iterable[Point], tolerance: float) -> Point:
@@ -161,7 +169,7 @@ def beyond(
 
 def settled(
     function: Function,
-    ends: Sequence[Point],
+    ends: Sequence[End],
     start: Vector,
     tolerance: float,
     tied: float,
@@ -174,7 +182,7 @@ def settled(
     The result is the lowest one, or of those that tie with it the nearest to the start. Ends without a barrier between
     them are one optimum.
     """
-    fine, ways = zip(*(refined(function, each, tolerance, metric, unit) for each in ends), strict=True)
+    fine, ways = zip(*(refined(each, tolerance) for each in ends), strict=True)
     near = sorted(range(len(fine)), key=lambda i: float(np.linalg.norm(fine[i].x - start)))
     least = min(each.value for each in fine)
     lowest = next(each for each in fine if each.value == least)
