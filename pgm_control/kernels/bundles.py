@@ -167,6 +167,7 @@ class SweepValues(NamedTuple):
     out: Table  # (state,): a different array, or v for a sweep in place
     q: Table  # (state, action) or empty
     choice: Table  # (state,) or empty: the first of the best actions, at temperature 0
+    policy: Table  # (state, action) or empty: π at temperatures above 0, and 0 at dead ends
 
 
 class Chain(NamedTuple):

@@ -21,18 +21,20 @@ BLOCK = 256
 
 
 @compiled
-def settle(top: Array, v: Array, out: Array, b: int, n: int, lo: float, hi: float) -> tuple[float, float]:
-    """Write the block into `out`, and widen [lo, hi] by its changes. Dead ends, at −inf, become 0 and do not count."""
-    for i in range(n):
-        value = top[i]
+def settle(top: Array, v: Array, out: Array, low: Array, high: Array) -> None:
+    """Write a block of values into `out`, and widen the interval of each lane by its change.
+
+    Dead ends, at −inf, become 0 and do not count.
+    """
+    for i in range(v.size):
+        value, least, most = top[i], low[i], high[i]
         alive = value > -np.inf
-        change = value - v[b + i]
-        lo = change if alive & (change < lo) else lo
-        hi = change if alive & (change > hi) else hi
+        change = value - v[i]
+        low[i] = change if alive & (change < least) else least
+        high[i] = change if alive & (change > most) else most
         top[i] = value if alive else 0.0
-    for i in range(n):
-        out[b + i] = top[i]
-    return lo, hi
+    for i in range(v.size):
+        out[i] = top[i]
 
 
 @compiled
@@ -41,7 +43,7 @@ def harden(
 ) -> tuple[float, float, bool]:
     """`sweep` at temperature 0 for rows of one width, one state at a time, since a maximum needs no lanes."""
     p, successor, _, pay, _, width, _, _ = tables
-    v, out, _, choice = values
+    v, out, _, choice, _ = values
     actions, outcomes, chooses = pay.shape[1], len(width), choice.shape[0] > 0
     lo, hi, whole = np.inf, -np.inf, True
     for s in range(first, last):
@@ -85,7 +87,7 @@ def sweep(
     """
     problem, operator = SweepTables(*tables), SweepNumbers(*numbers)
     discount, temperature, scale = numbers
-    v, out, q_out, choice = values
+    v, out, q_out, choice, policy = values
     prior, longest = problem.prior, problem.longest
     simple = scale == 0 and temperature == 0 and problem.rows.shape[0] == 0
     if simple and q_out.shape[0] == 0 and block == BLOCK:
@@ -97,7 +99,7 @@ def sweep(
     x, w = np.empty(scratch), np.empty(scratch)
     for a in range(actions):
         weight[a, :] = prior[0, a]
-    lo, hi, whole = np.inf, -np.inf, True
+    low, high, whole = np.full(block, np.inf), np.full(block, -np.inf), True
     blocks = (last - first + block - 1) // block
     for turn in range(blocks):
         b = first + block * (blocks - 1 - turn if backwards else turn)
@@ -124,14 +126,16 @@ def sweep(
                     for i in range(n):
                         weight[a, i] = prior[b + i, a]
             soften(q, weight, top, grown, growth, temperature, n)
+            if policy.shape[0] > 0:
+                soft_policy(q, weight, grown, temperature, policy[b : b + n])
             for i in range(n if bonus.shape[0] > 0 else 0):
                 top[i] += bonus[b + i]
         bad = 0
         for i in range(n):
             bad += not (top[i] < np.inf)
         whole = whole and bad == 0
-        lo, hi = settle(top, v, out, b, n, lo, hi)
-    return lo, hi, whole
+        settle(top, v[b : b + n], out[b : b + n], low, high)
+    return low.min(), high.max(), whole
 
 
 @entry
@@ -140,37 +144,39 @@ def linearise(
 ) -> None:
     """Write the weights of the outcomes of states first … last − 1 under the best policy and the tilted dynamics.
 
-    The policy is `values.choice` at temperature 0, and that of `values.q` otherwise. With a `successor` to fill, only
-    the rows of the chosen actions are written, side by side.
+    The policy is `values.choice` at temperature 0, and `values.policy` otherwise. With a `successor` to fill, only the
+    rows of the chosen actions are written, side by side.
     """
     problem, operator = SweepTables(*tables), SweepNumbers(*numbers)
     p, target, _, _, rows, width, _, prior = tables
     _, temperature, scale = numbers
-    v, _, q, choice = values
+    v, _, _, choice, policy = values
     actions, packed, hard = prior.shape[1], successor.shape[0] > 0, temperature == 0
-    share, top = np.ones((actions, BLOCK)), np.empty(BLOCK)
-    for b in range(first, last, BLOCK):
-        n = min(BLOCK, last - b)
-        if not hard:
-            soft_policy(q, prior, share, top, temperature, b, n)
-        for i in range(n):
-            one = choice[b + i] if hard else 0
-            for a in range(one, one + 1 if hard else actions):
-                row = (b + i) * actions + a
-                start = rows[row] if rows.shape[0] > 0 else row * len(width)
-                to = (b + i) * len(width) if packed else start
-                if scale != 0:
-                    stop = rows[row + 1] if rows.shape[0] > 0 else start + len(width)
-                    tilted(weight, problem, operator, v, share[a, i], start, stop, to)
-                elif rows.shape[0] > 0:
-                    for j in range(start, rows[row + 1]):
-                        weight[j] = share[a, i] * p[j]
-                else:
-                    for k in range(len(width)):
-                        weight[to + k] = share[a, i] * p[start + k]
-                if packed:
-                    for k in range(len(width)):
-                        successor[to + k] = target[start + k]
+    shares, outcomes, begin = policy.ravel(), len(width), first * actions
+    if scale == 0 and rows.shape[0] == 0:  # the most frequent case, in loops without branches
+        for row in range(begin, begin if hard else last * actions):
+            share, start = shares[row], row * outcomes
+            for k in range(len(width)):
+                weight[start + k] = share * p[start + k]
+        for s in range(first, last if hard else first):
+            start, to = (s * actions + choice[s]) * outcomes, s * outcomes
+            for k in range(len(width)):
+                weight[to + k], successor[to + k] = p[start + k], target[start + k]
+        return
+    for each in range(first if hard else begin, last if hard else last * actions):
+        row = each * actions + choice[each] if hard else each
+        share = 1.0 if hard else shares[row]
+        start = rows[row] if rows.shape[0] > 0 else row * outcomes
+        stop = rows[row + 1] if rows.shape[0] > 0 else start + outcomes
+        to = each * outcomes if packed else start
+        if scale != 0:
+            tilted(weight, problem, operator, v, share, start, stop, to)
+        else:
+            for k in range(stop - start):
+                weight[to + k] = share * p[start + k]
+        if packed:
+            for k in range(len(width)):
+                successor[to + k] = target[start + k]
 
 
 @compiled

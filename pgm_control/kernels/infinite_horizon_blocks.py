@@ -117,30 +117,21 @@ def soften(q: Array, prior: Array, top: Array, grown_sum: Array, growth_sum: Arr
 
 
 @compiled
-def soft_policy(q: Array, prior: Array, share: Array, top: Array, temperature: float, b: int, n: int) -> None:
-    """Write π (action, lane), ρ exp(Q/τ) divided by its sum, into `share`; 0 at dead ends. `top` is scratch."""
-    actions, own = q.shape[1], prior.shape[0] > 1
+def soft_policy(q: Array, prior: Array, mass: Array, temperature: float, policy: Array) -> None:
+    """Write π (lane, action), ρ exp((Q − max Q)/τ) over its sum, which is `mass` and 0 at dead ends, into `policy`."""
+    n, actions = policy.shape
+    best, unit, share, rate = np.empty(n), np.empty(n), np.empty(n), 1.0 / temperature
+    best_actions(q, best, n)
     for i in range(n):
-        best = -np.inf
-        for a in range(actions):
-            best = max(best, q[b + i, a])
-        top[i] = best if best > -np.inf else 0.0
+        highest, total = best[i], mass[i]
+        best[i] = highest if highest > -np.inf else 0.0
+        unit[i] = 1.0 / total if total > 0 else 0.0
     for a in range(actions):
-        here = share[a]
+        here, weight = q[a], prior[a]
         for i in range(n):
-            here[i] = (q[b + i, a] - top[i]) / temperature
+            share[i] = weight[i] * unit[i] * exp(rate * (here[i] - best[i]))
         for i in range(n):
-            here[i] = exp(here[i])
-        for i in range(n):
-            here[i] *= prior[b + i if own else 0, a]
-    for i in range(n):
-        total = 0.0
-        for a in range(actions):
-            total += share[a, i]
-        top[i] = 1.0 / total if total > 0 else 0.0
-    for a in range(actions):
-        for i in range(n):
-            share[a, i] *= top[i]
+            policy[i, a] = share[i]
 
 
 @compiled

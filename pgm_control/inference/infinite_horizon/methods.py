@@ -139,7 +139,7 @@ class ModifiedPolicyIteration:
         hard = bellman.temperature == 0
         shape = (bellman.num_states,) if hard else (bellman.num_states, bellman.num_actions)
         self._best = torch.empty(shape, dtype=torch.int32 if hard else self.v.dtype, device=self.v.device)
-        self._kept = {"choice" if hard else "q": self._best}
+        self._kept = {"choice" if hard else "policy": self._best}
         self._relative = bellman.tables.slack > 1e-12
         self._evaluations = int(state.get("evaluations", torch.tensor(_EVALUATIONS[0])))
         self._span = float(state.get("span", torch.tensor(torch.inf)))

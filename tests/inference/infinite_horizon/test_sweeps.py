@@ -33,12 +33,12 @@ def swept(problem, v, threads=1, form=None, patch=None, where="auto", **options)
             if bellman.tables.dead is not None:
                 v[bellman.tables.dead] = 0.0
             choice = torch.empty(len(v), dtype=torch.int32) if problem.temperature == 0 else None
-            change = bellman.sweep(v, out, q=q, choice=choice, **options)
+            policy = q.clone() if choice is None else None
+            change = bellman.sweep(v, out, q=q, choice=choice, policy=policy, **options)
             found = {"out": out, "q": q, "change": torch.tensor(change[:2])}
-            chain = bellman.linear_part(v, q if choice is None else choice)
+            chain = bellman.linear_part(v, policy if choice is None else choice)
             found["relaxed"] = bellman.relax(chain, out - v, torch.empty_like(v), 3)
-            if choice is not None:
-                found["choice"] = choice
+            found |= {"policy": policy} if choice is None else {"choice": choice}
             if not options:
                 for backwards in (False, True):
                     bellman.sweep_in_place(v, backwards)
@@ -82,6 +82,11 @@ def test_sweeps_agree_with_the_definition(problem, beta, v, hard):
         lost = ~np.isfinite(found["q"].numpy())[allowed] & np.isfinite(q.astype(float))[allowed]
         assert not (lost & (beta >= 0)).any()
         np.testing.assert_allclose(found["q"].numpy()[allowed], q.astype(float)[allowed], rtol=1e-12, atol=1e-12)
+        if not hard and not lost.any():
+            taken = np.where(allowed, q, -np.inf)
+            weight = problem.prior * np.exp((taken - taken.max(-1, keepdims=True)) / temperature)
+            expected = (weight / weight.sum(-1, keepdims=True)).astype(float)
+            np.testing.assert_allclose(found["policy"].numpy(), expected, rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize(("temperature", "beta"), [(0.0, 0.0), (0.4, 0.0), (0.4, 1.0), (0.4, -0.7)])
@@ -101,7 +106,7 @@ def test_the_linear_part_is_the_derivative(temperature, beta, where, monkeypatch
         with problem.bellman(1, form) as bellman:
             value, step = torch.from_numpy(v), torch.from_numpy(d)
             q, choice = torch.empty(40, 3, dtype=torch.float64), torch.empty(40, dtype=torch.int32)
-            hard = {"choice": choice} if temperature == 0 else {"q": q}
+            hard = {"choice": choice} if temperature == 0 else {"policy": q}
             bellman.sweep(value, torch.empty_like(value), **hard)
             chain = bellman.linear_part(value, *hard.values())
             relaxed = bellman.relax(chain, step, torch.empty_like(step), 1) - step

@@ -89,10 +89,13 @@ class Bellman:
         out: Float[Tensor, " successor"],
         q: Float[Tensor, "state action"] | None = None,
         choice: Int[Tensor, " state"] | None = None,
+        policy: Float[Tensor, "state action"] | None = None,
     ) -> Change:
-        """Write T v to `out` (a different array), Q to `q`, and at temperature 0 a best action to `choice`."""
+        """Write T v to `out`, another array, and Q to `q`; and π to `policy`, or a best action to `choice` if τ = 0."""
         _, square, nothing = self._none
-        values = SweepValues(v, out, square if q is None else q, nothing if choice is None else choice)
+        empty = square, nothing, square
+        found = [none if each is None else each for each, none in zip((q, choice, policy), empty, strict=True)]
+        values = SweepValues(v, out, *found)
         given = self._read, self._numbers, self._given(values), self._given((self._bonus,))[0]
         block = self.kernels.BLOCK
         change = self._together(lambda first, last: self.kernels.sweep(*given, first, last, block, False))
@@ -101,7 +104,7 @@ class Bellman:
     def sweep_in_place(self, v: Float[Tensor, " state"], backwards: bool) -> Change:
         """Run a Gauss–Seidel sweep on one thread: later states use the new values of earlier ones."""
         _, square, nothing = self._none
-        values, bonus = self._given(SweepValues(v, v, square, nothing)), self._given((self._bonus,))[0]
+        values, bonus = self._given(SweepValues(v, v, square, nothing, square)), self._given((self._bonus,))[0]
         span = 0, self.num_states, _BEFORE, backwards
         return Change(*self.kernels.sweep(self._read, self._numbers, values, bonus, *span))
 
@@ -112,11 +115,11 @@ class Bellman:
 
         Args:
             v: the values at which T is linearised.
-            best: what the sweep at v has found: at temperature 0 the actions, otherwise Q.
+            best: what the sweep at v has found: at temperature 0 the actions, otherwise the policy.
         """
         found, hard = self.tables, best.ndim == 1
         _, square, nothing = self._none
-        values = self._given(SweepValues(v, v, square if hard else best, best if hard else nothing))
+        values = self._given(SweepValues(v, v, square, *((best, square) if hard else (nothing, best))))
         begin = end = found.rows.new_empty(0)
         per_state = self.num_states, self.num_actions
         if found.form == "rows":

@@ -61,7 +61,7 @@ def sweep(
     backwards: bool,
 ) -> tuple[float, float, bool]:
     """As `kernels.infinite_horizon.sweep`; here the probabilities may also be a dense matrix (S A, S)."""
-    v, out, q_out, choice = values
+    v, out, q_out, choice, policy = values
     discount, temperature, scale = numbers
     prior = tables.prior
     lo, hi, whole = torch.inf, -torch.inf, True
@@ -78,6 +78,8 @@ def sweep(
         else:
             here = prior[b : b + n] if len(prior) > 1 else prior
             value = certainty_equivalent(q, here.log().expand_as(q), temperature, 1.0)
+            if len(policy):
+                policy[b : b + n] = (q / temperature + here.log()).softmax(-1).nan_to_num(0.0)  # dead ends have none
             value = value + bonus[b : b + n] if len(bonus) else value
         least, largest, good = _settle(value, v[b : b + n], out[b : b + n])
         lo, hi, whole = min(lo, least), max(hi, largest), whole and good
@@ -106,12 +108,10 @@ def linearise(
     """As `kernels.infinite_horizon.linearise` for all states; the weights may also be a dense matrix (S, S)."""
     p, target, reward, _, rows, width, _, prior = tables
     discount, temperature, scale = numbers
-    v, _, q, choice = values
+    v, _, _, choice, policy = values
     states, actions = len(v), prior.shape[1]
     if temperature == 0:
         policy = torch.nn.functional.one_hot(choice.long(), actions).to(v.dtype)
-    else:
-        policy = (q / temperature + prior.log()).softmax(-1).nan_to_num(0.0)  # dead ends have no policy
     if p.ndim == 2:
         weight.copy_((policy[:, None] @ p.reshape(states, actions, states))[:, 0])
         return
