@@ -92,9 +92,11 @@ def main(args: Args) -> None:
     copied = clone(watched)
 
     two = LinearReward(home.mdp, features(), names=("outside the goal", "in the swamp"))
-    inverse(home, seen, two, "clamped")
+    found = inverse(home, seen, two, "clamped")
     each = inverse(home, seen, "state", "clamped", prior=2.0)
     print("weights of the two features: {:.2f} and {:.2f}; the truth is -1 and -3".format(*two.weight.tolist()))
+    if found.direction is not None:
+        print("they grow without bound: so few demonstrations do not tell their size")
     rewards = {"inverse, two features": (features() @ two.weight.detach()), "inverse, by state": each.table[..., 0]}
     print(f"\n{'return in the world':<24}" + "".join(f"{name:>18}" for name in WORLDS))
     earned: dict[str, list[float]] = {}

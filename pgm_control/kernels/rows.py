@@ -46,11 +46,11 @@ def tilted_gradient(gradient: Array, probability: Array, out: Array) -> None:
     times, rows, outcomes = gradient.shape
     for t in range(times):
         for i in range(rows):
-            total = 0.0
+            given, share, found, total = gradient[t, i], probability[t, i], out[t, i], 0.0
             for k in range(outcomes):
-                total += gradient[t, i, k]
+                total += given[k]
             for k in range(outcomes):
-                out[t, i, k] = gradient[t, i, k] - probability[t, i, k] * total
+                found[k] = given[k] - share[k] * total
 
 
 @entry
