@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from demonstrated import corridor, problem, seen
+from problems import random_mdp
 
-from pgm_control import TabularMDP, TabularModel, infer
+from pgm_control import Optimism, TabularMDP, TabularModel, infer
 from pgm_control.inverse_rl import (
     ClampedDemonstrator,
     Demonstrations,
@@ -19,6 +20,7 @@ from pgm_control.inverse_rl import (
     reward_posterior,
 )
 from pgm_control.inverse_rl.concavity import is_concave
+from pgm_control.inverse_rl.objective import Objective
 from pgm_control.inverse_rl.search.descent import Point, descend
 from pgm_control.inverse_rl.search.optima import End, are_apart, settled, starts
 from pgm_control.models import zoo_entry
@@ -238,6 +240,42 @@ def test_an_optimum_at_infinity_is_seen_where_the_gradient_vanishes_by_rounding(
     far = found.runners_up[0]
     assert far.log_likelihood >= found.log_likelihood - TIE
     assert far.parameters.abs().max() > 100
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_level_way_out_is_left_where_a_search_converged(seed):
+    """Of 600 such problems one is left, where a reward far away fits as well; it was 34 of them once."""
+    actors = ClampedDemonstrator(), ClampedDemonstrator("matching"), FreeDemonstrator(), DialDemonstrator(0.4)
+    statuses = set()
+    for problem_seed in range(30 * seed, 30 * seed + 30):
+        rng = np.random.default_rng(problem_seed)
+        states, outcomes = int(rng.integers(3, 6)), int(rng.integers(2, 4))
+        mdp = random_mdp(problem_seed, states, 2, outcomes, int(rng.integers(2, 6)), 1.0)
+        model, actor = TabularModel(mdp, 0.7), actors[problem_seed % 4]
+        few = int(rng.choice([1, 3, 10, 100]))
+        watched = infer(model, Optimism(0.0, initial=0.0)).sample(few, torch.Generator().manual_seed(problem_seed))
+        demonstrations = Demonstrations.from_trajectories(mdp, watched.states.tolist(), watched.actions.tolist())
+        found = inverse(model, demonstrations, str(rng.choice(["state", "state_action"])), actor)
+        statuses.add(found.status)
+        if found.status is InverseStatus.converged:
+            objective = Objective(model, found.reward, actor, demonstrations)
+            assert not has_level_way_out(objective, objective.start, 0.7), (problem_seed, str(found))
+    assert statuses == {InverseStatus.converged, InverseStatus.unbounded}
+
+
+def has_level_way_out(function, x, unit):
+    """Whether the function stays level far away on one side of x and rises on the other, where its curvature is 0."""
+    value, step = function(x)[0], 1e-4 * unit
+    axes = step * np.eye(len(x))
+    curvature = np.array([function(x + each)[1] - function(x - each)[1] for each in axes]) * (0.5 * unit / 1e-4)
+    sizes, directions = np.linalg.eigh((curvature + curvature.T) / 2)
+    flat = directions[:, sizes < 1e-5]
+    mixed = flat @ np.random.default_rng(0).standard_normal((flat.shape[1], 20))
+    for way in np.concatenate([flat, mixed], 1).T if flat.size else ():
+        ends = [function(x + sign * 300 * unit * way / np.abs(way).max())[0] - value for sign in (-1, 1)]
+        if min(ends) <= TIE and max(ends) > 100 * TIE:
+            return True
+    return False
 
 
 TURN = np.linalg.qr(np.random.default_rng(3).standard_normal((3, 3)))[0]
