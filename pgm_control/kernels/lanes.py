@@ -107,12 +107,12 @@ def _corrected(y: Array, weight: Array, count: Array, scale: float, best: float,
 def soft_maximum(
     x: Array, weight: Array, counts: Array, per_nat: float, y: Array, share: Array, lines: Array, norm: Array
 ) -> None:
-    """The certainty equivalent of every lane at β = 1, as `soften` computes it, with all exponentials in one loop.
+    """The certainty equivalent of every lane at β = 1, as `soften` computes it, in one loop over the exponentials.
 
-    It is `lines[0]` plus τ times `norm`. The tilt is `share[0]` times `lines[1]`; its logarithm is y − norm plus that
-    of the weight. Tables are (outcome, lane), lines (lane,), with an axis before; y may be x.
+    It is `lines[0]` plus τ times `norm`. The tilt is `share` times `lines[1]`; its logarithm is y − norm plus that of
+    the weight. Tables are (outcome, lane), lines (lane,), with an axis before; y may be x.
     """
-    (outcomes, lanes), full = x.shape, counts[-1] == x.shape[1]
+    outcomes, lanes = x.shape
     for i in range(lanes):
         lines[0, i] = -np.inf
         lines[1, i] = 0.0
@@ -123,31 +123,21 @@ def soft_maximum(
             lines[0, i] = each if (each > leader) & (weight[k, i] > 0) else leader
     for k in range(outcomes):
         for i in range(counts[k]):
-            each, leader = x[k, i], lines[0, i]
-            gap = per_nat * (each - leader) if weight[k, i] > 0 else -np.inf
-            # The best outcome has y = 0 even where x is infinite: all are forbidden.
-            y[k, i] = 0.0 if each == leader else gap
-    rows = 1 if full else outcomes
-    shape = (rows, x.size // rows)
-    flat_y, flat_weight, flat_share = y.reshape(shape), weight.reshape(shape), share.reshape((2, rows, x.size // rows))
-    for k in range(rows):
-        for i in range(x.size if full else counts[k]):
-            grown, growth = exp_and_expm1(flat_y[k, i])
-            flat_share[0, k, i] = flat_weight[k, i] * grown
-            flat_share[1, k, i] = flat_weight[k, i] * growth
-    for k in range(outcomes):
-        for i in range(counts[k]):
-            lines[1, i] += share[0, k, i]
-    for k in range(outcomes):
-        for i in range(counts[k]):
-            lines[2, i] += share[1, k, i]
+            each, leader, w = x[k, i], lines[0, i], weight[k, i]
+            gap = per_nat * (each - leader) if w > 0 else -np.inf
+            gap = 0.0 if each == leader else gap  # also where x is infinite: all outcomes are forbidden
+            grown, growth = exp_and_expm1(gap)
+            y[k, i] = gap
+            share[k, i] = w * grown
+            lines[1, i] += w * grown
+            lines[2, i] += w * growth
     for i in range(lanes):
-        near = lines[2, i] > -0.5  # then Σ w (e^y − 1) holds the digits, as in log1p
-        u = 1.0 + lines[2, i] if near else lines[1, i]
-        rest = (lines[2, i] - (u - 1.0)) * (2.0 - u) if near else 0.0
+        total, more = lines[1, i], lines[2, i]
+        near = more > -0.5  # then Σ w (e^y − 1) holds the digits, as in log1p
+        u = 1.0 + more if near else total
+        rest = (more - (u - 1.0)) * (2.0 - u) if near else 0.0
         norm[i] = log(u) + rest
-    for i in range(lanes):
-        lines[1, i] = 1.0 / lines[1, i]
+        lines[1, i] = 1.0 / total
 
 
 @compiled

@@ -55,10 +55,10 @@ def solve_one(
     # The loops index whole tables by time, since a slice costs atomic counts of references.
     ahead, mean, total, here = np.zeros(states + SPARE), np.zeros(pairs), np.empty(pairs), np.empty(states)
     natural = total if ordered else np.empty(pairs)  # in the order of the tables
-    options, y, shares = natural.reshape((actions, states)), np.empty((actions, states)), np.empty((2, actions, states))
+    options, y, shares = natural.reshape((actions, states)), np.empty((actions, states)), np.empty((actions, states))
     lines, norm, everywhere = np.empty((3, states)), np.empty(states), np.full(actions, states)
     many = pairs if free else 0
-    x, share = np.empty((num_outcomes, many)), np.empty((2, num_outcomes, many))
+    x, share = np.empty((num_outcomes, many)), np.empty((num_outcomes, many))
     event_lines, event_norm = np.empty((3, many)), np.empty(many)
     high, spread = 0.0, np.inf
     if free:
@@ -70,12 +70,12 @@ def solve_one(
                 mean[j] += weight[k, j] * reward[place[k, j]] if weight[k, j] > 0 else 0.0
     for t in range(horizon - 1, -1, -1):
         now = t if message.shape[0] > 1 else 0
-        most, least = -np.inf, np.inf
         for s in range(states):
-            each = discount * v[t + 1, s]
-            ahead[s] = each
-            most = max(most, each)
-            least = min(least, each if each > -np.inf else np.inf)
+            ahead[s] = discount * v[t + 1, s]
+        most, least = -np.inf, np.inf
+        for s in range(states if free else 0):
+            most = max(most, ahead[s])
+            least = min(least, ahead[s] if ahead[s] > -np.inf else np.inf)
         shift, width = most * per_nat, max(most - least, 0.0) * per_nat
         fits = _CLEAR < width + spread < NARROW and -np.inf < shift < np.inf
         narrow[t] = fits
@@ -114,14 +114,14 @@ def solve_one(
                 q[t, j] = natural[j]
             for a in range(actions if keeps else 0):
                 for s in range(states):
-                    policy[t, a * states + s] = shares[0, a, s] * lines[1, s]
+                    policy[t, a * states + s] = shares[a, s] * lines[1, s]
     if free_start:
-        x, share, one = np.empty((states, 1)), np.empty((2, states, 1)), np.full(states, 1)
+        x, share, one = np.empty((states, 1)), np.empty((states, 1)), np.full(states, 1)
         for s in range(states):
             x[s, 0] = v[0, s]
         soft_maximum(x, initial.reshape((states, 1)), one, per_nat, x, share, lines, norm)
         for s in range(states):
-            start[s] = share[0, s, 0] * lines[1, 0]
+            start[s] = share[s, 0] * lines[1, 0]
         value[()] = lines[0, 0] + temperature * norm[0]
     else:
         mean_value = 0.0
@@ -148,14 +148,14 @@ def factors_of_one(
     log_policy, log_dynamics, _, log_start = Logs(*logs)
     (num_outcomes, pairs), (actions, states), horizon = weight.shape, prior.shape, q.shape[0]
     per_nat, wants_dynamics = 1.0 / temperature, log_dynamics.shape[0] > 0
-    ahead, y, shares = np.zeros(v.shape[1] + SPARE), np.empty((actions, states)), np.empty((2, actions, states))
+    ahead, y, shares = np.zeros(v.shape[1] + SPARE), np.empty((actions, states)), np.empty((actions, states))
     lines, norm, everywhere = np.empty((3, states)), np.empty(states), np.full(actions, states)
     log_prior = np.empty((actions, states))
     for a in range(actions):
         for s in range(states):
             log_prior[a, s] = log(prior[a, s])
     many, size = (pairs, log_dynamics.shape[1]) if wants_dynamics else (0, 0)
-    x, share = np.empty((num_outcomes, many)), np.empty((2, num_outcomes, many))
+    x, share = np.empty((num_outcomes, many)), np.empty((num_outcomes, many))
     event_lines, event_norm = np.empty((3, many)), np.empty(many)
     base, target, pair = np.full(size, -np.inf), np.full(size, states, np.uint32), np.zeros(size, np.uint32)
     for k in range(num_outcomes if wants_dynamics else 0):
@@ -187,7 +187,7 @@ def factors_of_one(
                 for j in range(counts[k]):
                     log_dynamics[t, place[k, j]] = base[place[k, j]] + (x[k, j] - event_norm[j])
     if log_start.shape[0] > 0:
-        z, share, one = np.empty((states, 1)), np.empty((2, states, 1)), np.full(states, 1)
+        z, share, one = np.empty((states, 1)), np.empty((states, 1)), np.full(states, 1)
         for s in range(states):
             z[s, 0] = v[0, s]
         soft_maximum(z, initial.reshape((states, 1)), one, per_nat, z, share, lines, norm)
@@ -225,7 +225,7 @@ def visits_of_one(
     wide = 0
     for t in range(horizon if free else 0):
         wide = wide if narrow[t] else pairs
-    x, share = np.empty((num_outcomes, wide)), np.empty((2, num_outcomes, wide))
+    x, share = np.empty((num_outcomes, wide)), np.empty((num_outcomes, wide))
     lines, norm = np.empty((3, wide)), np.empty(wide)
     for s in range(states):
         visits[s] = start[s] * (cost * per_nat)
@@ -252,7 +252,7 @@ def visits_of_one(
             soft_maximum(x, weight, counts, per_nat, x, share, lines, norm)
             for k in range(num_outcomes):
                 for j in range(counts[k]):
-                    x[k, j] = share[0, k, j] * lines[1, j]
+                    x[k, j] = share[k, j] * lines[1, j]
             carry_of_one(mass, x, successor, counts, common, arrived)
             for k in range(num_outcomes):
                 for j in range(counts[k]):
