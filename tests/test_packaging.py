@@ -1,10 +1,12 @@
 """Tests of packaging: shipped files, importable names, and the lists in documents."""
 
+import importlib
 import importlib.util
 import re
 import subprocess
 import sys
 import tomllib
+import types
 from pathlib import Path
 
 import pytest
@@ -109,6 +111,21 @@ print([f"{package.__name__}.{name}" for package in packages for name in getattr(
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+@in_repository
+def test_imports_in_the_texts_of_the_folders_give_what_is_called():
+    """A module in place of the function of the same name would be found only by who calls it."""
+    found = 0
+    for text in (*CORE.rglob("*.md"), *ROOT.glob("*/README.md")):
+        for module, names in re.findall(
+            r"^ *from (pgm_control[\w.]*) import ([\w, ]+)$", text.read_text("utf8"), re.MULTILINE
+        ):
+            for name in names.split(", "):
+                given = getattr(importlib.import_module(module), name)
+                assert not isinstance(given, types.ModuleType), f"{text}: from {module} import {name}"
+                found += 1
+    assert found > 5
 
 
 @in_repository
