@@ -25,6 +25,7 @@ from .search.descent import Matrix, Vector
 _MOST_FEATURES = 300  # a matrix of their products is inverted once
 _LEAST = 1e-2  # of the mean count, for places that were never visited
 _ALIKE = 1e-8  # added to the correlations, so that features may be collinear
+_ROUNDINGS = 4.0  # in units of the last place; twice the largest that was seen
 _NUDGE = 1e-4  # of a parameter, to see how much the rewards change
 
 
@@ -124,6 +125,15 @@ class Objective:
             return np.full(len(x), tau)
         sizes = np.abs(self._linear.features).max(0)
         return tau / np.where(sizes > 0, sizes, 1.0)
+
+    def noise(self, size: float) -> float:
+        """Return an estimate of the rounding error of the value where the largest reward has this many temperatures.
+
+        It is a difference of sums of T rewards at each of T steps, whose errors add up like a random walk.
+        """
+        is_endless, mdp = getattr(self._demonstrator, "infinite_horizon", False), self._model.mdp
+        steps = 1.0 / (1.0 - mdp.discount) if is_endless and mdp.discount < 1 else mdp.horizon
+        return _ROUNDINGS * np.finfo(np.float64).eps * steps**1.5 * size
 
     def _tables_at(self, x: Vector) -> tuple[Tensor, Tensor]:
         self.assign(x)

@@ -344,11 +344,23 @@ def test_starts_are_the_same_at_every_call_and_include_every_valley_of_one_dimen
     def wavy(x):
         return float(np.cos(x[0])), -np.sin(x)
 
-    found = [starts(wavy, np.zeros(1), np.full(1, math.pi), np.ones(1), 8) for _ in range(2)]
+    found = [starts(wavy, np.zeros(1), np.full(1, math.pi), np.ones(1), 8, lambda x: 0.0) for _ in range(2)]
     assert all(np.array_equal(*pair) for pair in zip(*found, strict=True))
-    near = [float(x[0]) for x in starts(wavy, np.zeros(1), np.full(1, math.pi), np.ones(1), 100)]
+    near = [float(x[0]) for x in starts(wavy, np.zeros(1), np.full(1, math.pi), np.ones(1), 100, lambda x: 0.0)]
     for valley in (math.pi, -math.pi):
         assert min(abs(x - valley) for x in near) < 0.5
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_nothing_identifies_stays_where_the_search_began(seed):
+    """A number added to both rewards changes nothing but rounding, which is no other optimum, however many are seen."""
+    transition = np.array([[[1.0, 0.0], [0.2, 0.8]], [[0.0, 1.0], [0.8, 0.2]]])
+    mdp = TabularMDP.from_dense([0.5, 0.5], transition, np.array([[0.0, 0.0], [1.0, 1.0]]), 6)
+    watched = infer(TabularModel(mdp), 0.0).sample(1000, torch.Generator().manual_seed(seed))
+    found = inverse(TabularModel(mdp), Demonstrations.from_trajectories(mdp, watched), "state")
+    assert found.table[0, 0, 0] == pytest.approx(-float(found.table[1, 0, 0]), abs=1e-9)
+    assert not found.runners_up
+    assert found.status is InverseStatus.converged
 
 
 def test_two_points_are_apart_if_something_higher_lies_between():

@@ -252,6 +252,10 @@ class GaussianObjective:
             and self._reward.is_linear and self._model.problem.discount == 1.0
         )  # fmt: skip
 
+    def noise(self, size: float) -> float:
+        """Return 0: the value is no difference of sums that grow with the parameters."""
+        return 0.0
+
     def unit(self) -> Vector:
         """Return the change of each parameter by which the reward of a typical step changes by one temperature."""
         z = np.sqrt(np.square(self._record.both).mean((0, 1)))

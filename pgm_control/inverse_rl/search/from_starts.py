@@ -46,6 +46,10 @@ class Minimised(Protocol):
         """Return the unit of each coordinate."""
         ...
 
+    def noise(self, size: float) -> float:
+        """Return an estimate of the rounding error of the value where the largest parameter has this many units."""
+        ...
+
     def log_prior(self, x: Vector) -> float:
         """Return the log-density of the prior, in nats."""
         ...
@@ -111,6 +115,9 @@ def search_from_starts(
     # The point where the search starts is step 0.
     loop = Loop(InverseStatus.out_of_steps, limit=num_steps, begin=-1, progress=progress, callbacks=callbacks)
 
+    def noise(x: Vector) -> float:
+        return objective.noise(distance(x, unit))
+
     def points_from(x: Vector) -> Iterator[Point]:
         return descend(objective, x, metric, unit) if method == "lbfgs" else adam(objective, x, learning_rate)
 
@@ -143,7 +150,8 @@ def search_from_starts(
         wanted = num_starts or (1 if objective.is_concave else _STARTS)
         planned = wanted
         if wanted > 1 and not loop.over:
-            more = starts(lambda each: (objective.value(each), each), start, searches[0].best.x, unit, wanted - 1)
+            known = searches[0].best.x
+            more = starts(lambda x: (objective.value(x), x), start, known, unit, wanted - 1, noise)
             planned = 1 + len(more)
             while len(searches) < planned and not loop.over:
                 searches.append(search(more[len(searches) - 1]))
@@ -152,7 +160,7 @@ def search_from_starts(
         result, others, far = chosen.best, (), None
         uncut = loop.status is InverseStatus.out_of_steps  # neither a callback nor Ctrl-C
         if uncut and chosen.is_stationary and (may_diverge or len(ended) > 1):
-            tied = tie(number * result.value) / number
+            tied = max(tie(number * result.value) / number, *(noise(each.best.x) for each in ended))
             ends = [End(each.best, each.onward or descend(objective, each.best.x, metric, unit)) for each in ended]
             i, result, others, far = settled(
                 objective, ends, start, tolerance, tied, metric, unit, may_diverge=may_diverge

@@ -1,6 +1,6 @@
 """Several optima of one function: where to start, which ends are one optimum, and which optima lie at infinity."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
 from typing import NamedTuple
 
@@ -46,12 +46,15 @@ class Optima(NamedTuple):
     """A point far away that is as low as the result, if the optimum is at infinity."""
 
 
-def starts(function: Function, x: Vector, optimum: Vector, unit: Vector, number: int) -> list[Vector]:
+def starts(
+    function: Function, x: Vector, optimum: Vector, unit: Vector, number: int, noise: Callable[[Vector], float]
+) -> list[Vector]:
     """Return points from which to search for other optima, the lowest first.
 
     The function is sampled on at most four orthogonal lines through x, at distances that grow by a constant factor. The
     first line leads to the optimum that is known, the others have random directions, the same at every call. The
-    points are the local minima of these samples.
+    points are the local minima of these samples, below those beside them by more than the rounding error `noise`: a
+    line along which nothing is identified has none.
     """
     size = min(_LINES, len(x))
     directions = np.random.default_rng(0).standard_normal((len(x), size))
@@ -68,7 +71,8 @@ def starts(function: Function, x: Vector, optimum: Vector, unit: Vector, number:
         values = np.array([function(each)[0] for each in points])
         values = np.where(np.isfinite(values), values, np.inf)
         around = np.concatenate([[np.inf], values, [np.inf]])
-        lowest = (values < np.inf) & (values <= around[:-2]) & (values <= around[2:])
+        clear = values + np.array([noise(each) for each in points])
+        lowest = (values < np.inf) & (clear < around[:-2]) & (clear < around[2:])
         found += [(values[i], points[i]) for i in np.flatnonzero(lowest) if i != half]
     return [point for _, point in sorted(found, key=lambda each: each[0])[:number]]
 
