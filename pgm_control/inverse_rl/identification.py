@@ -106,7 +106,8 @@ class Identification:
                 lines.append(
                     f"No demonstrations identify these directions: {number} {said} ({largest(directions, self.names)})."
                 )
-        lines += of_flat_directions(self.unobserved, self.names, self.scale_trades, self.optimism_deviation)
+        trades = self.scale_trades and num_identified > 0
+        lines += of_flat_directions(self.unobserved, self.names, trades, self.optimism_deviation)
         return "\n".join(lines)
 
     def __repr__(self) -> str:

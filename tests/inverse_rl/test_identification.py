@@ -179,3 +179,12 @@ def test_temperature_trades_against_the_scale_only_if_the_scale_is_free():
 
     assert not identification(inverse(model, demonstrations, Offset(), prior=1.0)).scale_trades
     assert identification(inverse(model, demonstrations, "state", prior=1.0)).scale_trades
+
+
+def test_no_ratio_is_said_to_be_identified_where_nothing_is():
+    """One action that is always taken: its weight grows without bound, and so does its ratio to the temperature."""
+    mdp = TabularMDP([1.0], [[[1.0], [1.0]]], [[[0], [0]]], [[[0.0], [1.0]]], horizon=3)
+    seen = Demonstrations.from_trajectories(mdp, [[0, 0, 0]], [[1, 1, 1]])
+    said = str(inverse(TabularModel(mdp), seen, mdp.reward[..., None]))
+    assert "0 of 1 directions of the reward are identified" in said
+    assert "only their ratio" not in said

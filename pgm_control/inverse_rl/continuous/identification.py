@@ -55,9 +55,9 @@ class GaussianIdentification:
 
     def __str__(self) -> str:
         """Sentences that say what is not identified."""
-        count = len(self.names)
+        count, num_identified = len(self.names), len(self.names) - len(self.free_directions)
         lines = [
-            f"{count - len(self.free_directions)} of {count} directions of the parameters are identified by the "
+            f"{num_identified} of {count} directions of the parameters are identified by the "
             "demonstrations, near these parameters."
         ]
         if len(self.indistinguishable):
@@ -66,7 +66,8 @@ class GaussianIdentification:
                 f"{'change' if len(self.indistinguishable) > 1 else 'changes'} no action at any state "
                 f"({largest(self.indistinguishable, self.names)})."
             )
-        lines += of_flat_directions(self.unobserved, self.names, self.scale_trades, self.optimism_deviation)
+        trades = self.scale_trades and num_identified > 0
+        lines += of_flat_directions(self.unobserved, self.names, trades, self.optimism_deviation)
         return "\n".join(lines)
 
     def __repr__(self) -> str:
