@@ -363,6 +363,19 @@ def test_what_nothing_identifies_stays_where_the_search_began(seed):
     assert found.status is InverseStatus.converged
 
 
+def test_an_optimum_behind_a_barrier_is_found_where_the_likelihood_levels_off():
+    """A lottery of five outcomes, refused three times in a thousand: the scan is highest at the end of its plateau."""
+    p, pays = [[0.018, 0.033, 0.001, 0.821, 0.127], [0.001, 0.677, 0.022, 0.022, 0.278]], np.arange(-2.0, 3.0)
+    mdp = TabularMDP([1.0], [p], np.zeros((1, 2, 5), int), [[pays, pays]], horizon=1)
+    seen_often = Demonstrations.from_trajectories(mdp, [[0]] * 1000, [[0]] * 997 + [[1]] * 3)
+    weights = np.linspace(-80.0, 20.0, 10_001)
+    worth = 2.0 * np.log((np.array(p)[:, None] * np.exp(0.5 * weights[:, None] * pays)).sum(-1))
+    scanned = 997 * -np.logaddexp(0.0, worth[1] - worth[0]) + 3 * -np.logaddexp(0.0, worth[0] - worth[1])
+    found = inverse(TabularModel(mdp), seen_often, mdp.reward[..., None], DialDemonstrator(0.5))
+    assert found.log_likelihood == pytest.approx(float(scanned.max()), abs=1e-4)
+    assert weight_of(found) < -40
+
+
 def test_two_points_are_apart_if_something_higher_lies_between():
     def double(x):
         return float((x[0] ** 2 - 1) ** 2), np.zeros(1)

@@ -53,8 +53,9 @@ def starts(
 
     The function is sampled on at most four orthogonal lines through x, at distances that grow by a constant factor. The
     first line leads to the optimum that is known, the others have random directions, the same at every call. The
-    points are the local minima of these samples, below those beside them by more than the rounding error `noise`: a
-    line along which nothing is identified has none.
+    points are the local minima of these samples. Samples beside each other that differ by no more than the rounding
+    error `noise` are one, at the end next to the start: a line along which nothing is identified has no other minimum,
+    and one that levels off has one there.
     """
     size = min(_LINES, len(x))
     directions = np.random.default_rng(0).standard_normal((len(x), size))
@@ -70,11 +71,20 @@ def starts(
         points = [x + each * unit * direction / np.abs(direction).max() for each in reach]
         values = np.array([function(each)[0] for each in points])
         values = np.where(np.isfinite(values), values, np.inf)
-        around = np.concatenate([[np.inf], values, [np.inf]])
-        clear = values + np.array([noise(each) for each in points])
-        lowest = (values < np.inf) & (clear < around[:-2]) & (clear < around[2:])
-        found += [(values[i], points[i]) for i in np.flatnonzero(lowest) if i != half]
+        found += [(values[i], points[i]) for i in _lowest_samples(values, np.array([noise(x) for x in points]), half)]
     return [point for _, point in sorted(found, key=lambda each: each[0])[:number]]
+
+
+def _lowest_samples(values: Vector, noise: Vector, start: int) -> Iterator[int]:
+    """Yield the local minima of samples along a line, but for the one that contains the sample at the start."""
+    with np.errstate(invalid="ignore"):  # ∞ − ∞
+        level = np.abs(np.diff(values, prepend=np.nan)) <= np.maximum(noise, np.roll(noise, 1))
+    firsts: list[int] = np.flatnonzero(~level).tolist()
+    for first, after in zip(firsts, [*firsts[1:], len(values)], strict=True):
+        before, behind = values[first - 1] if first else np.inf, values[after] if after < len(values) else np.inf
+        is_low = values[first] < before and values[after - 1] < behind
+        if is_low and not first <= start < after:
+            yield first if first > start else after - 1
 
 
 class End(NamedTuple):
