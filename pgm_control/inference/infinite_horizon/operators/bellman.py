@@ -65,7 +65,7 @@ class Bellman:
         width = (0,) * found.longest if unrolled else torch.zeros(found.longest)
         flat = torch.empty(0, dtype=torch.float64, device=prior.device)
         self._chain: tuple[Any, Any] | None = None
-        self._none = self._given((flat, flat.reshape(0, 0), flat.to(torch.int32)))
+        self._empty = flat.reshape(0, 0), flat.to(torch.int32)
         self._scale = optimism / unit(temperature)
         # a signed index would cost a comparison per access
         successor = found.successor.view(torch.uint32) if self.compiled else found.successor
@@ -92,19 +92,15 @@ class Bellman:
         policy: Float[Tensor, "state action"] | None = None,
     ) -> Change:
         """Write T v to `out`, another array, and Q to `q`; and π to `policy`, or a best action to `choice` if τ = 0."""
-        _, square, nothing = self._none
-        empty = square, nothing, square
-        found = [none if each is None else each for each, none in zip((q, choice, policy), empty, strict=True)]
-        values = SweepValues(v, out, *found)
-        given = self._read, self._numbers, self._given(values), self._given((self._bonus,))[0]
+        values = self._values(v, out, q, choice, policy)
+        given = self._read, self._numbers, values, self._given((self._bonus,))[0]
         block = self.kernels.BLOCK
         change = self._together(lambda first, last: self.kernels.sweep(*given, first, last, block, False))
         return self._share.finish(out, change)
 
     def sweep_in_place(self, v: Float[Tensor, " state"], backwards: bool) -> Change:
         """Run a Gauss–Seidel sweep on one thread: later states use the new values of earlier ones."""
-        _, square, nothing = self._none
-        values, bonus = self._given(SweepValues(v, v, square, nothing, square)), self._given((self._bonus,))[0]
+        values, bonus = self._values(v, v), self._given((self._bonus,))[0]
         span = 0, self.num_states, _BEFORE, backwards
         return Change(*self.kernels.sweep(self._read, self._numbers, values, bonus, *span))
 
@@ -118,8 +114,7 @@ class Bellman:
             best: what the sweep at v has found: at temperature 0 the actions, otherwise the policy.
         """
         found, hard = self.tables, best.ndim == 1
-        _, square, nothing = self._none
-        values = self._given(SweepValues(v, v, square, *((best, square) if hard else (nothing, best))))
+        values = self._values(v, v, choice=best) if hard else self._values(v, v, policy=best)
         begin = end = found.rows.new_empty(0)
         per_state = self.num_states, self.num_actions
         if found.form == "rows":
@@ -195,6 +190,19 @@ class Bellman:
         parts = [(first, min(first + each, self.num_states)) for first in range(0, self.num_states, each)]
         others = [] if self._pool is None else [self._pool.submit(work, *part) for part in parts[1:]]
         return [work(*parts[0]), *(other.result() for other in others)]
+
+    def _values(
+        self,
+        v: Tensor,
+        out: Tensor,
+        q: Tensor | None = None,
+        choice: Tensor | None = None,
+        policy: Tensor | None = None,
+    ) -> Any:
+        """`SweepValues` as the kernels take them, with empty tables for what is left out."""
+        square, nothing = self._empty
+        filled = square if q is None else q, nothing if choice is None else choice, square if policy is None else policy
+        return self._given(SweepValues(v, out, *filled))
 
     def _given(self, bundle: Any) -> Any:
         """A bundle as the kernels take it: a plain tuple of arrays for compiled kernels, unchanged for torch."""
